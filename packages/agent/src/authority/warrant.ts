@@ -1,0 +1,19 @@
+/**
+ * A warrant is proof that the gate allowed one irreversible effect. Its constructor is private to this room, so a port
+ * that demands one cannot be called by code that did not ask. Replay derives warrants again from journaled evidence;
+ * they are never stored.
+ */
+import type { GuestUid, Vmid, VolumeId } from '@felhom/protocol';
+
+declare const minted: unique symbol;
+
+export interface DestroyGuestWarrant {
+  readonly [minted]: true;
+  readonly effect: 'destroy-guest';
+  readonly vmid: Vmid;
+  readonly uid: GuestUid;
+  /** Exactly the volumes that may be freed; anything else found under this VMID means refuse and park [R1]. */
+  readonly volumes: readonly VolumeId[];
+  /** True only where a listing taken before the create call showed no volume under this VMID [R2]. */
+  readonly mayDestroyUnreferenced: boolean;
+}

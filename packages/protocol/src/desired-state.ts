@@ -1,0 +1,98 @@
+/**
+ * Desired state v1: what the hub asks for, unsigned and reconciled for ever.
+ *
+ * It contains no volume id, no raw Proxmox key, no mount option and nothing with which to mark a guest as scratch.
+ * An unknown field makes the whole document refused, because a field that one side understands and the other ignores
+ * is how things get relabelled.
+ */
+import { z } from 'zod';
+import { guestName, storageId } from './ids.ts';
+
+export const desiredStateVersions = [1] as const;
+
+const cidr4 = z.string().regex(/^\d{1,3}(?:\.\d{1,3}){3}\/\d{1,2}$/, 'an IPv4 address with prefix length');
+const ipv4 = z.string().regex(/^\d{1,3}(?:\.\d{1,3}){3}$/, 'an IPv4 address');
+const hostname = z
+  .string()
+  .max(63)
+  .regex(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/, 'a DNS label');
+const tag = z.string().regex(/^[a-z0-9_][a-z0-9_+.-]{0,30}$/);
+
+/** A data volume, mounted at `path`. `backup: false` is bulk: vzdump leaves it out and nothing ever rolls it back. */
+export const desiredVolume = z.strictObject({
+  name: z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?$/),
+  path: z
+    .string()
+    .max(200)
+    .regex(/^\/[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/, 'an absolute path without .. or spaces')
+    .refine((p) => !p.split('/').includes('..') && !p.split('/').includes('.'), 'an absolute path without . or ..'),
+  storage: storageId,
+  sizeGiB: z.number().int().min(1).max(65_536),
+  backup: z.boolean(),
+});
+
+export const desiredNetwork = z.strictObject({
+  name: z.string().regex(/^eth[0-9]$/),
+  bridge: z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{0,14}$/),
+  vlan: z.number().int().min(1).max(4094).optional(),
+  ipv4: z.union([z.literal('dhcp'), z.strictObject({ address: cidr4, gateway: ipv4.optional() })]),
+  firewall: z.boolean().default(true),
+});
+
+export const desiredGuest = z.strictObject({
+  name: guestName,
+  /** A golden image that root registered on the host; never a path or a volume id. */
+  golden: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+  hostname,
+  cores: z.number().int().min(1).max(512),
+  memoryMiB: z.number().int().min(64).max(16_777_216),
+  swapMiB: z.number().int().min(0).max(16_777_216).default(0),
+  rootfs: z.strictObject({ storage: storageId, sizeGiB: z.number().int().min(1).max(65_536) }),
+  volumes: z.array(desiredVolume).max(32).default([]),
+  networks: z.array(desiredNetwork).min(1).max(8),
+  nameservers: z.array(ipv4).max(3).default([]),
+  power: z.enum(['running', 'stopped']).default('running'),
+  startup: z.strictObject({ order: z.number().int().min(0).max(1000) }).optional(),
+  timezone: z
+    .string()
+    .regex(/^(?:host|[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+){0,2})$/)
+    .optional(),
+  tags: z.array(tag).max(16).default([]),
+  label: z.string().max(200).default(''),
+});
+
+export const desiredState = z
+  .strictObject({
+    v: z.literal(1),
+    /** Names one history of documents; a new lineage means that an operator chose to start over [R38]. */
+    lineage: z.string().regex(/^[a-z2-7]{26}$/),
+    generation: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
+    guests: z.array(desiredGuest).max(200),
+  })
+  .superRefine((state, ctx) => {
+    const seen = new Set<string>();
+    for (const [i, guest] of state.guests.entries()) {
+      if (seen.has(guest.name))
+        ctx.addIssue({ code: 'custom', path: ['guests', i, 'name'], message: `guest ${guest.name} occurs twice` });
+      seen.add(guest.name);
+      for (const [list, key] of [
+        [guest.volumes.map((v) => v.name), 'volumes'],
+        [guest.volumes.map((v) => v.path), 'volumes'],
+        [guest.networks.map((n) => n.name), 'networks'],
+      ] as const) {
+        const twice = list.find((x, at) => list.indexOf(x) !== at);
+        if (twice !== undefined)
+          ctx.addIssue({ code: 'custom', path: ['guests', i, key], message: `${twice} occurs twice` });
+      }
+    }
+  });
+
+export type DesiredVolume = z.output<typeof desiredVolume>;
+export type DesiredNetwork = z.output<typeof desiredNetwork>;
+export type DesiredGuest = z.output<typeof desiredGuest>;
+export type DesiredState = z.output<typeof desiredState>;
+
+/** What the agent holds. Never received is not empty; unreadable keeps what was held and is a finding. */
+export type HeldDesiredState =
+  | { readonly is: 'never-received' }
+  | { readonly is: 'held'; readonly state: DesiredState; readonly digest: string; readonly receivedAt: number };

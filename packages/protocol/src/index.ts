@@ -1,0 +1,7 @@
+/**
+ * What crosses a wire or carries a signature. Pure, no IO.
+ * Read in this order: ids, desired-state, poll, report, blocked-action, errors.
+ */
+export * from './ids.ts';
+export * from './reason.ts';
+export * from './desired-state.ts';
