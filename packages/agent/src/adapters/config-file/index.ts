@@ -1,0 +1,65 @@
+/**
+ * Reads the agent's own files: configuration, policy, secrets. Bad input is an answer, not an exception: the agent then
+ * runs degraded and says which file, which line and what was expected.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { parse as parseYaml } from 'yaml';
+import type { z } from 'zod';
+import { type Reason, reason } from '@felhom/protocol';
+
+const largestFileBytes = 1024 * 1024;
+
+export type Loaded<T> = { readonly is: 'loaded'; readonly value: T } | { readonly is: 'bad'; readonly why: Reason };
+
+/** Parses a YAML (or JSON) file by one schema. Errors: `config.unreadable`, `config.invalid`. */
+export function loadFile<T>(file: string, schema: z.ZodType<T>): Loaded<T> {
+  let text: string;
+  try {
+    const { size } = statSync(file);
+    if (size > largestFileBytes)
+      return bad('config.invalid', `cannot read ${file}: ${size} bytes, at most ${largestFileBytes} are allowed`);
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    return bad('config.unreadable', `cannot read ${file}: ${(error as Error).message}`);
+  }
+  let raw: unknown;
+  try {
+    raw = parseYaml(text, { maxAliasCount: 0 });
+  } catch (error) {
+    return bad('config.invalid', `cannot parse ${file}: ${(error as Error).message.split('\n')[0] ?? ''}`);
+  }
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return { is: 'loaded', value: Object.freeze(parsed.data) };
+  const issues = parsed.error.issues
+    .slice(0, 5)
+    .map((issue) => `${issue.path.join('.') || 'document'}: ${issue.message}`);
+  return bad('config.invalid', `cannot use ${file}: ${issues.join('; ')}`);
+}
+
+/**
+ * Reads a secret from a file that others cannot read. The content never appears in an error.
+ * Errors: `config.unreadable`, `config.secret-exposed` (mode allows group or others).
+ */
+export function loadSecret(file: string): Loaded<string> {
+  try {
+    const { mode, size } = statSync(file);
+    if ((mode & 0o077) !== 0)
+      return bad(
+        'config.secret-exposed',
+        `cannot use ${file}: mode ${(mode & 0o777).toString(8)} lets others read it; run: chmod 600 ${file}`,
+      );
+    if (size > 4096) return bad('config.invalid', `cannot use ${file}: ${size} bytes are too many for a secret`);
+    const secret = readFileSync(file, 'utf8').trim();
+    if (secret === '') return bad('config.invalid', `cannot use ${file}: it is empty`);
+    return { is: 'loaded', value: secret };
+  } catch (error) {
+    return bad('config.unreadable', `cannot read ${file}: ${(error as Error).message}`);
+  }
+}
+
+function bad(
+  code: 'config.unreadable' | 'config.invalid' | 'config.secret-exposed',
+  text: string,
+): { is: 'bad'; why: Reason } {
+  return { is: 'bad', why: reason(code, text) };
+}

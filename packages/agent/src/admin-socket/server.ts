@@ -1,0 +1,100 @@
+/**
+ * The local admin socket: how `felhom-agent status` and its siblings talk to the running agent.
+ *
+ * HTTP on a unix socket with mode 0600, so the file's owner and root are the only callers. It reads; the one thing it
+ * can cause is an earlier pass, which changes nothing that would not have happened by itself.
+ */
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+
+/** What the socket can show; each answer is plain JSON. */
+export interface AdminRoutes {
+  readonly 'GET /v1/status': () => unknown;
+  readonly 'GET /v1/plan': (signal: AbortSignal) => Promise<unknown>;
+  readonly 'GET /v1/doctor': (signal: AbortSignal) => Promise<unknown>;
+  readonly 'GET /v1/journal': (limit: number) => unknown;
+  readonly 'GET /v1/version': () => unknown;
+  readonly 'POST /v1/wake': () => unknown;
+}
+
+export interface AdminSocket {
+  close(): Promise<void>;
+}
+
+/** Listens. Throws where the socket is alive already (another agent) or the folder cannot be written. */
+export async function openAdminSocket(file: string, routes: AdminRoutes): Promise<AdminSocket> {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o750 });
+  if (await answers(file)) throw new Error(`cannot listen on ${file}: another agent answers there`);
+  rmSync(file, { force: true });
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 10_000 }, (request, response) => {
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    void answer(routes, `${request.method ?? ''} ${request.url ?? ''}`, response, gone.signal);
+    request.resume();
+  });
+  server.maxConnections = 16;
+  // The mask makes the socket private from its first moment; chmod afterwards would leave a gap.
+  const mask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(file, resolve);
+    });
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(file, 0o600);
+  return { close: () => close(server, file) };
+}
+
+async function answer(routes: AdminRoutes, line: string, response: ServerResponse, signal: AbortSignal): Promise<void> {
+  const url = new URL(line.slice(line.indexOf(' ') + 1), 'http://agent');
+  const route = `${line.slice(0, line.indexOf(' '))} ${url.pathname}`;
+  try {
+    const body = await dispatch(routes, route, url, signal);
+    if (body === undefined) send(response, 404, { error: `cannot answer ${route}: no such route` });
+    else send(response, 200, body);
+  } catch (error) {
+    send(response, 500, { error: `cannot answer ${route}: ${(error as Error).message}` });
+  }
+}
+
+async function dispatch(routes: AdminRoutes, route: string, url: URL, signal: AbortSignal): Promise<unknown> {
+  if (!Object.hasOwn(routes, route)) return undefined;
+  const known = route as keyof AdminRoutes;
+  if (known === 'GET /v1/journal') {
+    const limit = Number(url.searchParams.get('limit') ?? '50');
+    return routes[known](Number.isInteger(limit) && limit > 0 ? Math.min(limit, 1000) : 50);
+  }
+  if (known === 'GET /v1/plan' || known === 'GET /v1/doctor') return routes[known](signal);
+  return routes[known]();
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+  if (response.destroyed) return;
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+/** A socket file that nobody listens on is left over from a crash and may be replaced. */
+function answers(file: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(file);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}
+
+function close(server: Server, file: string): Promise<void> {
+  return new Promise((resolve) => {
+    server.closeAllConnections();
+    server.close(() => {
+      rmSync(file, { force: true });
+      resolve();
+    });
+  });
+}

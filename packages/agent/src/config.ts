@@ -1,0 +1,41 @@
+/**
+ * The agent's configuration, `/etc/felhom/agent.yaml`: where things are. What the agent may do stands in the policy
+ * file instead (`host-policy.ts`). Parsed once, frozen, passed down. Secrets are named by file, never by value.
+ */
+import { z } from 'zod';
+import { hostId } from '@felhom/protocol';
+
+const path = z
+  .string()
+  .max(400)
+  .regex(/^\/[^\0\n]*$/, 'an absolute path');
+
+/** A server is known by the CA that signs it or by its public key; a certificate's fingerprint changes too often. */
+const trust = z.union([
+  z.strictObject({ caFile: path }),
+  z.strictObject({ spkiSha256: z.string().regex(/^[0-9a-f]{64}$/, 'SHA-256 of the public key, 64 hex digits') }),
+]);
+
+export const agentConfig = z.strictObject({
+  v: z.literal(1),
+  host: hostId,
+  stateDirectory: path.default('/var/lib/felhom'),
+  policyFile: path.default('/etc/felhom/policy.yaml'),
+  adminSocket: path.default('/run/felhom/agent.sock'),
+  proxmox: z.strictObject({
+    url: z.url({ protocol: /^https$/ }).default('https://localhost:8006'),
+    /** One line, `USER@REALM!TOKENID=SECRET`. */
+    tokenFile: path,
+    trust,
+  }),
+  /** Where desired state comes from: a hub, or a YAML file on this host (standalone). */
+  desired: z.union([
+    z.strictObject({ hub: z.strictObject({ url: z.url({ protocol: /^https$/ }), keyFile: path, trust }) }),
+    z.strictObject({ file: path }),
+  ]),
+  /** The root helper as an exact command; absent, whatever needs it is parked with the reason. */
+  helper: z.strictObject({ command: z.array(z.string().min(1)).min(1).max(16) }).optional(),
+  reconcile: z.strictObject({ everySeconds: z.number().min(1).max(900).default(30) }).prefault({}),
+});
+export type AgentConfig = z.output<typeof agentConfig>;
+export type Trust = z.output<typeof trust>;
