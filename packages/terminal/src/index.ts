@@ -1,0 +1,12 @@
+/**
+ * Text for people at a terminal. Pure: strings in, strings out; who may have colour is asked once, by `wantsColour`.
+ * Read in this order: style, units, width, table, progress.
+ */
+export { createStyle, wantsColour } from './style.ts';
+export type { Style, Tone } from './style.ts';
+export { formatAge, formatBytes, formatCount, formatDuration } from './units.ts';
+export { clip, displayWidth, printable } from './width.ts';
+export { indent, renderFacts, renderTable } from './table.ts';
+export type { Column } from './table.ts';
+export { overallFraction, renderBar, renderProgress } from './progress.ts';
+export type { StepProgress } from './progress.ts';
