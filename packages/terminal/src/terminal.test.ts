@@ -99,7 +99,7 @@ test('a cell longer than its column is cut with an ellipsis', () => {
 
 test('control characters of foreign text cannot move the cursor', () => {
   assert.equal(printable('a\u001b[2Jb\r\u202ec'), 'a\\u001b[2Jb\\u000d\\u202ec');
-  assert.ok(!renderTable([{ title: 'n' }], [['x\u001b[31m']], plain).includes("\u001b"));
+  assert.ok(!renderTable([{ title: 'n' }], [['x\u001b[31m']], plain).includes('\u001b'));
 });
 
 test('progress counts finished steps and the known part of the running one', () => {
