@@ -5,3 +5,6 @@
 export * from './ids.ts';
 export * from './reason.ts';
 export * from './desired-state.ts';
+export * from './canonical.ts';
+export * from './blocked-action.ts';
+export * from './finding.ts';
