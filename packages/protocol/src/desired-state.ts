@@ -5,13 +5,25 @@
  * An unknown field makes the whole document refused, because a field that one side understands and the other ignores
  * is how things get relabelled.
  */
+import { createHash } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { guestName, storageId } from './ids.ts';
+import type { Digest } from './ids.ts';
 
 export const desiredStateVersions = [1] as const;
 
-const cidr4 = z.string().regex(/^\d{1,3}(?:\.\d{1,3}){3}\/\d{1,2}$/, 'an IPv4 address with prefix length');
-const ipv4 = z.string().regex(/^\d{1,3}(?:\.\d{1,3}){3}$/, 'an IPv4 address');
+/** Bytes of a document's text. 200 guests with all their volumes and networks take about a quarter of it. */
+export const maxDesiredStateBytes = 1_048_576;
+
+const ipv4 = z.string().max(15).refine(isIPv4, 'must be an IPv4 address');
+const cidr4 = z
+  .string()
+  .max(18)
+  .refine((text) => {
+    const [address = '', prefix = '', ...rest] = text.split('/');
+    return rest.length === 0 && isIPv4(address) && /^\d{1,2}$/.test(prefix) && Number(prefix) <= 32;
+  }, 'must be an IPv4 address with prefix length, like 192.168.1.10/24');
 const hostname = z
   .string()
   .max(63)
@@ -61,36 +73,63 @@ export const desiredGuest = z.strictObject({
   label: z.string().max(200).default(''),
 });
 
+/** 128 bits in lower-case base32: names one history of documents. */
+export const lineageId = z.string().regex(/^[a-z2-7]{26}$/, 'must be 26 characters of lower-case base32');
+export const generationNumber = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
+
+const guests = z.array(desiredGuest).max(200);
+
 export const desiredState = z
   .strictObject({
     v: z.literal(1),
-    /** Names one history of documents; a new lineage means that an operator chose to start over [R38]. */
-    lineage: z.string().regex(/^[a-z2-7]{26}$/),
-    generation: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
-    guests: z.array(desiredGuest).max(200),
+    /** A new lineage means that an operator chose to start over [R38]. */
+    lineage: lineageId,
+    generation: generationNumber,
+    guests,
   })
-  .superRefine((state, ctx) => {
-    const seen = new Set<string>();
-    for (const [i, guest] of state.guests.entries()) {
-      if (seen.has(guest.name))
-        ctx.addIssue({ code: 'custom', path: ['guests', i, 'name'], message: `guest ${guest.name} occurs twice` });
-      seen.add(guest.name);
-      for (const [list, key] of [
-        [guest.volumes.map((v) => v.name), 'volumes'],
-        [guest.volumes.map((v) => v.path), 'volumes'],
-        [guest.networks.map((n) => n.name), 'networks'],
-      ] as const) {
-        const twice = list.find((x, at) => list.indexOf(x) !== at);
-        if (twice !== undefined)
-          ctx.addIssue({ code: 'custom', path: ['guests', i, key], message: `${twice} occurs twice` });
-      }
+  .superRefine(namesOccurOnce);
+
+/**
+ * What a person writes: the guests. Lineage and generation are the hub's to give (or the agent's, standalone); where
+ * a file carries them, as `felhom desired show` prints them, they say which document the edit started from.
+ */
+export const desiredStateFile = z
+  .strictObject({
+    v: z.literal(1),
+    lineage: lineageId.optional(),
+    generation: generationNumber.optional(),
+    guests,
+  })
+  .superRefine(namesOccurOnce);
+
+function namesOccurOnce(state: { guests: readonly z.output<typeof desiredGuest>[] }, ctx: z.RefinementCtx): void {
+  const seen = new Set<string>();
+  for (const [i, guest] of state.guests.entries()) {
+    if (seen.has(guest.name))
+      ctx.addIssue({ code: 'custom', path: ['guests', i, 'name'], message: `guest ${guest.name} occurs twice` });
+    seen.add(guest.name);
+    for (const [list, key] of [
+      [guest.volumes.map((v) => v.name), 'volumes'],
+      [guest.volumes.map((v) => v.path), 'volumes'],
+      [guest.networks.map((n) => n.name), 'networks'],
+    ] as const) {
+      const twice = list.find((x, at) => list.indexOf(x) !== at);
+      if (twice !== undefined)
+        ctx.addIssue({ code: 'custom', path: ['guests', i, key], message: `${twice} occurs twice` });
     }
-  });
+  }
+}
+
+/** SHA-256 of the exact text: what the hub, the wire and the agent call the same document. */
+export function digestOfText(text: string): Digest {
+  return createHash('sha256').update(text, 'utf8').digest('hex') as Digest;
+}
 
 export type DesiredVolume = z.output<typeof desiredVolume>;
 export type DesiredNetwork = z.output<typeof desiredNetwork>;
 export type DesiredGuest = z.output<typeof desiredGuest>;
 export type DesiredState = z.output<typeof desiredState>;
+export type DesiredStateFile = z.output<typeof desiredStateFile>;
 
 /** What the agent holds. Never received is not empty; unreadable keeps what was held and is a finding. */
 export type HeldDesiredState =

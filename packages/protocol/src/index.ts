@@ -8,3 +8,6 @@ export * from './desired-state.ts';
 export * from './canonical.ts';
 export * from './blocked-action.ts';
 export * from './finding.ts';
+export * from './parse.ts';
+export * from './poll.ts';
+export * from './report.ts';

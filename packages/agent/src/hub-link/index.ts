@@ -1,0 +1,14 @@
+/**
+ * The agent's side of the hub: reports up, desired state down. Never mutates a guest; a hub that is gone, wrong or
+ * hostile changes nothing that works.
+ * Read in this order: adopt-desired, held-store, poll-loop, report, sequence.
+ */
+export { adoptDesired, heldForPlanning } from './adopt-desired.ts';
+export type { Adoption, Held } from './adopt-desired.ts';
+export { loadHeld, storeHeld } from './held-store.ts';
+export type { HeldStateStore } from './held-store.ts';
+export { createHubLink, planNextPoll } from './poll-loop.ts';
+export type { HubLink, HubLinkEvent, HubLinkNeeds, HubLinkOptions, HubLinkState, PollPace } from './poll-loop.ts';
+export { fitReport } from './report.ts';
+export type { ReportFacts } from './report.ts';
+export { createPollSequence } from './sequence.ts';

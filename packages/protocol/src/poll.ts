@@ -1,0 +1,85 @@
+/**
+ * The poll: the agent's heartbeat up, desired state down. The hub never calls a box.
+ *
+ * The desired state travels as opaque text with its digest, so that a document the agent cannot read does not make the
+ * rest of the answer unreadable, and so that both sides mean the same bytes by the same digest.
+ */
+import { z } from 'zod';
+import { generationNumber, lineageId, maxDesiredStateBytes } from './desired-state.ts';
+import { digest, hostId } from './ids.ts';
+import { report } from './report.ts';
+import type { Versioned } from './parse.ts';
+
+export const pollVersions = [1] as const;
+/** Bytes of a request body; a report at all its bounds stays below. */
+export const maxPollRequestBytes = 4_194_304;
+/** Bytes of an answer body: a document at its limit, escaped as a JSON string, and the envelope around it. */
+export const maxPollAnswerBytes = 3_145_728;
+
+/** 128 random bits minted with the journal: another journal is another epoch. */
+export const hostEpoch = z.string().regex(/^[a-z2-7]{26}$/, 'must be 26 characters of lower-case base32');
+
+/** Which document the agent holds. Never received, held and unreadable are three answers. */
+export const heldReference = z.discriminatedUnion('is', [
+  z.strictObject({ is: z.literal('never-received') }),
+  z.strictObject({ is: z.literal('held'), lineage: lineageId, generation: generationNumber, digest }),
+  z.strictObject({ is: z.literal('unreadable') }),
+]);
+export type HeldReference = z.output<typeof heldReference>;
+
+export const pollRequest = z.strictObject({
+  v: z.literal(1),
+  hostId,
+  hostEpoch,
+  agentVersion: z.string().min(1).max(60),
+  /** Strictly increasing within one host epoch. One that repeats or falls means two agents or a rolled-back journal. */
+  sequence: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
+  held: heldReference,
+  /** Digest of the report that the agent would send now; the hub asks for the report when it has another. */
+  reportDigest: digest,
+  report: report.optional(),
+  /** Text of the held document; sent only when the hub asked, so that an operator may adopt it [R38]. */
+  heldText: z.string().max(maxDesiredStateBytes).optional(),
+});
+export type PollRequest = z.output<typeof pollRequest>;
+
+export const desiredOffer = z.discriminatedUnion('is', [
+  /** The hub has no document for this host. Not an empty one: nothing changes on the host. */
+  z.strictObject({ is: z.literal('nothing') }),
+  /** The agent holds what the hub has. */
+  z.strictObject({ is: z.literal('unchanged') }),
+  /** The hub is behind this host and serves nothing until an operator picks [R38]. */
+  z.strictObject({ is: z.literal('withheld'), why: z.string().max(500) }),
+  z.strictObject({
+    is: z.literal('document'),
+    digest,
+    /** Set when an operator chose to leave this lineage for the document's own; else a change of lineage is refused. */
+    replaces: lineageId.optional(),
+    /** Longer than the limit is the agent's to refuse, with the rest of the answer intact. */
+    text: z.string(),
+  }),
+]);
+export type DesiredOffer = z.output<typeof desiredOffer>;
+
+export const pollAnswer = z.strictObject({
+  v: z.literal(1),
+  desired: desiredOffer,
+  /** The hub has another report than `reportDigest` names, or none: send it with the next poll, at once. */
+  sendReport: z.boolean(),
+  /** The hub wants the text of the held document. */
+  sendHeld: z.boolean(),
+  /** A hint; the agent clamps it into the range of its root-owned policy. */
+  pollAfterSeconds: z.number().int().min(1).max(86_400).optional(),
+});
+export type PollAnswer = z.output<typeof pollAnswer>;
+
+export const pollRequestKind: Versioned<PollRequest> = {
+  what: 'poll request',
+  versions: pollVersions,
+  schema: pollRequest,
+};
+export const pollAnswerKind: Versioned<PollAnswer> = {
+  what: 'poll answer',
+  versions: pollVersions,
+  schema: pollAnswer,
+};

@@ -1,0 +1,104 @@
+/**
+ * What a host tells the operator. Facts for eyes and alerts, never orders; every list and every string is bounded, so
+ * that a report always fits into one poll.
+ *
+ * RPO, backups and storage targets join in later versions; a reader refuses what it does not know.
+ */
+import { z } from 'zod';
+import { blockedAction } from './blocked-action.ts';
+import { finding } from './finding.ts';
+import { digestOfText } from './desired-state.ts';
+import { guestName, guestUid, vmid } from './ids.ts';
+import type { Digest } from './ids.ts';
+import type { Versioned } from './parse.ts';
+
+export const reportVersions = [1] as const;
+
+/** Most entries per list. What exceeds them is cut and counted in `cut`, oldest knowledge first. */
+export const reportBounds = { guests: 300, sagas: 100, parked: 200, findings: 300, blocked: 200 } as const;
+
+const shortText = z.string().max(200);
+const longText = z.string().max(1000);
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+/** Milliseconds since the epoch on the host's clock. */
+const hostTime = count;
+
+export const reportedReason = z.strictObject({
+  code: z.string().max(80),
+  text: longText,
+  retry: z.enum(['never', 'later', 'operator']),
+  detail: z.string().max(2000).optional(),
+});
+
+export const reportedGuest = z.strictObject({
+  name: guestName,
+  /** Absent until the agent has made it. */
+  uid: guestUid.optional(),
+  vmid: vmid.optional(),
+  status: z.enum(['running', 'stopped', 'missing', 'coming-up', 'unknown']),
+  /** Ways in which it differs from desired state, as people read them. Empty: as desired. */
+  drift: z.array(shortText).max(20),
+  /** Config keys whose change waits for the next restart. */
+  pending: z.array(shortText).max(20),
+  held: z.boolean(),
+});
+export type ReportedGuest = z.output<typeof reportedGuest>;
+
+export const reportedSaga = z.strictObject({
+  id: shortText,
+  name: shortText,
+  guest: guestName.optional(),
+  direction: z.enum(['forward', 'back']),
+  step: shortText,
+  /** From 0. */
+  stepIndex: z.number().int().min(0).max(1000),
+  steps: z.number().int().min(1).max(1000),
+  /** 0..1 of the running step, where known. */
+  fraction: z.number().min(0).max(1).optional(),
+  text: shortText.optional(),
+  startedAt: hostTime,
+});
+export type ReportedSaga = z.output<typeof reportedSaga>;
+
+/** A saga that stopped and keeps its lane until a person decides. */
+export const reportedParked = z.strictObject({
+  id: shortText,
+  name: shortText,
+  guest: guestName.optional(),
+  step: shortText,
+  why: reportedReason,
+  /** The one command that resolves it. */
+  command: shortText,
+  since: hostTime,
+});
+export type ReportedParked = z.output<typeof reportedParked>;
+
+export const report = z.strictObject({
+  v: z.literal(1),
+  versions: z.strictObject({
+    agent: z.string().max(60),
+    node: z.string().max(60),
+    proxmox: z.string().max(60).optional(),
+  }),
+  startedAt: hostTime,
+  /** Wall time of the last completed pass; absent before the first one. */
+  lastPassAt: hostTime.optional(),
+  /** The last pass found nothing left to do and nothing in the way. */
+  converged: z.boolean(),
+  hold: z.boolean(),
+  guests: z.array(reportedGuest).max(reportBounds.guests),
+  sagas: z.array(reportedSaga).max(reportBounds.sagas),
+  parked: z.array(reportedParked).max(reportBounds.parked),
+  findings: z.array(finding).max(reportBounds.findings),
+  blocked: z.array(blockedAction).max(reportBounds.blocked),
+  /** Entries that did not fit, per list. */
+  cut: z.strictObject({ guests: count, sagas: count, parked: count, findings: count, blocked: count }),
+});
+export type Report = z.output<typeof report>;
+
+export const reportKind: Versioned<Report> = { what: 'report', versions: reportVersions, schema: report };
+
+/** Digest of the report as sent. Key order is the schema's, because every report passes through the schema. */
+export function digestOfReport(value: Report): Digest {
+  return digestOfText(JSON.stringify(report.parse(value)));
+}
