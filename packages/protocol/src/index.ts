@@ -4,6 +4,7 @@
  */
 export * from './ids.ts';
 export * from './reason.ts';
+export * from './errors.ts';
 export * from './desired-state.ts';
 export * from './canonical.ts';
 export * from './blocked-action.ts';
