@@ -20,33 +20,18 @@ export interface CatalogueEntry {
 const row = <Retry extends Reason['retry']>(title: string, retry: Retry, advice: string) => ({ title, retry, advice });
 
 /** Rows are sorted by family, then by how they come about. */
+// prettier-ignore -- one code, one line
 export const errorCatalogue = {
   // ------------------------------------------------------------------------------ Proxmox: reaching it
-  'pve.unreachable': row(
-    'Proxmox cannot be reached',
-    'later',
-    'Check that pveproxy runs (systemctl status pveproxy) and that the address is right.',
-  ),
+  'pve.unreachable': row('Proxmox cannot be reached', 'later', 'Check that pveproxy runs (systemctl status pveproxy) and that the address is right.'),
   'pve.connection-lost': row(
     'The connection to Proxmox broke',
     'later',
     'Nothing to do at once; what became of the request is read from the node.',
   ),
-  'pve.timeout': row(
-    'Proxmox did not answer in time',
-    'later',
-    'Look for a storage that hangs: one dead NFS server blocks the whole API.',
-  ),
-  'pve.node-unreachable': row(
-    'pveproxy cannot reach the node',
-    'later',
-    'Check that pvedaemon runs and that the node name is right (case matters).',
-  ),
-  'pve.proxy-failed': row(
-    'A proxy in front of Proxmox failed',
-    'later',
-    'Check pveproxy and whatever stands between the agent and port 8006.',
-  ),
+  'pve.timeout': row('Proxmox did not answer in time', 'later', 'Look for a storage that hangs: one dead NFS server blocks the whole API.'),
+  'pve.node-unreachable': row('pveproxy cannot reach the node', 'later', 'Check that pvedaemon runs and that the node name is right (case matters).'),
+  'pve.proxy-failed': row('A proxy in front of Proxmox failed', 'later', 'Check pveproxy and whatever stands between the agent and port 8006.'),
   'pve.no-quorum': row(
     'The cluster has no quorum',
     'later',
@@ -62,41 +47,17 @@ export const errorCatalogue = {
     'later',
     'Nothing; the task in Proxmox was not touched and is found again.',
   ),
-  'pve.certificate-untrusted': row(
-    'The certificate of Proxmox is not trusted',
-    'operator',
-    'Give the agent the CA of this node (/etc/pve/pve-root-ca.pem) or pin its public key again.',
-  ),
-  'pve.certificate-expired': row(
-    'The certificate of Proxmox has expired',
-    'operator',
-    'Renew it with pvecm updatecerts --force and reload pveproxy.',
-  ),
-  'pve.certificate-not-yet-valid': row(
-    'The certificate of Proxmox is not valid yet',
-    'operator',
-    'Check the clocks of the node and of this machine.',
-  ),
+  'pve.certificate-untrusted': row('The certificate of Proxmox is not trusted', 'operator', 'Give the agent the CA of this node (/etc/pve/pve-root-ca.pem) or pin its public key again.'),
+  'pve.certificate-expired': row('The certificate of Proxmox has expired', 'operator', 'Renew it with pvecm updatecerts --force and reload pveproxy.'),
+  'pve.certificate-not-yet-valid': row('The certificate of Proxmox is not valid yet', 'operator', 'Check the clocks of the node and of this machine.'),
   'pve.pin-mismatch': row(
     'Proxmox has another public key than the pinned one',
     'operator',
     'If the key was renewed on purpose, pin the new one; otherwise somebody stands between.',
   ),
-  'pve.not-proxmox': row(
-    'Something else than Proxmox answers',
-    'operator',
-    'Check the address and whatever proxy stands before it.',
-  ),
-  'pve.unreadable-answer': row(
-    'Proxmox answered in a shape that is not known',
-    'later',
-    'Compare the version of the node with the versions this agent supports.',
-  ),
-  'pve.answer-too-large': row(
-    'The answer of Proxmox is too large',
-    'operator',
-    'Look for a runaway list on the node, for example thousands of volumes.',
-  ),
+  'pve.not-proxmox': row('Something else than Proxmox answers', 'operator', 'Check the address and whatever proxy stands before it.'),
+  'pve.unreadable-answer': row('Proxmox answered in a shape that is not known', 'later', 'Compare the version of the node with the versions this agent supports.'),
+  'pve.answer-too-large': row('The answer of Proxmox is too large', 'operator', 'Look for a runaway list on the node, for example thousands of volumes.'),
 
   // --------------------------------------------------------------------------- Proxmox: who may do what
   'pve.unauthorized': row(
@@ -109,11 +70,7 @@ export const errorCatalogue = {
     'operator',
     'Mend the token; the agent tries again by itself at growing intervals.',
   ),
-  'pve.forbidden': row(
-    'The token lacks a privilege',
-    'operator',
-    'Run felhom-agent doctor: it names the privilege, the path and the command that grants it.',
-  ),
+  'pve.forbidden': row('The token lacks a privilege', 'operator', 'Run felhom-agent doctor: it names the privilege, the path and the command that grants it.'),
   'pve.root-only': row(
     'Proxmox reserves this for root@pam',
     'never',
@@ -133,11 +90,7 @@ export const errorCatalogue = {
     'never',
     'This is a fault of the agent or of a proxy in between; report it with the log.',
   ),
-  'pve.not-implemented': row(
-    'Proxmox does not have this call',
-    'operator',
-    'Compare the version of the node with the versions this agent supports.',
-  ),
+  'pve.not-implemented': row('Proxmox does not have this call', 'operator', 'Compare the version of the node with the versions this agent supports.'),
 
   // -------------------------------------------------------------------------------- Proxmox: the world
   'pve.guest-absent': row(
@@ -145,16 +98,8 @@ export const errorCatalogue = {
     'never',
     'Nothing; whoever asked reads the list of guests again.',
   ),
-  'pve.storage-absent': row(
-    'The storage does not exist',
-    'operator',
-    'Define the storage in Proxmox or correct its name in the policy.',
-  ),
-  'pve.volume-absent': row(
-    'The volume or archive does not exist',
-    'operator',
-    'Put the archive back or name another one.',
-  ),
+  'pve.storage-absent': row('The storage does not exist', 'operator', 'Define the storage in Proxmox or correct its name in the policy.'),
+  'pve.volume-absent': row('The volume or archive does not exist', 'operator', 'Put the archive back or name another one.'),
   'pve.snapshot-absent': row(
     'The snapshot does not exist',
     'never',
@@ -183,11 +128,7 @@ export const errorCatalogue = {
     'Wait for what holds the lock; if nothing runs any more, the root helper clears it.',
   ),
   'pve.config-busy': row('Another operation holds the config of the guest', 'later', 'Nothing; it is tried again.'),
-  'pve.busy': row(
-    'Proxmox waited in vain for a lock',
-    'later',
-    'Look for a task on the same storage that does not end.',
-  ),
+  'pve.busy': row('Proxmox waited in vain for a lock', 'later', 'Look for a task on the same storage that does not end.'),
   'pve.digest-mismatch': row(
     'The config was changed by somebody else meanwhile',
     'later',
@@ -200,29 +141,17 @@ export const errorCatalogue = {
   ),
   'pve.size-already': row('The disk has that size already', 'never', 'Nothing.'),
   'pve.cannot-shrink': row('A disk cannot be made smaller', 'never', 'Ask for at least the present size.'),
-  'pve.storage-offline': row(
-    'The storage is not available',
-    'later',
-    'Check the mount, the server or the disk behind the storage.',
-  ),
+  'pve.storage-offline': row('The storage is not available', 'later', 'Check the mount, the server or the disk behind the storage.'),
   'pve.no-space': row('The storage is full', 'operator', 'Free space or give the storage more of it.'),
   'pve.not-empty': row('It is not empty', 'operator', 'Remove what is in it first.'),
-  'pve.hotplug-failed': row(
-    'The running guest did not take the change',
-    'operator',
-    'The change may be half done: stop the guest, look at its network and pending changes, start it again.',
-  ),
+  'pve.hotplug-failed': row('The running guest did not take the change', 'operator', 'The change may be half done: stop the guest, look at its network and pending changes, start it again.'),
   'pve.apply-failed': row(
     'Proxmox could not apply a change',
     'operator',
     'What was stored is read back; the text of Proxmox names the cause.',
   ),
   'pve.worker-failed': row('Proxmox could not start the task', 'later', 'Check memory and process limits of the node.'),
-  'pve.command-failed': row(
-    'A program that Proxmox called failed',
-    'operator',
-    'The text of Proxmox names the program.',
-  ),
+  'pve.command-failed': row('A program that Proxmox called failed', 'operator', 'The text of Proxmox names the program.'),
   'pve.task-failed': row(
     'The task failed',
     'operator',
@@ -240,33 +169,13 @@ export const errorCatalogue = {
   ),
 
   // ------------------------------------------------------------------------------ Proxmox: self-check
-  'pve.permissions-missing': row(
-    'The token lacks privileges',
-    'operator',
-    'Run the commands that felhom-agent doctor prints, as root on the node.',
-  ),
-  'pve.permissions-dangerous': row(
-    'The token has more power than it may have',
-    'operator',
-    'Run the commands that felhom-agent doctor prints, as root on the node.',
-  ),
-  'pve.version-unsupported': row(
-    'This version of Proxmox VE is not supported',
-    'operator',
-    'Upgrade Proxmox VE to a supported version.',
-  ),
+  'pve.permissions-missing': row('The token lacks privileges', 'operator', 'Run the commands that felhom-agent doctor prints, as root on the node.'),
+  'pve.permissions-dangerous': row('The token has more power than it may have', 'operator', 'Run the commands that felhom-agent doctor prints, as root on the node.'),
+  'pve.version-unsupported': row('This version of Proxmox VE is not supported', 'operator', 'Upgrade Proxmox VE to a supported version.'),
 
   // --------------------------------------------------------------------------------------- root helper
-  'helper.absent': row(
-    'There is no root helper',
-    'operator',
-    'Install the helper and name its command in the configuration under helper.command.',
-  ),
-  'helper.cannot-run': row(
-    'The root helper cannot be run',
-    'operator',
-    'Check the command in the configuration, its rights and the sudo rule.',
-  ),
+  'helper.absent': row('There is no root helper', 'operator', 'Install the helper and name its command in the configuration under helper.command.'),
+  'helper.cannot-run': row('The root helper cannot be run', 'operator', 'Check the command in the configuration, its rights and the sudo rule.'),
   'helper.timeout': row(
     'The root helper did not answer in time',
     'later',
@@ -277,11 +186,7 @@ export const errorCatalogue = {
     'later',
     'Its receipt tells what it did; look at its log on the host.',
   ),
-  'helper.unreadable-answer': row(
-    'The root helper answered in a shape that is not known',
-    'operator',
-    'Install the helper that belongs to this version of the agent.',
-  ),
+  'helper.unreadable-answer': row('The root helper answered in a shape that is not known', 'operator', 'Install the helper that belongs to this version of the agent.'),
   'helper.refused': row(
     'The root helper refused',
     'operator',
@@ -296,36 +201,16 @@ export const errorCatalogue = {
     'Nothing at once; guests go on as they are. Check the address and the network.',
   ),
   'hub.timeout': row('The hub did not answer in time', 'later', 'Nothing; the agent asks again.'),
-  'hub.certificate-untrusted': row(
-    'The certificate of the hub is not trusted',
-    'operator',
-    'Check the trust entry of the hub in the configuration.',
-  ),
-  'hub.certificate-expired': row(
-    'The certificate of the hub has expired',
-    'operator',
-    'Renew the certificate of the hub.',
-  ),
-  'hub.certificate-not-yet-valid': row(
-    'The certificate of the hub is not valid yet',
-    'operator',
-    'Check the clocks of the hub and of this host.',
-  ),
+  'hub.certificate-untrusted': row('The certificate of the hub is not trusted', 'operator', 'Check the trust entry of the hub in the configuration.'),
+  'hub.certificate-expired': row('The certificate of the hub has expired', 'operator', 'Renew the certificate of the hub.'),
+  'hub.certificate-not-yet-valid': row('The certificate of the hub is not valid yet', 'operator', 'Check the clocks of the hub and of this host.'),
   'hub.pin-mismatch': row(
     'The hub has another public key than the pinned one',
     'operator',
     'If the hub has a new key, pin it; otherwise somebody stands between.',
   ),
-  'hub.unauthorized': row(
-    'The hub does not accept the API key',
-    'operator',
-    'Make a new key with felhom hosts rekey and put it into the key file.',
-  ),
-  'hub.forbidden': row(
-    'The API key belongs to another host',
-    'operator',
-    'Put the key of this host into the key file.',
-  ),
+  'hub.unauthorized': row('The hub does not accept the API key', 'operator', 'Make a new key with felhom hosts rekey and put it into the key file.'),
+  'hub.forbidden': row('The API key belongs to another host', 'operator', 'Put the key of this host into the key file.'),
   'hub.throttled': row('The hub asks to slow down', 'later', 'Nothing.'),
   'hub.unavailable': row('The hub failed', 'later', 'Look at the log of the hub.'),
   'hub.refused': row(
@@ -333,11 +218,7 @@ export const errorCatalogue = {
     'operator',
     'The text of the hub says why; agent and hub may be of different versions.',
   ),
-  'hub.not-a-hub': row(
-    'Something else than the hub answers',
-    'operator',
-    'Check the address and whatever proxy stands before it.',
-  ),
+  'hub.not-a-hub': row('Something else than the hub answers', 'operator', 'Check the address and whatever proxy stands before it.'),
   'hub.unreadable-answer': row(
     'The hub answered in a shape that is not known',
     'operator',
@@ -350,17 +231,9 @@ export const errorCatalogue = {
   ),
 
   // ------------------------------------------------------------------------------------ configuration
-  'config.unreadable': row(
-    'A configuration file cannot be read',
-    'operator',
-    'Check that the file exists and that the agent may read it.',
-  ),
+  'config.unreadable': row('A configuration file cannot be read', 'operator', 'Check that the file exists and that the agent may read it.'),
   'config.invalid': row('A configuration file is not valid', 'operator', 'Correct the place that the text names.'),
-  'config.secret-exposed': row(
-    'A secret file can be read by others',
-    'operator',
-    'chmod 600 the file, then make a new secret: the old one may be known.',
-  ),
+  'config.secret-exposed': row('A secret file can be read by others', 'operator', 'chmod 600 the file, then make a new secret: the old one may be known.'),
 
   // ------------------------------------------------------------------------------------------ journal
   'journal.damaged': row(
@@ -368,11 +241,7 @@ export const errorCatalogue = {
     'operator',
     'The file was left as it is; restore it or follow the how-to on a lost journal.',
   ),
-  'journal.newer': row(
-    'The journal was written by a newer version',
-    'operator',
-    'Run the newer version of the agent again.',
-  ),
+  'journal.newer': row('The journal was written by a newer version', 'operator', 'Run the newer version of the agent again.'),
   'journal.locked': row(
     'Another agent uses this state directory',
     'operator',
@@ -382,21 +251,9 @@ export const errorCatalogue = {
   'journal.fenced': row('Another agent has taken over', 'operator', 'Stop one of the two agents.'),
 
   // --------------------------------------------------------------------------------------------- gate
-  'gate.needs-signature': row(
-    'This needs a signed approval',
-    'operator',
-    'Approve the blocked action, or take the change back.',
-  ),
-  'gate.out-of-range': row(
-    'The host policy does not allow this value',
-    'operator',
-    'Change the desired state, or the policy file as root on the host.',
-  ),
-  'gate.on-hold': row(
-    'Changes are on hold',
-    'operator',
-    'Lift the hold in the policy file when it is no longer needed.',
-  ),
+  'gate.needs-signature': row('This needs a signed approval', 'operator', 'Approve the blocked action, or take the change back.'),
+  'gate.out-of-range': row('The host policy does not allow this value', 'operator', 'Change the desired state, or the policy file as root on the host.'),
+  'gate.on-hold': row('Changes are on hold', 'operator', 'Lift the hold in the policy file when it is no longer needed.'),
   'gate.blast-radius': row(
     'Too many guests would change within a day',
     'later',
@@ -406,26 +263,10 @@ export const errorCatalogue = {
   'gate.not-built': row('This version cannot do that yet', 'never', 'Take the field out of the desired state.'),
 
   // -------------------------------------------------------------------------------------------- guest
-  'guest.no-space': row(
-    'There is not enough space for the guest',
-    'operator',
-    'Free space, choose another storage, or ask for less.',
-  ),
-  'guest.no-free-vmid': row(
-    'No VMID of the range is free',
-    'operator',
-    'Widen the range in the policy or remove guests that are not needed.',
-  ),
-  'guest.golden-absent': row(
-    'The golden image is not there',
-    'operator',
-    'Put the image back in its place on the storage.',
-  ),
-  'guest.golden-changed': row(
-    'The golden image is not the admitted one',
-    'operator',
-    'Admit the new image as root, or put the old one back.',
-  ),
+  'guest.no-space': row('There is not enough space for the guest', 'operator', 'Free space, choose another storage, or ask for less.'),
+  'guest.no-free-vmid': row('No VMID of the range is free', 'operator', 'Widen the range in the policy or remove guests that are not needed.'),
+  'guest.golden-absent': row('The golden image is not there', 'operator', 'Put the image back in its place on the storage.'),
+  'guest.golden-changed': row('The golden image is not the admitted one', 'operator', 'Admit the new image as root, or put the old one back.'),
   'guest.archive-refused': row(
     'The archive holds a config that is not allowed',
     'never',
