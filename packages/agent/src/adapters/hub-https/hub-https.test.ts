@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { createServer } from 'node:https';
+import type { ServerOptions } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createPlainServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { hostId } from '@felhom/protocol';
+import type { PollAnswer, PollRequest } from '@felhom/protocol';
+import { digest } from '@felhom/protocol';
+import { expiredServer, validServer } from './certificates.fixture.ts';
+import { createHubHttps, spkiOf } from './index.ts';
+import type { ServerTrust } from './index.ts';
+
+const request: PollRequest = {
+  v: 1,
+  hostId: hostId.parse('alpha'),
+  hostEpoch: 'e'.repeat(26),
+  agentVersion: '0.1.0',
+  sequence: 1,
+  held: { is: 'never-received' },
+  reportDigest: digest.parse('0'.repeat(64)),
+};
+const good: PollAnswer = { v: 1, desired: { is: 'unchanged' }, sendReport: false, sendHeld: false };
+const canary = 'canary-key-that-must-not-show';
+const json = { 'content-type': 'application/json; charset=utf-8' };
+const problem = { 'content-type': 'application/problem+json' };
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+function answering(status: number, headers: Record<string, string>, body: string): Handler {
+  return (_, response) => void response.writeHead(status, headers).end(body);
+}
+
+async function poll(
+  t: TestContext,
+  handler: Handler,
+  options: { maxAnswerBytes?: number; answerTimeoutMs?: number; signal?: AbortSignal } = {},
+) {
+  const server = createPlainServer((incoming, response) => {
+    incoming.resume();
+    handler(incoming, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const hub = createHubHttps({ url: `http://127.0.0.1:${port}`, apiKey: canary, now: () => 0, ...options });
+  t.after(async () => {
+    server.closeAllConnections();
+    server.close();
+    await hub.close();
+  });
+  return hub.poll(request, options.signal ?? new AbortController().signal);
+}
+
+async function pollTls(t: TestContext, server: ServerOptions, trust: ServerTrust, now: number) {
+  const https = createServer(server, answering(200, json, JSON.stringify(good)));
+  await new Promise<void>((resolve) => https.listen(0, '127.0.0.1', resolve));
+  const { port } = https.address() as AddressInfo;
+  const hub = createHubHttps({ url: `https://localhost:${port}`, apiKey: canary, trust, now: () => now });
+  t.after(async () => {
+    https.closeAllConnections();
+    https.close();
+    await hub.close();
+  });
+  return hub.poll(request, new AbortController().signal);
+}
+
+const rows: { name: string; handler: Handler; code: string; retry: string }[] = [
+  {
+    name: 'wrong key',
+    handler: answering(401, problem, '{"title":"no"}'),
+    code: 'hub.unauthorized',
+    retry: 'operator',
+  },
+  { name: 'key of another host', handler: answering(403, problem, '{}'), code: 'hub.forbidden', retry: 'operator' },
+  { name: 'slow down', handler: answering(429, { 'retry-after': '7' }, ''), code: 'hub.throttled', retry: 'later' },
+  { name: 'failing hub', handler: answering(503, {}, ''), code: 'hub.unavailable', retry: 'later' },
+  { name: 'a problem', handler: answering(409, problem, '{"detail":"x"}'), code: 'hub.refused', retry: 'operator' },
+  {
+    name: 'HTML with 200',
+    handler: answering(200, { 'content-type': 'text/html' }, '<html>'),
+    code: 'hub.not-a-hub',
+    retry: 'later',
+  },
+  {
+    name: 'HTML with 404',
+    handler: answering(404, { 'content-type': 'text/html' }, ''),
+    code: 'hub.not-a-hub',
+    retry: 'later',
+  },
+  { name: 'a redirect', handler: answering(302, { location: 'https://x' }, ''), code: 'hub.not-a-hub', retry: 'later' },
+  { name: 'no content type', handler: answering(200, {}, '{}'), code: 'hub.not-a-hub', retry: 'later' },
+  {
+    name: 'HTML that says JSON',
+    handler: answering(200, json, '<html>'),
+    code: 'hub.unreadable-answer',
+    retry: 'later',
+  },
+  { name: 'empty JSON', handler: answering(200, json, ''), code: 'hub.unreadable-answer', retry: 'later' },
+  { name: 'version 2', handler: answering(200, json, '{"v":2}'), code: 'hub.unreadable-answer', retry: 'later' },
+  {
+    name: 'an extra field',
+    handler: answering(200, json, JSON.stringify({ ...good, scratch: true })),
+    code: 'hub.unreadable-answer',
+    retry: 'later',
+  },
+  { name: 'hung up on', handler: (r) => void r.socket.destroy(), code: 'hub.unreachable', retry: 'later' },
+  {
+    name: 'cut in the middle',
+    handler: (_, response) => {
+      response.writeHead(200, { ...json, 'content-length': '500' });
+      response.write('{"v":1', () => response.destroy());
+    },
+    code: 'hub.unreachable',
+    retry: 'later',
+  },
+];
+
+for (const row of rows)
+  test(`a hub that answers: ${row.name} → ${row.code}`, async (t) => {
+    const answer = await poll(t, row.handler);
+    assert.equal(answer.is, 'failed');
+    if (answer.is !== 'failed') return;
+    assert.equal(answer.why.code, row.code);
+    assert.equal(answer.why.retry, row.retry);
+    assert.match(answer.why.text, /^cannot poll hub http:\/\/127\.0\.0\.1:\d+: ./);
+    assert.doesNotMatch(JSON.stringify(answer), new RegExp(canary));
+  });
+
+test('the wish of a throttling hub is handed on', async (t) => {
+  const answer = await poll(t, answering(429, { 'retry-after': '7' }, ''));
+  assert.equal(answer.is === 'failed' ? answer.retryAfterSeconds : undefined, 7);
+});
+
+test('a good answer; the key travels in the header', async (t) => {
+  let authorization: string | undefined;
+  const answer = await poll(t, (incoming, response) => {
+    authorization = incoming.headers.authorization;
+    answering(200, json, JSON.stringify(good))(incoming, response);
+  });
+  assert.deepEqual(answer, { is: 'answered', answer: good });
+  assert.equal(authorization, `Bearer ${canary}`);
+});
+
+test('a body of 100 MB is cut off at the limit, not taken in', async (t) => {
+  let sent = 0;
+  const answer = await poll(t, (_, response) => {
+    response.writeHead(200, json);
+    const chunk = Buffer.alloc(65_536, 0x20);
+    const more = (): void => {
+      while (sent < 100_000_000 && !response.destroyed) {
+        sent += chunk.length;
+        if (!response.write(chunk)) {
+          response.once('drain', more);
+          return;
+        }
+      }
+      response.end();
+    };
+    more();
+  });
+  assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, 'hub.answer-too-large');
+  assert.match(answer.is === 'failed' ? answer.why.text : '', /larger than 3145728 bytes/);
+  assert.ok(sent < 50_000_000, `${sent} bytes were sent`);
+});
+
+test('a hub that takes its time beyond the limit is a timeout', async (t) => {
+  const answer = await poll(t, () => undefined, { answerTimeoutMs: 50 });
+  assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, 'hub.timeout');
+});
+
+test('an abort ends the request', async (t) => {
+  const stop = new AbortController();
+  const answer = await poll(t, () => stop.abort(), { signal: stop.signal });
+  assert.equal(answer.is, 'failed');
+});
+
+test('nobody listens', async () => {
+  const server = createPlainServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  const hub = createHubHttps({ url: `http://127.0.0.1:${port}`, apiKey: canary, now: () => 0 });
+  const answer = await hub.poll(request, new AbortController().signal);
+  await hub.close();
+  assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, 'hub.unreachable');
+  assert.match(answer.is === 'failed' ? answer.why.text : '', /ECONNREFUSED/);
+});
+
+const in2030 = Date.UTC(2030, 0);
+const validPin = spkiOf(new X509Certificate(validServer.cert));
+const expiredPin = spkiOf(new X509Certificate(expiredServer.cert));
+const tlsRows: { name: string; server: ServerOptions; trust: ServerTrust; expect: string }[] = [
+  { name: 'its CA', server: validServer, trust: { ca: validServer.cert }, expect: 'answered' },
+  { name: 'its public key', server: validServer, trust: { spkiSha256: validPin }, expect: 'answered' },
+  { name: 'the key of another', server: validServer, trust: { spkiSha256: expiredPin }, expect: 'hub.pin-mismatch' },
+  {
+    name: 'the CA of another',
+    server: validServer,
+    trust: { ca: expiredServer.cert },
+    expect: 'hub.certificate-untrusted',
+  },
+  {
+    name: 'its CA, expired',
+    server: expiredServer,
+    trust: { ca: expiredServer.cert },
+    expect: 'hub.certificate-expired',
+  },
+  {
+    name: 'its public key, expired',
+    server: expiredServer,
+    trust: { spkiSha256: expiredPin },
+    expect: 'hub.certificate-expired',
+  },
+];
+for (const row of tlsRows)
+  test(`a hub known by ${row.name} → ${row.expect}`, async (t) => {
+    const answer = await pollTls(t, row.server, row.trust, in2030);
+    assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, row.expect);
+  });
+
+test('a key never travels in the clear or to a server that nobody named', () => {
+  const now = () => 0;
+  assert.throws(() => createHubHttps({ url: 'http://hub.example', apiKey: canary, now }), /only https/);
+  assert.throws(() => createHubHttps({ url: 'https://hub.example', apiKey: canary, now }), /no trust/);
+});

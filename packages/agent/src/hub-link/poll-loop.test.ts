@@ -1,0 +1,337 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { digestOfText, hostId } from '@felhom/protocol';
+import type { PollAnswer, PollRequest } from '@felhom/protocol';
+import type { Clock } from '../kernel/clock.ts';
+import type { HubAnswer } from '../ports/hub.ts';
+import { createHubLink, planNextPoll } from './poll-loop.ts';
+import type { HubLinkEvent, PollPace } from './poll-loop.ts';
+import { fitReport } from './report.ts';
+import type { ReportFacts } from './report.ts';
+import { createPollSequence } from './sequence.ts';
+
+const pace: PollPace = { minMs: 10_000, maxMs: 900_000, defaultMs: 30_000 };
+
+test('the next poll: the hub wishes, the policy bounds, failures back off', () => {
+  const answered = (hintMs: number | undefined, draw: number) => planNextPoll(pace, { is: 'answered', hintMs }, draw);
+  const failed = (failures: number, draw: number, retryAfterMs?: number) =>
+    planNextPoll(pace, { is: 'failed', failures, retryAfterMs }, draw);
+  const rows: [string, number, number][] = [
+    ['no wish', answered(undefined, 0.5), 30_000],
+    ['spread below', answered(undefined, 0), 27_000],
+    ['a wish inside', answered(60_000, 0.5), 60_000],
+    ['a wish of a year', answered(31_536_000_000, 0.5), 900_000],
+    ['a wish of a year, spread', answered(31_536_000_000, 0.99), 900_000],
+    ['a wish of a millisecond', answered(1, 0.5), 10_000],
+    ['a wish of a millisecond, spread', answered(1, 0), 10_000],
+    ['first failure, early', failed(1, 0), 10_000],
+    ['first failure, late', failed(1, 0.999999), 20_000],
+    ['fifth failure, early', failed(5, 0), 160_000],
+    ['hundredth failure', failed(100, 0.999999), 900_000],
+    ['the hub names a time', failed(1, 0, 60_000), 60_000],
+    ['the hub names a year', failed(1, 0, 31_536_000_000), 900_000],
+  ];
+  for (const [name, got, expect] of rows) assert.equal(got, expect, name);
+});
+
+/** A clock whose sleepers wait until the test moves time. */
+function tinyClock() {
+  let now = 1_000_000;
+  const sleepers = new Set<{ until: number; wake: () => void }>();
+  const clock: Pick<Clock, 'now' | 'sleep'> = {
+    now: () => now,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) {
+          reject(signal.reason as Error);
+          return;
+        }
+        const sleeper = {
+          until: now + ms,
+          wake: () => {
+            sleepers.delete(sleeper);
+            resolve();
+          },
+        };
+        sleepers.add(sleeper);
+        signal.addEventListener('abort', () => {
+          if (sleepers.delete(sleeper)) reject(signal.reason as Error);
+        });
+      }),
+  };
+  return {
+    clock,
+    async advance(ms: number): Promise<void> {
+      const end = now + ms;
+      for (;;) {
+        await settle();
+        const next = [...sleepers].sort((a, b) => a.until - b.until)[0];
+        if (next === undefined || next.until > end) break;
+        now = next.until;
+        next.wake();
+      }
+      now = end;
+      await settle();
+    },
+    sleepers,
+  };
+}
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i += 1) await Promise.resolve();
+}
+
+const facts: ReportFacts = {
+  versions: { agent: '0.1.0', node: '26' },
+  startedAt: 1,
+  converged: false,
+  hold: false,
+  guests: [],
+  sagas: [],
+  parked: [],
+  findings: [],
+  blocked: [],
+};
+const documentText = JSON.stringify({ v: 1, lineage: 'a'.repeat(26), generation: 1, guests: [] });
+const unchanged: PollAnswer = { v: 1, desired: { is: 'unchanged' }, sendReport: false, sendHeld: false };
+const withDocument: PollAnswer = {
+  ...unchanged,
+  desired: { is: 'document', text: documentText, digest: digestOfText(documentText) },
+};
+const dead: HubAnswer = {
+  is: 'failed',
+  why: { code: 'hub.unreachable', text: 'cannot poll hub: gone', retry: 'later' },
+};
+
+function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored?: string) {
+  const time = tinyClock();
+  const requests: PollRequest[] = [];
+  const at: number[] = [];
+  const events: HubLinkEvent[] = [];
+  let wakes = 0;
+  let text = stored;
+  let sequence: string | undefined;
+  let reported = facts;
+  const stop = new AbortController();
+  const link = createHubLink(
+    {
+      hub: {
+        poll: async (request) => {
+          requests.push(request);
+          at.push(time.clock.now());
+          return answers(request, requests.length);
+        },
+      },
+      clock: time.clock,
+      random: { bytes: (count) => new Uint8Array(count).fill(128) },
+      heldStore: { get: () => text, put: (next) => void (text = next) },
+      sequence: createPollSequence({ get: () => sequence, put: (next) => void (sequence = next) }),
+      report: () => fitReport(reported),
+      wake: () => void (wakes += 1),
+      note: (event) => void events.push(event),
+    },
+    { hostId: hostId.parse('alpha'), hostEpoch: 'e'.repeat(26), agentVersion: '0.1.0', pace },
+  );
+  return {
+    ...time,
+    link,
+    requests,
+    at,
+    events,
+    stop,
+    wakes: () => wakes,
+    stored: () => text,
+    report: (next: Partial<ReportFacts>) => void (reported = { ...reported, ...next }),
+  };
+}
+
+test('a document is adopted, made durable, and wakes the reconciler once', async () => {
+  const w = world(() => ({ is: 'answered', answer: withDocument }));
+  const running = w.link.run(w.stop.signal);
+  await w.advance(70_000);
+  assert.equal(w.requests.length, 3);
+  assert.equal(w.requests[0]?.held.is, 'never-received');
+  assert.deepEqual(w.requests[1]?.held, {
+    is: 'held',
+    lineage: 'a'.repeat(26),
+    generation: 1,
+    digest: digestOfText(documentText),
+  });
+  assert.equal(w.wakes(), 1);
+  const again = world(() => dead, w.stored());
+  assert.equal(again.link.held().is, 'held');
+  w.stop.abort();
+  await running;
+});
+
+test('a dead hub: back-off, the held document stays, one note, and recovery is noticed', async () => {
+  let alive = true;
+  const w = world(() => (alive ? { is: 'answered', answer: withDocument } : dead));
+  const running = w.link.run(w.stop.signal);
+  await w.advance(1000);
+  alive = false;
+  await w.advance(3_600_000);
+  const whileDead = w.requests.length;
+  assert.ok(whileDead >= 6 && whileDead <= 12, `${whileDead} polls in an hour`);
+  const gaps = w.at.slice(1).map((t, i) => t - (w.at[i] ?? 0));
+  assert.ok(gaps.every((gap) => gap <= pace.maxMs));
+  assert.equal(w.link.held().is, 'held');
+  assert.equal(w.events.filter((e) => e.kind === 'hub-failed').length, 1);
+  assert.equal(w.link.state().lastFailure?.code, 'hub.unreachable');
+  alive = true;
+  await w.advance(pace.maxMs);
+  assert.equal(w.link.state().failures, 0);
+  assert.equal(w.events.at(-1)?.kind, 'hub-reached');
+  w.stop.abort();
+  await running;
+});
+
+test('the report travels when it changed or when the hub asks, else only its digest', async () => {
+  let ask = false;
+  const w = world(() => ({ is: 'answered', answer: { ...unchanged, sendReport: ask } }));
+  const signal = w.stop.signal;
+  await w.link.pollOnce(signal);
+  await w.link.pollOnce(signal);
+  w.report({ converged: true });
+  await w.link.pollOnce(signal);
+  await w.link.pollOnce(signal);
+  assert.deepEqual(
+    w.requests.map((r) => r.report !== undefined),
+    [true, false, true, false],
+  );
+  ask = true;
+  await w.link.pollOnce(signal);
+  assert.deepEqual(
+    w.requests.slice(4).map((r) => r.report !== undefined),
+    [false, true],
+    'asked once, answered at once, and no third question however often the hub asks',
+  );
+});
+
+test('a report that was lost with its poll is sent again', async () => {
+  const w = world((_, nth) => (nth === 1 ? dead : { is: 'answered', answer: unchanged }));
+  await w.link.pollOnce(w.stop.signal);
+  await w.link.pollOnce(w.stop.signal);
+  assert.deepEqual(
+    w.requests.map((r) => r.report !== undefined),
+    [true, true],
+  );
+});
+
+test('the held text goes up only when the hub asked for it', async () => {
+  const w = world((_, nth) => ({
+    is: 'answered',
+    answer: nth === 2 ? { ...unchanged, sendHeld: true } : withDocument,
+  }));
+  await w.link.pollOnce(w.stop.signal);
+  await w.link.pollOnce(w.stop.signal);
+  await w.link.pollOnce(w.stop.signal);
+  assert.deepEqual(
+    w.requests.map((r) => r.heldText),
+    [undefined, undefined, documentText, undefined],
+  );
+});
+
+test('news is sent early but never faster than the shortest interval', async () => {
+  const w = world(() => ({ is: 'answered', answer: unchanged }));
+  const running = w.link.run(w.stop.signal);
+  await w.advance(2000);
+  w.link.pollSoon();
+  await w.advance(7000);
+  assert.equal(w.requests.length, 1);
+  await w.advance(2000);
+  assert.equal(w.requests.length, 2, 'at the shortest interval');
+  await w.advance(15_000);
+  w.link.pollSoon();
+  await w.advance(1);
+  assert.equal(w.requests.length, 3, 'at once, the interval has passed');
+  w.stop.abort();
+  await running;
+});
+
+test('news does not break the back-off', async () => {
+  const w = world(() => dead);
+  const running = w.link.run(w.stop.signal);
+  await w.advance(1);
+  for (let i = 0; i < 100; i += 1) w.link.pollSoon();
+  await w.advance(9000);
+  assert.equal(w.requests.length, 1);
+  w.stop.abort();
+  await running;
+});
+
+test('aborting ends the loop while it waits', async () => {
+  const w = world(() => ({ is: 'answered', answer: unchanged }));
+  const running = w.link.run(w.stop.signal);
+  await w.advance(15_000);
+  w.stop.abort();
+  await running;
+  assert.equal(w.sleepers.size, 0);
+});
+
+test('a refused document is noted once, kept in the state, and cleared by a good answer', async () => {
+  let answer: PollAnswer = { ...unchanged, desired: { is: 'document', text: 'x', digest: digestOfText('x') } };
+  const w = world(() => ({ is: 'answered', answer }));
+  await w.link.pollOnce(w.stop.signal);
+  await w.link.pollOnce(w.stop.signal);
+  assert.equal(w.events.filter((e) => e.kind === 'desired-refused').length, 1);
+  assert.equal(w.link.state().refusal?.code, 'desired.unreadable');
+  answer = unchanged;
+  await w.link.pollOnce(w.stop.signal);
+  assert.equal(w.link.state().refusal, undefined);
+});
+
+test('poll numbers never repeat across a crash, at one write per thousand', () => {
+  let stored: string | undefined;
+  let writes = 0;
+  const store = {
+    get: () => stored,
+    put: (text: string) => {
+      stored = text;
+      writes += 1;
+    },
+  };
+  const seen: number[] = [];
+  for (let life = 0; life < 3; life += 1) {
+    const sequence = createPollSequence(store);
+    for (let i = 0; i < 500; i += 1) seen.push(sequence.next());
+  }
+  assert.deepEqual(
+    seen,
+    [...new Set(seen)].sort((a, b) => a - b),
+  );
+  assert.equal(writes, 3);
+  stored = 'x';
+  assert.throws(() => createPollSequence(store), /cannot number polls/);
+});
+
+test('a report at every bound fits; texts are cut, the newest entries survive, the rest is counted', () => {
+  const findings = Array.from({ length: 500 }, (_, i) => ({
+    key: 'host.trouble',
+    severity: 'warning' as const,
+    subject: `guest-${i}`,
+    text: 'x'.repeat(5000),
+    advice: { text: 'look' },
+    since: i,
+  }));
+  const fitted = fitReport({ ...facts, findings });
+  assert.equal(fitted.findings.length, 300);
+  assert.equal(fitted.cut.findings, 200);
+  assert.equal(fitted.findings.at(-1)?.subject, 'guest-499');
+  assert.equal(fitted.findings[0]?.text.length, 1000);
+  assert.ok(fitted.findings[0]?.text.endsWith('…'));
+});
+
+test('an entry that cannot be cut to the schema is dropped and counted, not fatal', () => {
+  const fitted = fitReport({
+    ...facts,
+    sagas: [
+      { id: 's', name: 'bring-up', direction: 'forward', step: 'x', stepIndex: -1, steps: 3, startedAt: 0 },
+      { id: 't', name: 'bring-up', direction: 'forward', step: 'x', stepIndex: 0, steps: 3, startedAt: 0 },
+    ],
+  });
+  assert.deepEqual(
+    fitted.sagas.map((s) => s.id),
+    ['t'],
+  );
+  assert.equal(fitted.cut.sagas, 1);
+});
