@@ -19,154 +19,70 @@ export interface CatalogueEntry {
 
 const row = <Retry extends Reason['retry']>(title: string, retry: Retry, advice: string) => ({ title, retry, advice });
 
-/** Rows are sorted by family, then by how they come about. */
-// prettier-ignore -- one code, one line
+/** Rows are sorted by family, then by how they come about; one code, one line. */
+// prettier-ignore
 export const errorCatalogue = {
   // ------------------------------------------------------------------------------ Proxmox: reaching it
   'pve.unreachable': row('Proxmox cannot be reached', 'later', 'Check that pveproxy runs (systemctl status pveproxy) and that the address is right.'),
-  'pve.connection-lost': row(
-    'The connection to Proxmox broke',
-    'later',
-    'Nothing to do at once; what became of the request is read from the node.',
-  ),
+  'pve.connection-lost': row('The connection to Proxmox broke', 'later', 'Nothing to do at once; what became of the request is read from the node.'),
   'pve.timeout': row('Proxmox did not answer in time', 'later', 'Look for a storage that hangs: one dead NFS server blocks the whole API.'),
   'pve.node-unreachable': row('pveproxy cannot reach the node', 'later', 'Check that pvedaemon runs and that the node name is right (case matters).'),
   'pve.proxy-failed': row('A proxy in front of Proxmox failed', 'later', 'Check pveproxy and whatever stands between the agent and port 8006.'),
-  'pve.no-quorum': row(
-    'The cluster has no quorum',
-    'later',
-    'Bring the other cluster nodes back; until then Proxmox refuses every change.',
-  ),
-  'pve.patience-over': row(
-    'Proxmox stayed away for too long',
-    'later',
-    'The task may still run; it is looked up as soon as Proxmox answers again.',
-  ),
-  'pve.aborted': row(
-    'The agent stopped waiting',
-    'later',
-    'Nothing; the task in Proxmox was not touched and is found again.',
-  ),
+  'pve.no-quorum': row('The cluster has no quorum', 'later', 'Bring the other cluster nodes back; until then Proxmox refuses every change.'),
+  'pve.patience-over': row('Proxmox stayed away for too long', 'later', 'The task may still run; it is looked up as soon as Proxmox answers again.'),
+  'pve.aborted': row('The agent stopped waiting', 'later', 'Nothing; the task in Proxmox was not touched and is found again.'),
   'pve.certificate-untrusted': row('The certificate of Proxmox is not trusted', 'operator', 'Give the agent the CA of this node (/etc/pve/pve-root-ca.pem) or pin its public key again.'),
   'pve.certificate-expired': row('The certificate of Proxmox has expired', 'operator', 'Renew it with pvecm updatecerts --force and reload pveproxy.'),
   'pve.certificate-not-yet-valid': row('The certificate of Proxmox is not valid yet', 'operator', 'Check the clocks of the node and of this machine.'),
-  'pve.pin-mismatch': row(
-    'Proxmox has another public key than the pinned one',
-    'operator',
-    'If the key was renewed on purpose, pin the new one; otherwise somebody stands between.',
-  ),
+  'pve.pin-mismatch': row('Proxmox has another public key than the pinned one', 'operator', 'If the key was renewed on purpose, pin the new one; otherwise somebody stands between.'),
   'pve.not-proxmox': row('Something else than Proxmox answers', 'operator', 'Check the address and whatever proxy stands before it.'),
   'pve.unreadable-answer': row('Proxmox answered in a shape that is not known', 'later', 'Compare the version of the node with the versions this agent supports.'),
   'pve.answer-too-large': row('The answer of Proxmox is too large', 'operator', 'Look for a runaway list on the node, for example thousands of volumes.'),
 
   // --------------------------------------------------------------------------- Proxmox: who may do what
-  'pve.unauthorized': row(
-    'Proxmox does not accept the token',
-    'operator',
-    'Check the token file; make a new token with pveum user token add and put it there.',
-  ),
-  'pve.circuit-open': row(
-    'Calls are held back: the token was refused',
-    'operator',
-    'Mend the token; the agent tries again by itself at growing intervals.',
-  ),
+  'pve.unauthorized': row('Proxmox does not accept the token', 'operator', 'Check the token file; make a new token with pveum user token add and put it there.'),
+  'pve.circuit-open': row('Calls are held back: the token was refused', 'operator', 'Mend the token; the agent tries again by itself at growing intervals.'),
   'pve.forbidden': row('The token lacks a privilege', 'operator', 'Run felhom-agent doctor: it names the privilege, the path and the command that grants it.'),
-  'pve.root-only': row(
-    'Proxmox reserves this for root@pam',
-    'never',
-    'No token can do this; it needs root on the host.',
-  ),
+  'pve.root-only': row('Proxmox reserves this for root@pam', 'never', 'No token can do this; it needs root on the host.'),
   'pve.pool-absent': row('The pool does not exist', 'operator', 'Create the pool and grant the agent its role on it.'),
 
   // ------------------------------------------------------------------------------ Proxmox: the request
   'pve.invalid-parameter': row('Proxmox does not accept a value', 'never', 'Correct the value; nothing was changed.'),
-  'pve.unknown-parameter': row(
-    'This Proxmox version does not know a parameter',
-    'operator',
-    'Upgrade Proxmox VE; felhom-agent doctor says from which version on it works.',
-  ),
-  'pve.protocol': row(
-    'Proxmox does not understand the request',
-    'never',
-    'This is a fault of the agent or of a proxy in between; report it with the log.',
-  ),
+  'pve.unknown-parameter': row('This Proxmox version does not know a parameter', 'operator', 'Upgrade Proxmox VE; felhom-agent doctor says from which version on it works.'),
+  'pve.protocol': row('Proxmox does not understand the request', 'never', 'This is a fault of the agent or of a proxy in between; report it with the log.'),
   'pve.not-implemented': row('Proxmox does not have this call', 'operator', 'Compare the version of the node with the versions this agent supports.'),
 
   // -------------------------------------------------------------------------------- Proxmox: the world
-  'pve.guest-absent': row(
-    'The guest does not exist',
-    'never',
-    'Nothing; whoever asked reads the list of guests again.',
-  ),
+  'pve.guest-absent': row('The guest does not exist', 'never', 'Nothing; whoever asked reads the list of guests again.'),
   'pve.storage-absent': row('The storage does not exist', 'operator', 'Define the storage in Proxmox or correct its name in the policy.'),
   'pve.volume-absent': row('The volume or archive does not exist', 'operator', 'Put the archive back or name another one.'),
-  'pve.snapshot-absent': row(
-    'The snapshot does not exist',
-    'never',
-    'Nothing; whoever asked reads the list of snapshots again.',
-  ),
-  'pve.task-absent': row(
-    'Proxmox does not know the task',
-    'never',
-    'Nothing; what the task did is read from the node.',
-  ),
+  'pve.snapshot-absent': row('The snapshot does not exist', 'never', 'Nothing; whoever asked reads the list of snapshots again.'),
+  'pve.task-absent': row('Proxmox does not know the task', 'never', 'Nothing; what the task did is read from the node.'),
   'pve.node-absent': row('The node does not exist', 'operator', 'Correct the node name in the policy.'),
-  'pve.bridge-absent': row(
-    'The bridge does not exist',
-    'operator',
-    'Create the bridge or correct its name; the change may have been written all the same.',
-  ),
+  'pve.bridge-absent': row('The bridge does not exist', 'operator', 'Create the bridge or correct its name; the change may have been written all the same.'),
   'pve.absent': row('A file or object does not exist', 'operator', 'The text of Proxmox names it.'),
   'pve.vmid-taken': row('The VMID is taken', 'never', 'Nothing; the next free VMID of the range is tried.'),
   'pve.already-exists': row('It exists already', 'never', 'Nothing, if it is what was asked for.'),
   'pve.already-running': row('The guest runs already', 'never', 'Nothing.'),
   'pve.not-running': row('The guest does not run', 'never', 'Nothing.'),
   'pve.guest-running': row('The guest runs, and this needs it stopped', 'never', 'Stop the guest first.'),
-  'pve.guest-locked': row(
-    'The guest is locked',
-    'later',
-    'Wait for what holds the lock; if nothing runs any more, the root helper clears it.',
-  ),
+  'pve.guest-locked': row('The guest is locked', 'later', 'Wait for what holds the lock; if nothing runs any more, the root helper clears it.'),
   'pve.config-busy': row('Another operation holds the config of the guest', 'later', 'Nothing; it is tried again.'),
   'pve.busy': row('Proxmox waited in vain for a lock', 'later', 'Look for a task on the same storage that does not end.'),
-  'pve.digest-mismatch': row(
-    'The config was changed by somebody else meanwhile',
-    'later',
-    'Nothing; the config is read again and the change decided anew.',
-  ),
-  'pve.protected': row(
-    'The guest or volume is protected',
-    'operator',
-    'Somebody set the protection on purpose; take it off in Proxmox if this is really meant.',
-  ),
+  'pve.digest-mismatch': row('The config was changed by somebody else meanwhile', 'later', 'Nothing; the config is read again and the change decided anew.'),
+  'pve.protected': row('The guest or volume is protected', 'operator', 'Somebody set the protection on purpose; take it off in Proxmox if this is really meant.'),
   'pve.size-already': row('The disk has that size already', 'never', 'Nothing.'),
   'pve.cannot-shrink': row('A disk cannot be made smaller', 'never', 'Ask for at least the present size.'),
   'pve.storage-offline': row('The storage is not available', 'later', 'Check the mount, the server or the disk behind the storage.'),
   'pve.no-space': row('The storage is full', 'operator', 'Free space or give the storage more of it.'),
   'pve.not-empty': row('It is not empty', 'operator', 'Remove what is in it first.'),
   'pve.hotplug-failed': row('The running guest did not take the change', 'operator', 'The change may be half done: stop the guest, look at its network and pending changes, start it again.'),
-  'pve.apply-failed': row(
-    'Proxmox could not apply a change',
-    'operator',
-    'What was stored is read back; the text of Proxmox names the cause.',
-  ),
+  'pve.apply-failed': row('Proxmox could not apply a change', 'operator', 'What was stored is read back; the text of Proxmox names the cause.'),
   'pve.worker-failed': row('Proxmox could not start the task', 'later', 'Check memory and process limits of the node.'),
   'pve.command-failed': row('A program that Proxmox called failed', 'operator', 'The text of Proxmox names the program.'),
-  'pve.task-failed': row(
-    'The task failed',
-    'operator',
-    'Read the tail of its log; the whole log is in Proxmox under the task.',
-  ),
-  'pve.unclassified': row(
-    'Proxmox answered with an error that is not known',
-    'later',
-    'What became of the request is read from the node; report the text.',
-  ),
-  'pve.wrong-warrant': row(
-    'The warrant names something else',
-    'never',
-    'This is a fault of the agent; report it with the log.',
-  ),
+  'pve.task-failed': row('The task failed', 'operator', 'Read the tail of its log; the whole log is in Proxmox under the task.'),
+  'pve.unclassified': row('Proxmox answered with an error that is not known', 'later', 'What became of the request is read from the node; report the text.'),
+  'pve.wrong-warrant': row('The warrant names something else', 'never', 'This is a fault of the agent; report it with the log.'),
 
   // ------------------------------------------------------------------------------ Proxmox: self-check
   'pve.permissions-missing': row('The token lacks privileges', 'operator', 'Run the commands that felhom-agent doctor prints, as root on the node.'),
@@ -176,59 +92,27 @@ export const errorCatalogue = {
   // --------------------------------------------------------------------------------------- root helper
   'helper.absent': row('There is no root helper', 'operator', 'Install the helper and name its command in the configuration under helper.command.'),
   'helper.cannot-run': row('The root helper cannot be run', 'operator', 'Check the command in the configuration, its rights and the sudo rule.'),
-  'helper.timeout': row(
-    'The root helper did not answer in time',
-    'later',
-    'Its receipt tells what it did; look for a storage that hangs.',
-  ),
-  'helper.died': row(
-    'The root helper ended without an answer',
-    'later',
-    'Its receipt tells what it did; look at its log on the host.',
-  ),
+  'helper.timeout': row('The root helper did not answer in time', 'later', 'Its receipt tells what it did; look for a storage that hangs.'),
+  'helper.died': row('The root helper ended without an answer', 'later', 'Its receipt tells what it did; look at its log on the host.'),
   'helper.unreadable-answer': row('The root helper answered in a shape that is not known', 'operator', 'Install the helper that belongs to this version of the agent.'),
-  'helper.refused': row(
-    'The root helper refused',
-    'operator',
-    'Its text names the fact that spoke against it; look at the guest before anything else.',
-  ),
+  'helper.refused': row('The root helper refused', 'operator', 'Its text names the fact that spoke against it; look at the guest before anything else.'),
   'helper.busy': row('The root helper is at work on this guest', 'later', 'Nothing; it is tried again.'),
 
   // ---------------------------------------------------------------------------------------------- hub
-  'hub.unreachable': row(
-    'The hub cannot be reached',
-    'later',
-    'Nothing at once; guests go on as they are. Check the address and the network.',
-  ),
+  'hub.unreachable': row('The hub cannot be reached', 'later', 'Nothing at once; guests go on as they are. Check the address and the network.'),
   'hub.timeout': row('The hub did not answer in time', 'later', 'Nothing; the agent asks again.'),
   'hub.certificate-untrusted': row('The certificate of the hub is not trusted', 'operator', 'Check the trust entry of the hub in the configuration.'),
   'hub.certificate-expired': row('The certificate of the hub has expired', 'operator', 'Renew the certificate of the hub.'),
   'hub.certificate-not-yet-valid': row('The certificate of the hub is not valid yet', 'operator', 'Check the clocks of the hub and of this host.'),
-  'hub.pin-mismatch': row(
-    'The hub has another public key than the pinned one',
-    'operator',
-    'If the hub has a new key, pin it; otherwise somebody stands between.',
-  ),
+  'hub.pin-mismatch': row('The hub has another public key than the pinned one', 'operator', 'If the hub has a new key, pin it; otherwise somebody stands between.'),
   'hub.unauthorized': row('The hub does not accept the API key', 'operator', 'Make a new key with felhom hosts rekey and put it into the key file.'),
   'hub.forbidden': row('The API key belongs to another host', 'operator', 'Put the key of this host into the key file.'),
   'hub.throttled': row('The hub asks to slow down', 'later', 'Nothing.'),
   'hub.unavailable': row('The hub failed', 'later', 'Look at the log of the hub.'),
-  'hub.refused': row(
-    'The hub refused the request',
-    'operator',
-    'The text of the hub says why; agent and hub may be of different versions.',
-  ),
+  'hub.refused': row('The hub refused the request', 'operator', 'The text of the hub says why; agent and hub may be of different versions.'),
   'hub.not-a-hub': row('Something else than the hub answers', 'operator', 'Check the address and whatever proxy stands before it.'),
-  'hub.unreadable-answer': row(
-    'The hub answered in a shape that is not known',
-    'operator',
-    'Bring agent and hub to versions that go together; the last good state is kept.',
-  ),
-  'hub.answer-too-large': row(
-    'The answer of the hub is too large',
-    'operator',
-    'Look at the desired state of this host; the last good one is kept.',
-  ),
+  'hub.unreadable-answer': row('The hub answered in a shape that is not known', 'operator', 'Bring agent and hub to versions that go together; the last good state is kept.'),
+  'hub.answer-too-large': row('The answer of the hub is too large', 'operator', 'Look at the desired state of this host; the last good one is kept.'),
 
   // ------------------------------------------------------------------------------------ configuration
   'config.unreadable': row('A configuration file cannot be read', 'operator', 'Check that the file exists and that the agent may read it.'),
@@ -236,17 +120,9 @@ export const errorCatalogue = {
   'config.secret-exposed': row('A secret file can be read by others', 'operator', 'chmod 600 the file, then make a new secret: the old one may be known.'),
 
   // ------------------------------------------------------------------------------------------ journal
-  'journal.damaged': row(
-    'The journal is damaged',
-    'operator',
-    'The file was left as it is; restore it or follow the how-to on a lost journal.',
-  ),
+  'journal.damaged': row('The journal is damaged', 'operator', 'The file was left as it is; restore it or follow the how-to on a lost journal.'),
   'journal.newer': row('The journal was written by a newer version', 'operator', 'Run the newer version of the agent again.'),
-  'journal.locked': row(
-    'Another agent uses this state directory',
-    'operator',
-    'Stop the other agent; two at once would work against each other.',
-  ),
+  'journal.locked': row('Another agent uses this state directory', 'operator', 'Stop the other agent; two at once would work against each other.'),
   'journal.full': row('The journal cannot be written', 'operator', 'Free space on the disk of the state directory.'),
   'journal.fenced': row('Another agent has taken over', 'operator', 'Stop one of the two agents.'),
 
@@ -254,11 +130,7 @@ export const errorCatalogue = {
   'gate.needs-signature': row('This needs a signed approval', 'operator', 'Approve the blocked action, or take the change back.'),
   'gate.out-of-range': row('The host policy does not allow this value', 'operator', 'Change the desired state, or the policy file as root on the host.'),
   'gate.on-hold': row('Changes are on hold', 'operator', 'Lift the hold in the policy file when it is no longer needed.'),
-  'gate.blast-radius': row(
-    'Too many guests would change within a day',
-    'later',
-    'It goes on by itself tomorrow; raise limits.blastRadius if this is meant.',
-  ),
+  'gate.blast-radius': row('Too many guests would change within a day', 'later', 'It goes on by itself tomorrow; raise limits.blastRadius if this is meant.'),
   'gate.foreign': row('The guest is not ours', 'operator', 'Nothing is done to it; remove the conflict by hand.'),
   'gate.not-built': row('This version cannot do that yet', 'never', 'Take the field out of the desired state.'),
 
@@ -267,22 +139,10 @@ export const errorCatalogue = {
   'guest.no-free-vmid': row('No VMID of the range is free', 'operator', 'Widen the range in the policy or remove guests that are not needed.'),
   'guest.golden-absent': row('The golden image is not there', 'operator', 'Put the image back in its place on the storage.'),
   'guest.golden-changed': row('The golden image is not the admitted one', 'operator', 'Admit the new image as root, or put the old one back.'),
-  'guest.archive-refused': row(
-    'The archive holds a config that is not allowed',
-    'never',
-    'The guest was removed again; do not use this archive.',
-  ),
+  'guest.archive-refused': row('The archive holds a config that is not allowed', 'never', 'The guest was removed again; do not use this archive.'),
   'guest.archive-corrupt': row('The archive is damaged', 'operator', 'Replace the archive.'),
-  'guest.did-not-start': row(
-    'The guest did not come up',
-    'operator',
-    'Read its start log; felhom-agent status shows the tail.',
-  ),
-  'guest.not-as-told': row(
-    'The guest is not as it was left',
-    'operator',
-    'Somebody changed it meanwhile; look at what differs before going on.',
-  ),
+  'guest.did-not-start': row('The guest did not come up', 'operator', 'Read its start log; felhom-agent status shows the tail.'),
+  'guest.not-as-told': row('The guest is not as it was left', 'operator', 'Somebody changed it meanwhile; look at what differs before going on.'),
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof errorCatalogue;
