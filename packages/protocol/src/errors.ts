@@ -114,6 +114,18 @@ export const errorCatalogue = {
   'hub.unreadable-answer': row('The hub answered in a shape that is not known', 'operator', 'Bring agent and hub to versions that go together; the last good state is kept.'),
   'hub.answer-too-large': row('The answer of the hub is too large', 'operator', 'Look at the desired state of this host; the last good one is kept.'),
 
+  // ------------------------------------------------------------------------------------ desired state
+  'desired.withheld': row('The hub withholds the desired state', 'operator', 'The hub is behind this host; choose a side with felhom desired resolve.'),
+  'desired.unreadable': row('The desired state cannot be read', 'operator', 'Correct the place that the text names and apply it again; the last good one is kept.'),
+  'desired.unknown-version': row('The desired state is of an unknown version', 'operator', 'Bring agent and hub to versions that go together; the last good one is kept.'),
+  'desired.digest-mismatch': row('The desired state arrived damaged', 'later', 'Nothing at once; it is fetched again. The last good one is kept.'),
+  'desired.too-large': row('The desired state is too large', 'operator', 'Make the document smaller; the last good one is kept.'),
+  'desired.older-generation': row('An older desired state was offered', 'operator', 'Choose a side with felhom desired resolve; the newer one is kept.'),
+  'desired.same-generation-differs': row('Two documents have the same generation', 'operator', 'Apply the desired state again, which makes a new generation.'),
+  'desired.other-lineage': row('A desired state of another lineage was offered', 'operator', 'Choose a side with felhom desired resolve; the last good one is kept.'),
+  'desired.file-unreadable': row('The desired state file cannot be read', 'operator', 'Put the file back and let the agent read it; the last good one is kept.'),
+  'desired.store-unreadable': row('The held desired state cannot be read back', 'later', 'Nothing at once; the hub sends it again. Guests stay as they are.'),
+
   // ------------------------------------------------------------------------------------ configuration
   'config.unreadable': row('A configuration file cannot be read', 'operator', 'Check that the file exists and that the agent may read it.'),
   'config.invalid': row('A configuration file is not valid', 'operator', 'Correct the place that the text names.'),

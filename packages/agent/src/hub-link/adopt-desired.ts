@@ -8,8 +8,17 @@ import {
   digestOfText,
   maxDesiredStateBytes,
   parseVersionedJson,
+  reason,
 } from '@felhom/protocol';
-import type { DesiredOffer, DesiredState, Digest, HeldDesiredState, Reason, Versioned } from '@felhom/protocol';
+import type {
+  DesiredOffer,
+  DesiredState,
+  Digest,
+  ErrorCode,
+  HeldDesiredState,
+  Reason,
+  Versioned,
+} from '@felhom/protocol';
 
 /** What this host goes by. Unreadable plans nothing, like never-received, but is reported as the trouble it is. */
 export type Held =
@@ -45,11 +54,7 @@ export function adoptDesired(offer: DesiredOffer, held: Held, now: number): Adop
     case 'withheld':
       return {
         is: 'refused',
-        why: {
-          code: 'desired.withheld',
-          text: `cannot fetch desired state: the hub serves none for this host: ${offer.why}`,
-          retry: 'operator',
-        },
+        why: reason('desired.withheld', `cannot fetch desired state: the hub serves none for this host: ${offer.why}`),
       };
     case 'document':
       return adoptDocument(offer, held, now);
@@ -62,12 +67,10 @@ function adoptDocument(offer: Extract<DesiredOffer, { is: 'document' }>, held: H
     return refuse('desired.too-large', `the document has ${bytes} bytes, at most ${maxDesiredStateBytes} are taken`);
   const digest = digestOfText(offer.text);
   if (digest !== offer.digest)
-    return refuse('desired.digest-mismatch', `the text has digest ${digest}, announced was ${offer.digest}`, 'later');
+    return refuse('desired.digest-mismatch', `the text has digest ${digest}, announced was ${offer.digest}`);
   const parsed = parseVersionedJson(desiredStateKind, offer.text);
-  if (parsed.is === 'unknown-version')
-    return { is: 'refused', why: { code: 'desired.unknown-version', text: parsed.text, retry: 'operator' } };
-  if (parsed.is === 'invalid')
-    return { is: 'refused', why: { code: 'desired.unreadable', text: parsed.text, retry: 'operator' } };
+  if (parsed.is === 'unknown-version') return { is: 'refused', why: reason('desired.unknown-version', parsed.text) };
+  if (parsed.is === 'invalid') return { is: 'refused', why: reason('desired.unreadable', parsed.text) };
   const state = parsed.value;
   const adopted: Adoption = { is: 'adopted', held: { is: 'held', state, digest, receivedAt: now, text: offer.text } };
   if (held.is !== 'held') return adopted;
@@ -93,10 +96,10 @@ function adoptDocument(offer: Extract<DesiredOffer, { is: 'document' }>, held: H
   );
 }
 
-function refuse(code: string, reason: string, retry: Reason['retry'] = 'operator'): Adoption {
+function refuse(code: ErrorCode, because: string): Adoption {
   return {
     is: 'refused',
-    why: { code, text: `cannot adopt desired state: ${reason}. The last good one stays in force`, retry },
+    why: reason(code, `cannot adopt desired state: ${because}. The last good one stays in force`),
   };
 }
 

@@ -3,8 +3,7 @@
  * schema as on the day it came: a record that no longer reads is a finding, never an empty desired state.
  */
 import { z } from 'zod';
-import { digest as digestSchema, digestOfText, parseVersionedJson } from '@felhom/protocol';
-import type { Reason } from '@felhom/protocol';
+import { digest as digestSchema, digestOfText, parseVersionedJson, reason } from '@felhom/protocol';
 import { desiredStateKind } from './adopt-desired.ts';
 import type { Held } from './adopt-desired.ts';
 
@@ -45,10 +44,9 @@ export function loadHeld(store: Pick<HeldStateStore, 'get'>): Held {
 }
 
 function unreadable(text: string): Held {
-  const why: Reason = {
-    code: 'desired.store-unreadable',
-    text: `${text}. Nothing is planned until a readable document arrives; guests stay as they are`,
-    retry: 'later',
-  };
+  const why = reason(
+    'desired.store-unreadable',
+    `${text}. Nothing is planned until a readable document arrives; guests stay as they are`,
+  );
   return { is: 'unreadable', why };
 }

@@ -10,8 +10,9 @@ import {
   digestOfText,
   maxDesiredStateBytes,
   parseVersioned,
+  reason,
 } from '@felhom/protocol';
-import type { DesiredState, DesiredStateFile, Reason, Versioned } from '@felhom/protocol';
+import type { DesiredState, DesiredStateFile, ErrorCode, Reason, Versioned } from '@felhom/protocol';
 import { loadHeld, storeHeld } from '../../hub-link/held-store.ts';
 import type { HeldStateStore } from '../../hub-link/held-store.ts';
 import type { Held } from '../../hub-link/adopt-desired.ts';
@@ -80,8 +81,8 @@ export function parseDesiredFile(path: string, text: string): FileRead {
   try {
     raw = parse(text, { maxAliasCount: 20, uniqueKeys: true, strict: true });
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'it is not YAML';
-    return refuse('desired.unreadable', `${path} is not YAML: ${reason}`);
+    const because = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'no text';
+    return refuse('desired.unreadable', `${path} is not YAML: ${because}`);
   }
   const parsed = parseVersioned(fileKind, raw);
   if (parsed.is === 'ok') return { is: 'read', file: parsed.value };
@@ -110,9 +111,9 @@ export function nextFromFile(
   return { is: 'held', state, digest: digestOfText(text), receivedAt: now, text };
 }
 
-function refuse(code: string, reason: string): FileRead {
+function refuse(code: ErrorCode, because: string): FileRead {
   return {
     is: 'refused',
-    why: { code, text: `cannot adopt desired state: ${reason}. The last good one stays in force`, retry: 'operator' },
+    why: reason(code, `cannot adopt desired state: ${because}. The last good one stays in force`),
   };
 }

@@ -1,6 +1,6 @@
 /** Everything a hub, or whatever stands in its place, can answer, sorted once into the error catalogue. Pure. */
-import { maxPollAnswerBytes, parseVersionedJson, pollAnswerKind } from '@felhom/protocol';
-import type { Reason } from '@felhom/protocol';
+import { maxPollAnswerBytes, parseVersionedJson, pollAnswerKind, reason } from '@felhom/protocol';
+import type { ErrorCode } from '@felhom/protocol';
 import { z } from 'zod';
 import type { HubAnswer } from '../../ports/hub.ts';
 
@@ -22,39 +22,23 @@ export function classifyAnswer(url: string, raw: RawAnswer): HubAnswer {
     return fail(
       'hub.unauthorized',
       `cannot poll hub ${url}: it does not accept this host's API key (401)${because}. Make a new one with felhom hosts rekey`,
-      'operator',
     );
   if (raw.status === 403)
-    return fail(
-      'hub.forbidden',
-      `cannot poll hub ${url}: the API key belongs to another host (403)${because}`,
-      'operator',
-    );
+    return fail('hub.forbidden', `cannot poll hub ${url}: the API key belongs to another host (403)${because}`);
   if (raw.status === 429)
-    return fail(
-      'hub.throttled',
-      `cannot poll hub ${url}: it asks to slow down (429)${because}`,
-      'later',
-      raw.retryAfter,
-    );
+    return fail('hub.throttled', `cannot poll hub ${url}: it asks to slow down (429)${because}`, raw.retryAfter);
   if (raw.status >= 500)
-    return fail(
-      'hub.unavailable',
-      `cannot poll hub ${url}: it failed (${raw.status})${because}`,
-      'later',
-      raw.retryAfter,
-    );
+    return fail('hub.unavailable', `cannot poll hub ${url}: it failed (${raw.status})${because}`, raw.retryAfter);
   if (raw.status >= 400 && said !== undefined)
-    return fail('hub.refused', `cannot poll hub ${url}: it refused the request (${raw.status}): ${said}`, 'operator');
+    return fail('hub.refused', `cannot poll hub ${url}: it refused the request (${raw.status}): ${said}`);
   if (raw.status !== 200 || type !== 'application/json')
     return fail(
       'hub.not-a-hub',
       `cannot poll hub ${url}: something else answers there (status ${raw.status}, content type ${type === '' ? 'none' : type.slice(0, 80)}); check the address and whatever proxy stands before it`,
-      'later',
     );
   const parsed = parseVersionedJson(pollAnswerKind, raw.body);
   if (parsed.is === 'ok') return { is: 'answered', answer: parsed.value };
-  return fail('hub.unreadable-answer', `cannot poll hub ${url}: ${parsed.text}`, 'later');
+  return fail('hub.unreadable-answer', `cannot poll hub ${url}: ${parsed.text}`);
 }
 
 function problemText(body: string): string | undefined {
@@ -67,9 +51,9 @@ function problemText(body: string): string | undefined {
   }
 }
 
-function fail(code: string, text: string, retry: Reason['retry'], retryAfter?: string): HubAnswer {
+function fail(code: ErrorCode, text: string, retryAfter?: string): HubAnswer {
   const seconds = retryAfter === undefined ? Number.NaN : Number(retryAfter);
-  const why: Reason = { code, text, retry };
+  const why = reason(code, text);
   return Number.isFinite(seconds) && seconds > 0
     ? { is: 'failed', why, retryAfterSeconds: seconds }
     : { is: 'failed', why };
@@ -79,12 +63,11 @@ export function tooLarge(url: string): HubAnswer {
   return fail(
     'hub.answer-too-large',
     `cannot poll hub ${url}: its answer is larger than ${maxPollAnswerBytes} bytes; it was cut off there and nothing of it was used`,
-    'operator',
   );
 }
 
 /** OpenSSL's verify codes as Node names them, plus our own pin. */
-const tlsCodes: Readonly<Record<string, { code: string; text: string }>> = {
+const tlsCodes: Readonly<Record<string, { code: ErrorCode; text: string }>> = {
   CERT_HAS_EXPIRED: { code: 'hub.certificate-expired', text: 'its certificate has expired; renew it on the hub' },
   CERT_NOT_YET_VALID: {
     code: 'hub.certificate-not-yet-valid',
@@ -115,15 +98,14 @@ const timeouts = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 
 export function classifyThrown(url: string, error: unknown): HubAnswer {
   const code = codeOf(error);
   const tls = tlsCodes[code];
-  if (tls !== undefined) return fail(tls.code, `cannot poll hub ${url}: ${tls.text}`, 'operator');
+  if (tls !== undefined) return fail(tls.code, `cannot poll hub ${url}: ${tls.text}`);
   if (untrusted.has(code))
     return fail(
       'hub.certificate-untrusted',
       `cannot poll hub ${url}: its certificate is not signed by the configured CA (${code}); check trust in the configuration`,
-      'operator',
     );
-  if (timeouts.has(code)) return fail('hub.timeout', `cannot poll hub ${url}: no answer in time (${code})`, 'later');
-  return fail('hub.unreachable', `cannot poll hub ${url}: ${code === '' ? 'the connection failed' : code}`, 'later');
+  if (timeouts.has(code)) return fail('hub.timeout', `cannot poll hub ${url}: no answer in time (${code})`);
+  return fail('hub.unreachable', `cannot poll hub ${url}: ${code === '' ? 'the connection failed' : code}`);
 }
 
 /** The innermost code: undici wraps what TLS or the socket said. */

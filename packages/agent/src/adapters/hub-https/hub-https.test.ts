@@ -66,46 +66,41 @@ async function pollTls(t: TestContext, server: ServerOptions, trust: ServerTrust
   return hub.poll(request, new AbortController().signal);
 }
 
-const rows: { name: string; handler: Handler; code: string; retry: string }[] = [
+const rows: { name: string; handler: Handler; code: string }[] = [
   {
     name: 'wrong key',
     handler: answering(401, problem, '{"title":"no"}'),
     code: 'hub.unauthorized',
-    retry: 'operator',
   },
-  { name: 'key of another host', handler: answering(403, problem, '{}'), code: 'hub.forbidden', retry: 'operator' },
-  { name: 'slow down', handler: answering(429, { 'retry-after': '7' }, ''), code: 'hub.throttled', retry: 'later' },
-  { name: 'failing hub', handler: answering(503, {}, ''), code: 'hub.unavailable', retry: 'later' },
-  { name: 'a problem', handler: answering(409, problem, '{"detail":"x"}'), code: 'hub.refused', retry: 'operator' },
+  { name: 'key of another host', handler: answering(403, problem, '{}'), code: 'hub.forbidden' },
+  { name: 'slow down', handler: answering(429, { 'retry-after': '7' }, ''), code: 'hub.throttled' },
+  { name: 'failing hub', handler: answering(503, {}, ''), code: 'hub.unavailable' },
+  { name: 'a problem', handler: answering(409, problem, '{"detail":"x"}'), code: 'hub.refused' },
   {
     name: 'HTML with 200',
     handler: answering(200, { 'content-type': 'text/html' }, '<html>'),
     code: 'hub.not-a-hub',
-    retry: 'later',
   },
   {
     name: 'HTML with 404',
     handler: answering(404, { 'content-type': 'text/html' }, ''),
     code: 'hub.not-a-hub',
-    retry: 'later',
   },
-  { name: 'a redirect', handler: answering(302, { location: 'https://x' }, ''), code: 'hub.not-a-hub', retry: 'later' },
-  { name: 'no content type', handler: answering(200, {}, '{}'), code: 'hub.not-a-hub', retry: 'later' },
+  { name: 'a redirect', handler: answering(302, { location: 'https://x' }, ''), code: 'hub.not-a-hub' },
+  { name: 'no content type', handler: answering(200, {}, '{}'), code: 'hub.not-a-hub' },
   {
     name: 'HTML that says JSON',
     handler: answering(200, json, '<html>'),
     code: 'hub.unreadable-answer',
-    retry: 'later',
   },
-  { name: 'empty JSON', handler: answering(200, json, ''), code: 'hub.unreadable-answer', retry: 'later' },
-  { name: 'version 2', handler: answering(200, json, '{"v":2}'), code: 'hub.unreadable-answer', retry: 'later' },
+  { name: 'empty JSON', handler: answering(200, json, ''), code: 'hub.unreadable-answer' },
+  { name: 'version 2', handler: answering(200, json, '{"v":2}'), code: 'hub.unreadable-answer' },
   {
     name: 'an extra field',
     handler: answering(200, json, JSON.stringify({ ...good, scratch: true })),
     code: 'hub.unreadable-answer',
-    retry: 'later',
   },
-  { name: 'hung up on', handler: (r) => void r.socket.destroy(), code: 'hub.unreachable', retry: 'later' },
+  { name: 'hung up on', handler: (r) => void r.socket.destroy(), code: 'hub.unreachable' },
   {
     name: 'cut in the middle',
     handler: (_, response) => {
@@ -113,7 +108,6 @@ const rows: { name: string; handler: Handler; code: string; retry: string }[] = 
       response.write('{"v":1', () => response.destroy());
     },
     code: 'hub.unreachable',
-    retry: 'later',
   },
 ];
 
@@ -123,7 +117,6 @@ for (const row of rows)
     assert.equal(answer.is, 'failed');
     if (answer.is !== 'failed') return;
     assert.equal(answer.why.code, row.code);
-    assert.equal(answer.why.retry, row.retry);
     assert.match(answer.why.text, /^cannot poll hub http:\/\/127\.0\.0\.1:\d+: ./);
     assert.doesNotMatch(JSON.stringify(answer), new RegExp(canary));
   });
