@@ -15,6 +15,12 @@ export const hostPolicy = z.strictObject({
   bridges: z.array(z.string()).min(1).max(32),
   /** Storages that guests' volumes may lie on. */
   storages: z.array(storageId).min(1).max(32),
+  /** Where a volume that joins a living guest may be mounted: at or below one of these, which hold no system data. */
+  mountRoots: z
+    .array(z.string().regex(/^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/, 'an absolute path'))
+    .min(1)
+    .max(16)
+    .default(['/mnt', '/srv', '/media', '/data']),
   /** Golden images admitted by root: id → archive, its size and SHA-256 as journaled when it was placed. */
   goldens: z.record(
     z.string(),

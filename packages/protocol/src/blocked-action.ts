@@ -22,7 +22,7 @@ const slug = z.string().regex(/^[a-z][a-z0-9-]{0,59}$/);
 const item = z.string().min(1).max(1024);
 const parameter = z.union([z.string().max(1024), z.number().int(), z.boolean(), z.null(), z.array(item).max(64)]);
 
-export const maxLossSet = 256;
+export const maxLossSet = 1024;
 
 /** The document that is hashed and signed. */
 export const blockedDocument = z.strictObject({

@@ -2,7 +2,16 @@
  * Every effect the agent can have, as data. The planner produces them, the gate decides them, a saga carries them out.
  * Directions are separate kinds, because adding and taking away are different powers.
  */
-import type { DesiredGuest, DesiredNetwork, DesiredVolume, GuestName, GuestUid, VolumeId } from '@felhom/protocol';
+import type {
+  DesiredGuest,
+  DesiredNetwork,
+  DesiredVolume,
+  Digest,
+  GuestName,
+  GuestUid,
+  Vmid,
+  VolumeId,
+} from '@felhom/protocol';
 
 /** A guest of ours as effects name it: the uid binds, the name is for people. */
 export interface GuestRef {
@@ -68,3 +77,100 @@ export type GuestEffect =
   | { readonly kind: 'startup-change'; readonly guest: GuestRef; readonly from: string; readonly to: string }
   | { readonly kind: 'timezone-change'; readonly guest: GuestRef; readonly from: string; readonly to: string }
   | { readonly kind: 'marker-repair'; readonly guest: GuestRef };
+
+/**
+ * Effects of later pieces. They are here because the gate's table is whole from the first day: whoever asks for one is
+ * refused with a reason, and the piece that brings one finds its row waiting. Parameters grow with their piece.
+ */
+export type LaterEffect =
+  GuestBackupEffect | RestoreEffect | TargetEffect | HostEffect | ControllerEffect | RouteEffect;
+
+type GuestBackupEffect =
+  | {
+      readonly kind: 'backup-options-change';
+      readonly guest: GuestRef;
+      readonly option: 'excludes' | 'mode' | 'notes-template';
+      readonly from: string;
+      readonly to: string;
+    }
+  | { readonly kind: 'bulk-backup-drop'; readonly guest: GuestRef; readonly volume: string; readonly target: string }
+  | { readonly kind: 'backup-force'; readonly guest: GuestRef; readonly tier: string }
+  | { readonly kind: 'backup-delete' | 'backup-unprotect'; readonly archive: VolumeId; readonly sha256: Digest };
+
+type RestoreEffect =
+  | {
+      readonly kind: 'restore-overwrite' | 'restore-in-place' | 'restore-copy';
+      readonly guest: GuestRef;
+      readonly archive: VolumeId;
+      readonly sha256: Digest;
+    }
+  | { readonly kind: 'guest-rollback'; readonly guest: GuestRef; readonly snapshot: string; readonly takenAt: number }
+  | { readonly kind: 'guest-decommission'; readonly guest: GuestRef; readonly keepBackups: boolean }
+  | {
+      readonly kind: 'guest-adopt' | 'guest-re-register';
+      readonly vmid: Vmid;
+      readonly configDigest: string;
+      readonly volumes: readonly VolumeId[];
+    }
+  | {
+      readonly kind: 'saga-undo' | 'saga-finish' | 'saga-resume' | 'saga-abandon';
+      readonly sagaId: string;
+      readonly step: string;
+    };
+
+type TargetEffect =
+  | { readonly kind: 'target-attach'; readonly target: string; readonly identity: string }
+  | {
+      readonly kind: 'target-change' | 'target-class-change' | 'target-role-change' | 'target-re-point';
+      readonly target: string;
+      readonly from: string;
+      readonly to: string;
+    }
+  | { readonly kind: 'target-decommission' | 'target-detach' | 'target-wipe'; readonly target: string }
+  | { readonly kind: 'target-creds-rotate'; readonly target: string };
+
+type HostEffect =
+  | {
+      readonly kind:
+        | 'schedule-change'
+        | 'retention-change'
+        | 'restore-test-change'
+        | 'reporting-change'
+        | 'update-window-change'
+        | 'floor-lower';
+      readonly setting: string;
+      readonly from: string;
+      readonly to: string;
+    }
+  | { readonly kind: 'hold-set' | 'hold-clear'; readonly scope: 'host' | GuestName }
+  | { readonly kind: 'trust-change'; readonly before: Digest; readonly after: Digest }
+  | { readonly kind: 'break-glass-open'; readonly minutes: number }
+  | { readonly kind: 'break-glass-close' }
+  | { readonly kind: 'hub-re-point'; readonly spkiSha256: Digest }
+  | { readonly kind: 'downgrade'; readonly product: 'agent' | 'controller' | 'golden'; readonly digest: Digest };
+
+type ControllerEffect =
+  | { readonly kind: 'controller-image-change'; readonly guest: GuestRef; readonly digest: Digest }
+  | {
+      readonly kind: 'controller-config-provision' | 'controller-config-change';
+      readonly guest: GuestRef;
+      readonly setting: string;
+      readonly to: string;
+    };
+
+/** What a guest may ask of its own host, about itself. */
+interface RouteEffect {
+  readonly kind:
+    | 'snapshot-take'
+    | 'self-rollback'
+    | 'backup-on-demand'
+    | 'claim-redeem'
+    | 'manifest-store'
+    | 'consent-record'
+    | 'quiesce-set'
+    | 'controller-report';
+  readonly guest: GuestRef;
+}
+
+export type Effect = GuestEffect | LaterEffect;
+export type EffectKind = Effect['kind'];

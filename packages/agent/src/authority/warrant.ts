@@ -17,3 +17,14 @@ export interface DestroyGuestWarrant {
   /** True only where a listing taken before the create call showed no volume under this VMID [R2]. */
   readonly mayDestroyUnreferenced: boolean;
 }
+
+/** Volumes of a guest that stays: an added volume whose saga is unwound. */
+export interface FreeVolumesWarrant {
+  readonly [minted]: true;
+  readonly effect: 'free-volumes';
+  readonly vmid: Vmid;
+  readonly uid: GuestUid;
+  readonly volumes: readonly VolumeId[];
+}
+
+export type Warrant = DestroyGuestWarrant | FreeVolumesWarrant;

@@ -1,0 +1,80 @@
+/** What the gate is told about the world. Gathered by the caller, judged here; the gate itself reads nothing. */
+import type { GuestName, VolumeId } from '@felhom/protocol';
+import type { HostPolicy } from '../host-policy.ts';
+import type { BlastGroup } from './gate-row.ts';
+import type { GuestRecord } from './guest-record.ts';
+import type { Identity } from './identity.ts';
+import type { DestroyBasis, SeenBeforeDestroy } from './provenance.ts';
+
+export interface GateFacts {
+  /** 128 random bits minted with the journal, 26 characters of base32. */
+  readonly hostEpoch: string;
+  /** `undefined`: the policy file does not read, and nothing is mutated. */
+  readonly policy: HostPolicy | undefined;
+  /** The guest the effect is about; for a provision, the guest that already has the name. */
+  readonly guest: GuestFacts | undefined;
+  readonly sums: HostSums;
+  /** By storage id. One that is missing could not be read. */
+  readonly storages: ReadonlyMap<string, StorageFacts>;
+  /** What was begun unsigned in the last 24 h; older entries are ignored. */
+  readonly touches: readonly Touch[];
+}
+
+export interface GuestFacts {
+  readonly record: GuestRecord;
+  readonly identity: Identity;
+  /** Volumes seen under its VMID, in config, pending, unused or listing: what a removal would lose. */
+  readonly seenVolumes: readonly VolumeId[];
+  /** Mount paths of its current config, volume name → path. */
+  readonly mountPaths: ReadonlyMap<string, string>;
+  /** Sum of the virtual sizes of its volumes now, GiB. */
+  readonly sizeGiB: number;
+  /** Growth of its volumes in the last 24 h, GiB. */
+  readonly grownGiB: number;
+  /** Milliseconds since the epoch: when somebody other than the agent stopped it, if that is how it was stopped. */
+  readonly personStoppedAt: number | undefined;
+}
+
+/** Over all guests of this agent, scratch included. */
+export interface HostSums {
+  readonly guests: number;
+  readonly cores: number;
+  readonly memoryMiB: number;
+  readonly swapMiB: number;
+}
+
+export interface StorageFacts {
+  readonly capacityGiB: number;
+  readonly availableGiB: number;
+  /** Sum of the virtual sizes of all volumes on it, GiB [R37]. */
+  readonly virtualGiB: number;
+}
+
+export interface Touch {
+  readonly at: number;
+  readonly group: BlastGroup;
+  readonly guest: GuestName;
+}
+
+/** On what an effect rests. */
+export type Evidence =
+  /** From the hub or from the local file: the same, because a file that a program wrote is no signature. */
+  | { readonly is: 'desired-state' }
+  /** Compensation: what the saga's own journal says that it made, and what is there now. */
+  | {
+      readonly is: 'same-saga';
+      readonly sagaId: string;
+      readonly basis: DestroyBasis;
+      readonly seen: SeenBeforeDestroy;
+    }
+  /** A guest of restore-tests, which only the agent's own sagas make. */
+  | {
+      readonly is: 'scratch';
+      readonly record: GuestRecord;
+      readonly listedBeforeCreate: readonly VolumeId[] | undefined;
+      readonly seen: SeenBeforeDestroy;
+    }
+  /** Verification comes with the next piece; until then it opens nothing. */
+  | { readonly is: 'signed-job'; readonly jobId: string }
+  /** Root at the admin socket of this box. */
+  | { readonly is: 'local-root' };

@@ -1,0 +1,16 @@
+/**
+ * Authority: who may do what to which guest.
+ *
+ * Owns the effects, the gate's table, identity, provenance per volume, and the minting of warrants.
+ * Never reads the world, keeps state or carries anything out: everything here is a pure decision over what it is told.
+ * Read in this order: effects, gate-table (with its rows), gate, identity, provenance, ranges.
+ */
+export type { Effect, EffectKind, GuestEffect } from './effects.ts';
+export type { Evidence, GateFacts, Touch } from './facts.ts';
+export { decide } from './gate.ts';
+export type { Decision } from './gate.ts';
+export { rowOf } from './gate-table.ts';
+export { identify, parseMarker } from './identity.ts';
+export type { ObservedGuest } from './identity.ts';
+export { destroyWarrantFor, freeVolumesWarrantFor, volumesInConfig } from './provenance.ts';
+export { blastWindowMs } from './blast-radius.ts';

@@ -1,0 +1,101 @@
+/** Signed one-shot jobs. Every job binds host, epoch and challenge besides what its row names. */
+import { rowsOf } from './gate-row.ts';
+import type { GateRow } from './gate-row.ts';
+
+const { unsigned, signed } = rowsOf('job');
+
+export const jobRows = {
+  'job-restore-overwrite': signed(1, 'restore over a guest, with an undo', ['destroy'], {
+    availableSince: 'backups',
+    binds: ['uid and incarnation', 'backup id and digest', 'bulk plan', 'undo window'],
+    limits: 'covers its own finish',
+  }),
+  'job-restore-in-place': signed(2, 'restore in place, without an undo', ['destroy'], {
+    availableSince: 'backups',
+    signers: 2,
+    binds: ['uid and incarnation', 'backup id and proven digest', 'bulk plan'],
+  }),
+  'job-restore-copy': signed(3, 'restore as a copy', ['disclose'], {
+    availableSince: 'backups',
+    binds: ['backup id', 'fresh identity'],
+  }),
+  'job-saga': signed(4, 'undo, finish, resume, abandon', ['destroy'], {
+    availableSince: 'signatures',
+    signers: 'of-the-saga',
+    binds: ['saga id', 'its current step', 'loss set'],
+    underHold: 'goes-on',
+    limits: 'class and signers of the saga it leads on',
+  }),
+  'job-rollback': signed(5, 'rollback', ['destroy'], {
+    availableSince: 'backups',
+    binds: ['snapshot and its time', 'volumes reverted'],
+    limits: 'good for one hour',
+  }),
+  'job-decommission': signed(6, 'decommission a guest', ['destroy'], {
+    availableSince: 'signatures',
+    signers: 2,
+    binds: ['loss set', 'quarantine', 'backups kept or not'],
+  }),
+  'job-target-detach': signed(7, 'detach or re-point a target', ['destroy', 'disclose'], {
+    availableSince: 'backups',
+    binds: ['serial', 'UUID', 'id file'],
+  }),
+  'job-target-wipe': signed(7, 'wipe a target', ['destroy', 'disclose'], {
+    availableSince: 'backups',
+    signers: 2,
+    binds: ['serial', 'UUID', 'id file'],
+    limits: 'refused while anything refers to it',
+  }),
+  'job-backup-delete': signed(8, 'delete or un-protect a backup', ['destroy'], {
+    availableSince: 'backups',
+    binds: ['volume id and digest'],
+  }),
+  'job-floor-lower': signed(9, 'floor, retention or cadence down', ['destroy'], {
+    availableSince: 'backups',
+    binds: ['old and new value'],
+  }),
+  'job-backup-force': signed(10, 'a backup now, above quota', [], {
+    availableSince: 'backups',
+    binds: ['guest', 'tier'],
+    underHold: 'goes-on',
+    unproven: 'goes-on',
+    limits: 'none needed for data; signed for the quota',
+  }),
+  'job-approve': signed(11, 'approve a blocked action', ['destroy'], {
+    availableSince: 'signatures',
+    signers: 'of-the-saga',
+    binds: ['digest of the blocked action'],
+    limits: 'class and signers of the action it approves',
+  }),
+  'job-trust-change': signed(
+    12,
+    'trust changed or renewed, threshold, fence',
+    ['destroy', 'disclose', 'deploy', 'divert'],
+    {
+      availableSince: 'signatures',
+      signers: 'highest-touched',
+      binds: ['digest of the old document'],
+      underHold: 'goes-on',
+    },
+  ),
+  'job-break-glass-open': signed(13, 'break-glass open', ['disclose'], {
+    availableSince: 'host',
+    binds: ['consent ids', 'key', 'minutes'],
+    underHold: 'goes-on',
+  }),
+  'job-break-glass-close': unsigned(13, 'break-glass close', { availableSince: 'host', underHold: 'goes-on' }),
+  'job-hub-re-point': signed(14, 'another hub', ['disclose'], {
+    availableSince: 'host',
+    signers: 2,
+    binds: ['public key of the new hub'],
+  }),
+  'job-downgrade': signed(15, 'downgrade of agent, controller or golden', ['deploy'], {
+    availableSince: 'shipping',
+    binds: ['exact digest'],
+  }),
+  'job-adopt': signed(16, 'adopt or register again', ['destroy'], {
+    availableSince: 'signatures',
+    binds: ['config digest', 'volume set'],
+    limits: 'creates authority over what it names',
+  }),
+} as const satisfies Record<string, GateRow>;
