@@ -18,6 +18,11 @@ export interface SagaDefinition<Params, State extends object, Needs> {
   readonly parseParams: (raw: unknown) => Params;
   /** Lanes and slots held for the saga's life, in a global order, e.g. `guest:<uid>`, `storage:local`. */
   readonly lanes: (params: Params) => readonly string[];
+  /**
+   * What it does on its lanes; `change` unless told. A parked saga closes its lanes for changes, never for protection
+   * (backups, integrity checks) [R34].
+   */
+  readonly purpose?: 'change' | 'protection';
   readonly steps: readonly Step<Params, State, Needs>[];
   /** Attempts per step, run and undo alike, before the saga parks. */
   readonly attemptCap: number;
@@ -36,6 +41,12 @@ export interface Step<Params, State extends object, Needs> {
   run(ctx: StepContext<Params, State, Needs>, signal: AbortSignal): Promise<Outcome<Partial<State>>>;
   /** Required unless `readOnly`. */
   probe?(ctx: StepContext<Params, State, Needs>, signal: AbortSignal): Promise<Probed<Partial<State>>>;
+  /**
+   * Settles what may still land late: a call that left before a crash can be carried out after a probe has looked
+   * [R31]. `done` = whatever was going to land has landed. For `pivot: 'at-intent'` a probe's `never-happened` counts
+   * only when it is repeated behind this barrier; without one such a step is never run a second time.
+   */
+  barrier?(ctx: StepContext<Params, State, Needs>, signal: AbortSignal): Promise<Outcome<void>>;
   /** Absent: nothing to compensate. Covers the step from its intent on. */
   undo?(ctx: StepContext<Params, State, Needs>, signal: AbortSignal): Promise<Outcome<void>>;
 }
@@ -82,7 +93,9 @@ export const unknown = (why: Reason): { is: 'unknown'; why: Reason } => ({ is: '
 export type SagaEnd =
   | { readonly is: 'completed'; readonly state: Readonly<Record<string, unknown>> }
   | { readonly is: 'unwound'; readonly why: Reason }
-  | { readonly is: 'parked'; readonly why: Reason; readonly step: string };
+  | { readonly is: 'parked'; readonly why: Reason; readonly step: string }
+  /** This process stopped (shutdown, fence lost, journal failed). The saga is open and the next start replays it. */
+  | { readonly is: 'left-open'; readonly why: Reason };
 
 /** Lets the registry hold sagas of different types; the runner never looks inside. */
 // oxlint-disable-next-line typescript/no-explicit-any
