@@ -29,6 +29,7 @@ const agentArrows: Record<string, readonly string[]> = {
   'node-check': ['ports', 'kernel', 'host-policy.ts'],
   reconcile: ['guests', 'admission', 'authority', 'ports', 'kernel', 'host-policy.ts'],
   'hub-link': ['ports', 'kernel', 'authority', 'host-policy.ts'],
+  doctor: ['ports', 'kernel', 'host-policy.ts'],
   'admin-socket': ['admission', 'authority', 'reconcile', 'ports', 'kernel', 'host-policy.ts'],
   'saga-registry.ts': ['guests', 'authority', 'kernel', 'ports', 'host-policy.ts'],
   adapters: ['ports', 'kernel', 'authority', 'hub-link', 'host-policy.ts'],

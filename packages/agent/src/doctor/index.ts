@@ -1,0 +1,156 @@
+/**
+ * The doctor: can this host do what it is asked to do, and if not, what is the one thing to mend first.
+ *
+ * Owns the list of checks and their wording. Never changes anything. Each check is independent: one that cannot be
+ * made says so, and the others go on.
+ */
+import type { Reason } from '@felhom/protocol';
+import type { HostPolicy } from '../host-policy.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Outcome } from '../kernel/saga.ts';
+import type { HostHelper } from '../ports/host-helper.ts';
+import type { NodeFacts, StorageRow, Stores } from '../ports/proxmox.ts';
+
+export interface CheckResult {
+  readonly check: string;
+  readonly verdict: 'ok' | 'warning' | 'failed' | 'skipped';
+  readonly text: string;
+  /** What to do next; absent when all is well. */
+  readonly advice?: string;
+}
+
+export interface DoctorNeeds {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly policy: HostPolicy;
+  readonly node: NodeFacts;
+  readonly stores: Stores;
+  readonly helper: HostHelper | undefined;
+  /** Missing and dangerous surplus privileges, as text with the command that mends them. */
+  readonly permissionTroubles: (signal: AbortSignal) => Promise<Outcome<readonly { text: string; advice: string }[]>>;
+}
+
+/** How far the node's clock may be from ours before task searches and archive names become ambiguous. */
+const clockToleranceSeconds = 30;
+
+export async function examine(needs: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const parts = await Promise.all([
+    checkVersion(needs, signal),
+    checkClock(needs, signal),
+    checkPermissions(needs, signal),
+    checkStorages(needs, signal),
+    checkGoldens(needs, signal),
+    checkHelper(needs, signal),
+  ]);
+  return parts.flat();
+}
+
+async function checkVersion({ node }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const version = await node.version(signal);
+  if (version.is !== 'done') return [cannot('proxmox', version.why)];
+  return [{ check: 'proxmox', verdict: 'ok', text: `Proxmox VE ${version.value.version} answers` }];
+}
+
+async function checkClock({ node, clock }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const time = await node.time(signal);
+  if (time.is !== 'done') return [cannot('clock', time.why)];
+  const apart = Math.round(Math.abs(time.value - clock.now() / 1000));
+  if (apart <= clockToleranceSeconds)
+    return [{ check: 'clock', verdict: 'ok', text: `${apart} s apart from the node's clock` }];
+  return [
+    {
+      check: 'clock',
+      verdict: 'failed',
+      text: `this clock and the node's are ${apart} s apart`,
+      advice: 'check time synchronisation: timedatectl status',
+    },
+  ];
+}
+
+async function checkPermissions({ permissionTroubles }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const troubles = await permissionTroubles(signal);
+  if (troubles.is !== 'done') return [cannot('permissions', troubles.why)];
+  if (troubles.value.length === 0)
+    return [{ check: 'permissions', verdict: 'ok', text: 'the token has what it needs and nothing dangerous' }];
+  return troubles.value.map(({ text, advice }) => ({ check: 'permissions', verdict: 'failed', text, advice }));
+}
+
+async function checkStorages({ stores, policy }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const rows = await stores.list(signal);
+  if (rows.is !== 'done') return [cannot('storage', rows.why)];
+  return policy.storages.map((id) => judgeStorage(id, rows.value.find((row) => row.storage === id)));
+}
+
+function judgeStorage(id: string, row: StorageRow | undefined): CheckResult {
+  const check = `storage ${id}`;
+  if (row === undefined)
+    return {
+      check,
+      verdict: 'failed',
+      text: `the policy names storage ${id}, the token does not see it`,
+      advice: 'define the storage, or put it into the pool of the agent so that the token may see it',
+    };
+  if (!row.enabled || !row.active)
+    return {
+      check,
+      verdict: 'failed',
+      text: `storage ${id} is ${row.enabled ? 'not active' : 'disabled'}`,
+      advice: `look at it on the host: pvesm status --storage ${id}`,
+    };
+  if (!row.content.includes('rootdir'))
+    return {
+      check,
+      verdict: 'failed',
+      text: `storage ${id} does not take guest volumes (content ${row.content.join(',')})`,
+      advice: `run as root: pvesm set ${id} --content ${[...row.content, 'rootdir', 'images'].join(',')}`,
+    };
+  return { check, verdict: 'ok', text: `${(row.availableBytes / 2 ** 30).toFixed(1)} GiB free` };
+}
+
+async function checkGoldens({ stores, policy }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const results: CheckResult[] = [];
+  for (const [id, golden] of Object.entries(policy.goldens)) {
+    const check = `golden ${id}`;
+    const storage = golden.archive.slice(0, golden.archive.indexOf(':')) as StorageRow['storage'];
+    const items = await stores.contents(storage, { content: 'backup' }, signal);
+    if (items.is !== 'done') {
+      results.push(cannot(check, items.why));
+      continue;
+    }
+    const item = items.value.find((entry) => entry.volid === golden.archive);
+    if (item === undefined)
+      results.push({
+        check,
+        verdict: 'failed',
+        text: `${golden.archive} is not listed on ${storage}`,
+        advice: 'place the archive again; if it is there, its owner id is not in the pool of the agent',
+      });
+    else if (item.sizeBytes !== golden.sizeBytes)
+      results.push({
+        check,
+        verdict: 'failed',
+        text: `${golden.archive} has ${item.sizeBytes} bytes, the policy expects ${golden.sizeBytes}`,
+        advice: 'somebody replaced the archive: find out who, then place the admitted one again',
+      });
+    else results.push({ check, verdict: 'ok', text: `${golden.archive} is as registered` });
+  }
+  return results;
+}
+
+async function checkHelper({ helper, policy }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  if (helper === undefined)
+    return [
+      {
+        check: 'helper',
+        verdict: 'warning',
+        text: 'no root helper is configured',
+        advice: 'without it what a killed worker leaves behind is parked; set helper.command in the configuration',
+      },
+    ];
+  const volumes = await helper.volumesOf(policy.vmids.scratch.from, signal);
+  if (volumes.is !== 'done') return [cannot('helper', volumes.why)];
+  return [{ check: 'helper', verdict: 'ok', text: 'the root helper answers' }];
+}
+
+function cannot(check: string, why: Reason): CheckResult {
+  return { check, verdict: 'failed', text: why.text };
+}
