@@ -27,7 +27,8 @@ export const maxLossSet = 1024;
 /** The document that is hashed and signed. */
 export const blockedDocument = z.strictObject({
   v: z.literal(1),
-  hostEpoch: z.string().regex(/^[a-z2-7]{26}$/),
+  /** 128 random bits minted with the journal, in base32 or hex. */
+  hostEpoch: z.string().regex(/^(?:[a-z2-7]{26}|[0-9a-f]{32})$/),
   effectClass,
   /** `<uid>.<incarnation>`; a guest that does not exist yet goes by its name, the host by `host`. */
   subject: z.string().regex(/^(?:[a-z2-7]{26}\.[1-9]\d{0,9}|guest:[a-z0-9-]{1,40}|host)$/),

@@ -7,7 +7,7 @@ import type { Identity } from './identity.ts';
 import type { DestroyBasis, SeenBeforeDestroy } from './provenance.ts';
 
 export interface GateFacts {
-  /** 128 random bits minted with the journal, 26 characters of base32. */
+  /** The journal's own: another journal voids every digest that was ever approved. */
   readonly hostEpoch: string;
   /** `undefined`: the policy file does not read, and nothing is mutated. */
   readonly policy: HostPolicy | undefined;

@@ -3,8 +3,8 @@
  * warrants together with provenance. It decides by the row of the effect and in this order: is it understood, whose
  * guest is it, does it need a signature, is there a hold, is it inside the ranges, how many guests were touched today.
  */
-import { canonicalDigest, digestOfBlocked, makeBlockedDocument } from '@felhom/protocol';
-import type { BlockedAction, BlockedActionParts, EffectClass, Reason } from '@felhom/protocol';
+import { canonicalDigest, digestOfBlocked, makeBlockedDocument, reason } from '@felhom/protocol';
+import type { BlockedAction, BlockedActionParts, EffectClass, ErrorCode, Reason, VolumeId } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import { askedFor } from './asked.ts';
 import type { Asked } from './asked.ts';
@@ -35,11 +35,11 @@ export function decide(effect: Effect, evidence: Evidence, facts: GateFacts, now
     return refuse(id, effect.kind, 'gate.policy-unreadable', 'the policy file of this host does not read; mend it');
   if (!isGuestEffect(effect)) {
     const piece = pieces[rowOf(effect.kind).availableSince];
-    return refuse(id, effect.kind, 'gate.not-supported-yet', `this release cannot do it; it comes with ${piece}`);
+    return refuse(id, effect.kind, 'gate.not-built', `this release cannot do it; it comes with ${piece}`);
   }
   switch (evidence.is) {
     case 'signed-job':
-      return refuse(id, effect.kind, 'gate.signature-not-supported', 'this release cannot verify signatures yet');
+      return refuse(id, effect.kind, 'gate.no-signatures', 'this release cannot verify signatures yet');
     case 'same-saga':
       return compensate(effect, evidence, facts);
     case 'scratch':
@@ -63,30 +63,41 @@ const pieces = {
 function compensate(effect: GuestEffect, evidence: Extract<Evidence, { is: 'same-saga' }>, facts: GateFacts): Decision {
   const row = effectRows[effect.kind];
   if (effect.kind !== 'guest-remove' && effect.kind !== 'volume-remove')
-    return refuse(row, effect.kind, 'gate.evidence', `what saga ${evidence.sagaId} made can be removed, nothing else`);
-  const { basis, seen } = evidence;
-  if (effect.guest.uid !== basis.uid || effect.guest.incarnation !== basis.incarnation)
-    return refuse(row, effect.kind, 'gate.evidence', `saga ${evidence.sagaId} did not make guest ${effect.guest.name}`);
-  const known = facts.guest?.record;
+    return refuse(
+      row,
+      effect.kind,
+      'gate.no-authority',
+      `what saga ${evidence.sagaId} made can be removed, nothing else`,
+    );
+  const { seen } = evidence;
+  if (effect.guest.uid !== evidence.basis.uid || effect.guest.incarnation !== evidence.basis.incarnation)
+    return refuse(
+      row,
+      effect.kind,
+      'gate.no-authority',
+      `saga ${evidence.sagaId} did not make guest ${effect.guest.name}`,
+    );
+  const known = facts.guest?.record.uid === effect.guest.uid ? facts.guest.record : undefined;
+  const basis = { ...evidence.basis, carriedOver: carried(evidence.basis.carriedOver, known) };
   if (effect.kind === 'volume-remove') return warranted(row, freeVolumesWarrantFor(basis, seen, [effect.volid]));
-  // The record may say what the saga's own list does not: that the guest served, or holds what was carried over.
-  if (known !== undefined && known.uid === basis.uid && known.servedAt !== undefined)
-    return refuse(row, effect.kind, 'gate.served', `guest ${effect.guest.name} has served and holds data`);
-  return warranted(row, destroyWarrantFor({ ...basis, carriedOver: carried(basis.carriedOver, known) }, seen));
+  // The record may say what the saga's own list cannot: that the guest served meanwhile.
+  if (known?.servedAt !== undefined)
+    return refuse(row, effect.kind, 'gate.holds-data', `guest ${effect.guest.name} has served and holds data`);
+  return warranted(row, destroyWarrantFor(basis, seen));
 }
 
 function tearDown(effect: GuestEffect, evidence: Extract<Evidence, { is: 'scratch' }>, facts: GateFacts): Decision {
   const row = effectRows[effect.kind];
   const { record } = evidence;
   if (effect.kind !== 'guest-remove')
-    return refuse(row, effect.kind, 'gate.evidence', 'a scratch guest can be removed, nothing else');
+    return refuse(row, effect.kind, 'gate.no-authority', 'a scratch guest can be removed, nothing else');
   if (!record.scratch || record.uid !== effect.guest.uid || record.incarnation !== effect.guest.incarnation)
-    return refuse(row, effect.kind, 'gate.evidence', `guest ${effect.guest.name} is not on record as scratch`);
+    return refuse(row, effect.kind, 'gate.no-authority', `guest ${effect.guest.name} is not on record as scratch`);
   if (record.servedAt !== undefined)
-    return refuse(row, effect.kind, 'gate.served', `guest ${effect.guest.name} has served and holds data`);
+    return refuse(row, effect.kind, 'gate.holds-data', `guest ${effect.guest.name} has served and holds data`);
   const range = facts.policy?.vmids.scratch;
   if (range === undefined || record.vmid < range.from || record.vmid > range.to)
-    return refuse(row, effect.kind, 'gate.evidence', `VMID ${record.vmid} is outside the scratch range`);
+    return refuse(row, effect.kind, 'gate.no-authority', `VMID ${record.vmid} is outside the scratch range`);
   const basis = {
     vmid: record.vmid,
     uid: record.uid,
@@ -99,10 +110,7 @@ function tearDown(effect: GuestEffect, evidence: Extract<Evidence, { is: 'scratc
   return warranted(row, destroyWarrantFor(basis, evidence.seen));
 }
 
-function carried(
-  listed: readonly Warrant['volumes'][number][],
-  record: GuestFacts['record'] | undefined,
-): readonly Warrant['volumes'][number][] {
+function carried(listed: readonly VolumeId[], record: GuestFacts['record'] | undefined): readonly VolumeId[] {
   return [...listed, ...(record?.volumes.filter((volume) => volume.carriedOver).map((volume) => volume.volid) ?? [])];
 }
 
@@ -123,14 +131,13 @@ function converge(
   const id = effectRows[effect.kind];
   const row = rowOf(effect.kind);
   const asked = askedFor(effect, facts.guest);
-  const no = (code: string, reason: string, retry: Reason['retry'] = 'operator'): Decision =>
-    refuse(id, asked.words, code, reason, retry);
-  if (asked.contradiction !== undefined) return no('gate.contradictory', asked.contradiction, 'later');
+  const no = (code: ErrorCode, because: string): Decision => refuse(id, asked.words, code, because);
+  if (asked.contradiction !== undefined) return no('gate.contradictory', asked.contradiction);
   const stranger = whoseGuest(asked, row, facts.guest);
-  if (stranger !== undefined) return no(stranger.code, stranger.text, stranger.retry);
+  if (stranger !== undefined) return no(stranger.code, stranger.text);
 
-  const blocked = (effectClass: EffectClass, reason: string): Decision =>
-    block(id, asked, effectClass, reason, facts, now);
+  const blocked = (code: ErrorCode, effectClass: EffectClass, because: string): Decision =>
+    block(id, asked, effectClass, reason(code, because), facts, now);
   const served = facts.guest !== undefined && facts.guest.record.servedAt !== undefined;
   const verdict = row.verdict === 'signed' && row.beforeServed === 'ranged' && !served ? 'ranged' : row.verdict;
   const rootMay = evidence.is === 'local-root' && row.classes.every((effectClass) => effectClass === 'divert');
@@ -139,9 +146,14 @@ function converge(
     case 'never-from-hub':
     case 'refused-document':
     case 'not-in-schema':
-      return no('gate.never', `${row.what} is not the agent's to change`, 'never');
+      return no('gate.never', `${row.what} is not the agent's to change`);
     case 'signed':
-      if (!rootMay) return blocked(row.classes[0] ?? 'destroy', `${row.what}: it needs an operator's signature`);
+      if (!rootMay)
+        return blocked(
+          'gate.needs-signature',
+          row.classes[0] ?? 'destroy',
+          `${row.what}: it needs an operator's signature`,
+        );
       break;
     case 'unsigned':
     case 'ranged':
@@ -149,43 +161,50 @@ function converge(
   }
 
   if (row.underHold === 'stopped' && isHeld(asked, policy))
-    return no('gate.held', `${policy.hold.host ? 'this host' : `guest ${asked.name}`} is on hold; see the policy file`);
+    return no(
+      'gate.on-hold',
+      `${policy.hold.host ? 'this host' : `guest ${asked.name}`} is on hold; see the policy file`,
+    );
   const stoppedAt = facts.guest?.personStoppedAt;
   if (effect.kind === 'guest-start' && evidence.is === 'desired-state' && stoppedAt !== undefined)
     if (Math.abs(now - stoppedAt) < personsStopMs)
-      return no('gate.person-stopped', 'somebody stopped it less than 10 minutes ago', 'later');
+      return no('gate.person-stopped', 'somebody stopped it less than 10 minutes ago');
 
   const breaches = rangeBreaches(effect, facts, policy);
-  const [first] = breaches;
-  if (first !== undefined) {
-    const reason = breaches.map((breach) => breach.text).join('; ');
-    const signable = row.beyondRange === 'sign' && breaches.every((breach) => breach.retry === 'operator');
-    if (signable) return blocked(row.classes[0] ?? 'divert', `beyond what is allowed unsigned: ${reason}`);
-    return no(first.code, reason, breaches.every((breach) => breach.retry === 'later') ? 'later' : 'operator');
+  if (breaches.length > 0) {
+    const because = breaches.map((breach) => breach.text).join('; ');
+    const known = breaches.every((breach) => !breach.unknown);
+    if (row.beyondRange === 'sign' && known)
+      return blocked('gate.out-of-range', row.classes[0] ?? 'divert', `beyond what is allowed unsigned: ${because}`);
+    return no(breaches.every((breach) => breach.unknown) ? 'gate.room-unknown' : 'gate.out-of-range', because);
   }
   if (isBlastLimitReached(row.blast, asked.name, facts.touches, policy.limits.blastRadius, now))
     return blocked(
+      'gate.blast-radius',
       row.classes[0] ?? 'divert',
       `${policy.limits.blastRadius} guests were already touched in this way within 24 hours (limits.blastRadius)`,
     );
   return { is: 'allowed', row: id, warrants: [] };
 }
 
-function whoseGuest(asked: Asked, row: GateRow, known: GuestFacts | undefined): Omit<Reason, 'detail'> | undefined {
+interface Stranger {
+  readonly code: ErrorCode;
+  readonly text: string;
+}
+
+function whoseGuest(asked: Asked, row: GateRow, known: GuestFacts | undefined): Stranger | undefined {
   if (asked.guest === undefined)
     return known === undefined
       ? undefined
-      : { code: 'gate.name-in-use', text: `guest ${asked.name} exists and is never replaced unsigned`, retry: 'later' };
-  if (known === undefined)
-    return { code: 'gate.unknown-guest', text: `no guest ${asked.guest.uid} is on record`, retry: 'later' };
+      : { code: 'gate.name-in-use', text: `guest ${asked.name} exists and is never replaced unsigned` };
+  if (known === undefined) return { code: 'gate.unknown-guest', text: `no guest ${asked.guest.uid} is on record` };
   const { record, identity } = known;
   if (record.uid !== asked.guest.uid || record.incarnation !== asked.guest.incarnation || record.name !== asked.name)
     return {
-      code: 'gate.other-guest',
+      code: 'gate.unknown-guest',
       text: `the guest on record is ${record.name} ${record.uid}.${record.incarnation}, not ${asked.guest.uid}.${asked.guest.incarnation}`,
-      retry: 'later',
     };
-  if (record.scratch) return { code: 'gate.scratch', text: 'it belongs to a restore-test', retry: 'later' };
+  if (record.scratch) return { code: 'gate.unknown-guest', text: 'it belongs to a restore-test' };
   switch (identity.is) {
     case 'ours':
       return undefined;
@@ -193,10 +212,9 @@ function whoseGuest(asked: Asked, row: GateRow, known: GuestFacts | undefined): 
       return {
         code: 'gate.foreign',
         text: `what is at VMID ${record.vmid} is not the guest on record (${identity.why})`,
-        retry: 'operator',
       };
     case 'unknown':
-      return { code: 'gate.not-seen', text: `VMID ${record.vmid} was not seen (${identity.why})`, retry: 'later' };
+      return { code: 'gate.not-seen', text: `VMID ${record.vmid} was not seen (${identity.why})` };
     case 'ours-unproven':
       if (row.unproven === 'goes-on') return undefined;
       if (row.unproven === 'if-only-volumes-differ' && identity.why === 'volumes-differ') return undefined;
@@ -204,7 +222,6 @@ function whoseGuest(asked: Asked, row: GateRow, known: GuestFacts | undefined): 
       return {
         code: 'gate.unproven',
         text: `VMID ${record.vmid} is likely, not provably, the guest on record (${identity.why}); ${remedies[identity.why]}`,
-        retry: 'operator',
       };
   }
 }
@@ -223,7 +240,7 @@ function block(
   row: RowId,
   asked: Asked,
   effectClass: EffectClass,
-  reason: string,
+  because: Reason,
   facts: GateFacts,
   now: number,
 ): Decision {
@@ -242,13 +259,12 @@ function block(
     lossSet: asked.loss.map(bounded),
   });
   const digest = digestOfBlocked(document);
-  const text = `${asked.words}: ${reason}`.slice(0, 1000).toWellFormed();
-  const code = `gate.needs-signature.${effectClass}`;
+  const text = `${asked.words}: ${because.text}`.slice(0, 1000).toWellFormed();
   return {
     is: 'blocked',
     row,
     action: { document, digest, text, since: Math.max(0, Math.trunc(now)) },
-    why: { code, text: `cannot ${text}. It waits for a signature over ${digest}`, retry: 'operator' },
+    why: { ...because, text: `cannot ${text}. A signature over ${digest} allows it` },
   };
 }
 
@@ -258,12 +274,6 @@ function bounded(text: string): string {
   return formed.length <= 1000 ? formed : `sha256 ${canonicalDigest(formed)}`;
 }
 
-function refuse(
-  row: RowId,
-  what: string,
-  code: string,
-  reason: string,
-  retry: Reason['retry'] = 'operator',
-): Extract<Decision, { is: 'refused' }> {
-  return { is: 'refused', row, why: { code, text: `cannot ${what}: ${reason}`, retry } };
+function refuse(row: RowId, what: string, code: ErrorCode, because: string): Extract<Decision, { is: 'refused' }> {
+  return { is: 'refused', row, why: reason(code, `cannot ${what}: ${because}`) };
 }

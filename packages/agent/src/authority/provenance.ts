@@ -4,7 +4,8 @@
  * of the guest says nothing about its volumes. Whoever destroys asks here directly before the call, with what was read
  * a moment ago; any surprise parks.
  */
-import type { GuestUid, Reason, Vmid, VolumeId } from '@felhom/protocol';
+import { reason } from '@felhom/protocol';
+import type { ErrorCode, GuestUid, Reason, Vmid, VolumeId } from '@felhom/protocol';
 import type { Marker } from './identity.ts';
 import { mint } from './mint.ts';
 import type { DestroyGuestWarrant, FreeVolumesWarrant } from './warrant.ts';
@@ -47,23 +48,38 @@ export type DestroyDecision<W = DestroyGuestWarrant> =
 export function destroyWarrantFor(basis: DestroyBasis, seen: SeenBeforeDestroy): DestroyDecision {
   const trouble = whyNot(basis, seen);
   if (trouble !== undefined) return trouble;
-  const present = new Set([...seen.config, ...seen.pending, ...seen.unused, ...(seen.listed ?? [])]);
-  const surplus = [...present.difference(new Set(basis.allocated))].sort();
+  return judgeVolumes({
+    ...basis,
+    found: [...seen.config, ...seen.pending, ...seen.unused, ...(seen.listed ?? [])],
+    emptyBefore: basis.listedBeforeCreate?.length === 0,
+  });
+}
+
+export interface VolumesInQuestion {
+  readonly vmid: Vmid;
+  readonly uid: GuestUid;
+  readonly allocated: readonly VolumeId[];
+  readonly carriedOver: readonly VolumeId[];
+  readonly found: readonly VolumeId[];
+  readonly emptyBefore: boolean;
+}
+
+/** The half that is about volumes alone, for one who has proven whose guest it is. */
+export function judgeVolumes(asked: VolumesInQuestion): DestroyDecision {
+  const carried = [...new Set(asked.carriedOver).intersection(new Set([...asked.allocated, ...asked.found]))].sort();
+  if (carried.length > 0)
+    return park(asked, 'gate.holds-data', `${carried.join(', ')} was carried over and holds data`, carried);
+  const surplus = [...new Set(asked.found).difference(new Set(asked.allocated))].sort();
   if (surplus.length > 0)
-    return park(
-      basis,
-      'destroy.surplus-volumes',
-      `${surplus.join(', ')} is there and was not made by the same saga`,
-      surplus,
-    );
+    return park(asked, 'gate.holds-data', `${surplus.join(', ')} is there and was not made by the same saga`, surplus);
   return {
     is: 'warranted',
     warrant: mint<DestroyGuestWarrant>({
       effect: 'destroy-guest',
-      vmid: basis.vmid,
-      uid: basis.uid,
-      volumes: [...new Set(basis.allocated)].sort(),
-      mayDestroyUnreferenced: basis.listedBeforeCreate?.length === 0,
+      vmid: asked.vmid,
+      uid: asked.uid,
+      volumes: [...new Set(asked.allocated)].sort(),
+      mayDestroyUnreferenced: asked.emptyBefore,
     }),
   };
 }
@@ -76,9 +92,12 @@ export function freeVolumesWarrantFor(
 ): DestroyDecision<FreeVolumesWarrant> {
   const trouble = whyNot(basis, seen);
   if (trouble !== undefined) return trouble;
+  const carried = [...new Set(basis.carriedOver).intersection(new Set(wanted))].sort();
+  if (carried.length > 0)
+    return park(basis, 'gate.holds-data', `${carried.join(', ')} was carried over and holds data`, carried);
   const surplus = [...new Set(wanted).difference(new Set(basis.allocated))].sort();
   if (surplus.length > 0)
-    return park(basis, 'destroy.surplus-volumes', `${surplus.join(', ')} was not made by the same saga`, surplus);
+    return park(basis, 'gate.holds-data', `${surplus.join(', ')} was not made by the same saga`, surplus);
   return {
     is: 'warranted',
     warrant: mint<FreeVolumesWarrant>({
@@ -99,31 +118,27 @@ function whyNot(basis: DestroyBasis, seen: SeenBeforeDestroy): Extract<DestroyDe
     marker.incarnation !== basis.incarnation ||
     marker.n !== basis.marker
   )
-    return park(basis, 'destroy.not-ours', 'what is there does not carry the marker of the guest that was made', []);
+    return park(basis, 'gate.foreign', 'what is there does not carry the marker of the guest that was made', []);
   if (seen.listed === undefined)
-    return park(basis, 'destroy.listing-unknown', 'its volumes could not be listed, and unknown is not none', []);
-  const carried = [...new Set(basis.carriedOver).intersection(new Set(basis.allocated))].sort();
-  if (carried.length > 0)
-    return park(basis, 'destroy.carried-over', `${carried.join(', ')} was carried over and holds data`, carried);
+    return park(basis, 'gate.not-seen', 'its volumes could not be listed, and unknown is not none', []);
   const preExisting = [...new Set(basis.listedBeforeCreate ?? []).intersection(new Set(basis.allocated))].sort();
   if (preExisting.length > 0)
-    return park(basis, 'destroy.pre-existing', `${preExisting.join(', ')} was there before the guest`, preExisting);
+    return park(basis, 'gate.holds-data', `${preExisting.join(', ')} was there before the guest`, preExisting);
   return undefined;
 }
 
 function park(
-  basis: DestroyBasis,
-  code: string,
-  reason: string,
+  basis: Pick<DestroyBasis, 'uid' | 'vmid'>,
+  code: ErrorCode,
+  because: string,
   surplus: readonly VolumeId[],
 ): Extract<DestroyDecision, { is: 'park' }> {
   return {
     is: 'park',
-    why: {
+    why: reason(
       code,
-      text: `cannot free anything of guest ${basis.uid} (VMID ${basis.vmid}): ${reason}. Nothing was freed; look at the guest, then decide`,
-      retry: 'operator',
-    },
+      `cannot free anything of guest ${basis.uid} (VMID ${basis.vmid}): ${because}. Nothing was freed; look at the guest, then decide`,
+    ),
     surplus,
   };
 }

@@ -8,10 +8,9 @@ import type { GuestEffect } from './effects.ts';
 import type { GateFacts, GuestFacts } from './facts.ts';
 
 export interface RangeBreach {
-  readonly code: string;
   readonly text: string;
-  /** `later`: it may fit once the facts are readable or something became free. */
-  readonly retry: 'later' | 'operator';
+  /** The limit is known, the facts are not. */
+  readonly unknown: boolean;
 }
 
 type Facts = Pick<GateFacts, 'guest' | 'sums' | 'storages'>;
@@ -69,12 +68,13 @@ function provision(desired: DesiredGuest, facts: Facts, policy: HostPolicy): Ran
   const wanted = new Map<string, number>();
   for (const { storage, sizeGiB } of [desired.rootfs, ...desired.volumes])
     wanted.set(storage, (wanted.get(storage) ?? 0) + sizeGiB);
-  const golden = Object.hasOwn(policy.goldens, desired.golden) ? policy.goldens[desired.golden] : undefined;
   return [
     ...(facts.sums.guests >= policy.limits.guests
-      ? [breach('guests', `${facts.sums.guests + 1} guests, at most ${policy.limits.guests}`)]
+      ? [breach(`${facts.sums.guests + 1} guests, at most ${policy.limits.guests}`)]
       : []),
-    ...(golden === undefined ? [breach('golden', `golden ${desired.golden} is not admitted on this host`)] : []),
+    ...(Object.hasOwn(policy.goldens, desired.golden)
+      ? []
+      : [breach(`golden ${desired.golden} is not admitted on this host`)]),
     ...cores(facts.sums.cores + desired.cores, policy),
     ...memory('memory', facts.sums.memoryMiB + desired.memoryMiB, policy),
     ...memory('swap', facts.sums.swapMiB + desired.swapMiB, policy),
@@ -82,74 +82,58 @@ function provision(desired: DesiredGuest, facts: Facts, policy: HostPolicy): Ran
       ...storageApproved(storage, policy),
       ...room(storage, sizeGiB, facts, policy),
     ]),
-    ...(golden === undefined ? [] : unpacking(desired.rootfs.storage, golden.sizeBytes, facts, policy)),
     ...[...new Set(desired.networks.map((network) => network.bridge))].flatMap((b) => bridgeApproved(b, policy)),
     ...desired.volumes.flatMap((volume) => ownMountPath(volume, desired)),
   ];
 }
 
-/** Free space for the unpacked golden, whatever the virtual sizes promise. */
-function unpacking(storage: string, archiveBytes: number, facts: Facts, policy: HostPolicy): RangeBreach[] {
-  const available = facts.storages.get(storage)?.availableGiB;
-  const needed = (archiveBytes * policy.limits.spaceFactor) / 2 ** 30;
-  if (available === undefined || available >= needed) return [];
-  return [
-    breach('space', `storage ${storage} has ${round(available)} GiB free, ${round(needed)} GiB are needed`, 'later'),
-  ];
-}
-
 function room(storage: string, more: number, facts: Facts, policy: HostPolicy): RangeBreach[] {
   const seen = facts.storages.get(storage);
-  if (seen === undefined) return [breach('storage-unknown', `storage ${storage} cannot be read`, 'later')];
+  if (seen === undefined) return [unknown(`storage ${storage} cannot be read`)];
   const limit = seen.capacityGiB * policy.limits.overcommit;
   const sum = seen.virtualGiB + more;
   if (sum <= limit) return [];
-  return [
-    breach(
-      'overcommit',
-      `storage ${storage} would promise ${round(sum)} GiB, limits.overcommit allows ${round(limit)}`,
-    ),
-  ];
+  return [breach(`storage ${storage} would promise ${round(sum)} GiB, limits.overcommit allows ${round(limit)}`)];
 }
 
 function growth(more: number, guest: GuestFacts | undefined, policy: HostPolicy): RangeBreach[] {
-  if (guest === undefined) return [breach('growth', 'the size of the guest is not known', 'later')];
+  if (guest === undefined) return [unknown('the size of the guest is not known')];
   const before = guest.sizeGiB - guest.grownGiB;
   const allowed = Math.floor((before * policy.limits.growPercentPerDay) / 100);
   const asked = guest.grownGiB + more;
   if (asked <= allowed) return [];
-  return [breach('growth', `${asked} GiB more within a day, limits.growPercentPerDay allows ${allowed} of ${before}`)];
+  return [breach(`${asked} GiB more within a day, limits.growPercentPerDay allows ${allowed} of ${before}`)];
 }
 
 function cores(sum: number, policy: HostPolicy): RangeBreach[] {
   if (sum <= policy.limits.cores) return [];
-  return [breach('cores', `${sum} cores over all guests, limits.cores allows ${policy.limits.cores}`)];
+  return [breach(`${sum} cores over all guests, limits.cores allows ${policy.limits.cores}`)];
 }
 
 function memory(what: 'memory' | 'swap', sum: number, policy: HostPolicy): RangeBreach[] {
   if (sum <= policy.limits.memoryMiB) return [];
-  return [breach(what, `${sum} MiB ${what} over all guests, limits.memoryMiB allows ${policy.limits.memoryMiB}`)];
+  return [breach(`${sum} MiB ${what} over all guests, limits.memoryMiB allows ${policy.limits.memoryMiB}`)];
 }
 
 function storageApproved(storage: string, policy: HostPolicy): RangeBreach[] {
   if (policy.storages.some((approved) => approved === storage)) return [];
-  return [breach('storage', `storage ${storage} is not among the approved ones (${policy.storages.join(', ')})`)];
+  return [breach(`storage ${storage} is not among the approved ones (${policy.storages.join(', ')})`)];
 }
 
 function bridgeApproved(bridge: string, policy: HostPolicy): RangeBreach[] {
   if (policy.bridges.includes(bridge)) return [];
-  return [breach('bridge', `bridge ${bridge} is not among the approved ones (${policy.bridges.join(', ')})`)];
+  return [breach(`bridge ${bridge} is not among the approved ones (${policy.bridges.join(', ')})`)];
 }
 
 /** In a guest that lives, a mount anywhere else hides what is there: /var/lib/docker, for one [R15]. */
 function mountPath(path: string, volume: string, guest: GuestFacts | undefined, policy: HostPolicy): RangeBreach[] {
   const breaches = policy.mountRoots.some((root) => isWithin(path, root))
     ? []
-    : [breach('path', `${path} is not below ${policy.mountRoots.join(', ')}, where a mount hides nothing`)];
-  if (guest === undefined) return [...breaches, breach('path', 'the mounts of the guest are not known', 'later')];
+    : [breach(`${path} is not below ${policy.mountRoots.join(', ')}, where a mount hides nothing`)];
+  if (guest === undefined) return [...breaches, unknown('the mounts of the guest are not known')];
   for (const [other, mounted] of guest.mountPaths)
     if (other !== volume && (isWithin(path, mounted) || isWithin(mounted, path)))
-      breaches.push(breach('path', `${path} would cover or lie inside the mount of ${other} at ${mounted}`));
+      breaches.push(breach(`${path} would cover or lie inside the mount of ${other} at ${mounted}`));
   return breaches;
 }
 
@@ -159,17 +143,14 @@ const systemPaths = ['/bin', '/boot', '/dev', '/etc', '/lib', '/lib64', '/proc',
 function ownMountPath(volume: DesiredVolume, desired: DesiredGuest): RangeBreach[] {
   const covered = systemPaths.find((system) => isWithin(volume.path, system));
   if (covered !== undefined)
-    return [breach('path', `volume ${volume.name} at ${volume.path} would cover the system's ${covered}`)];
+    return [breach(`volume ${volume.name} at ${volume.path} would cover the system's ${covered}`)];
   const inside = desired.volumes.find((other) => other.name !== volume.name && isWithin(volume.path, other.path));
   return inside === undefined
     ? []
-    : [breach('path', `volume ${volume.name} at ${volume.path} lies inside volume ${inside.name} at ${inside.path}`)];
+    : [breach(`volume ${volume.name} at ${volume.path} lies inside volume ${inside.name} at ${inside.path}`)];
 }
 
 const isWithin = (path: string, root: string): boolean => path === root || path.startsWith(`${root}/`);
 const round = (gib: number): number => Math.round(gib * 10) / 10;
-const breach = (what: string, text: string, retry: RangeBreach['retry'] = 'operator'): RangeBreach => ({
-  code: `gate.range.${what}`,
-  text,
-  retry,
-});
+const breach = (text: string): RangeBreach => ({ text, unknown: false });
+const unknown = (text: string): RangeBreach => ({ text, unknown: true });
