@@ -57,8 +57,10 @@ function unwind(saga: Pick<AnySaga, 'steps' | 'attemptCap'>, log: SagaLog, refus
   const step = saga.steps
     .slice(0, refusedAt + 1)
     .findLast(
-      ({ name, undo }) =>
-        undo !== undefined && passage(log, name).intents > 0 && log.steps.get(name)?.undo.outcome?.is !== 'done',
+      (step) =>
+        step.undo !== undefined &&
+        passage(log, step.name).intents > 0 &&
+        log.steps.get(step.name)?.undo.outcome?.is !== 'done',
     );
   if (step === undefined) return { is: 'finish', end: { is: 'unwound', why } };
   const undo = log.steps.get(step.name)?.undo ?? untouched;
