@@ -191,3 +191,9 @@ export interface NodeFacts {
   /** Node clock in seconds since the epoch: task start times and archive names are in it. */
   time(signal: AbortSignal): Promise<Outcome<number>>;
 }
+
+/** Versions of single Debian packages; apart from `NodeFacts` because only the self-check needs them. */
+export interface NodePackages {
+  /** `GET /nodes/{n}/apt/versions` (Sys.Audit on the node): package → installed version. */
+  packages(signal: AbortSignal): Promise<Outcome<ReadonlyMap<string, string>>>;
+}

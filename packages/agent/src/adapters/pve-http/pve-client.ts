@@ -1,0 +1,65 @@
+/** Puts the pieces together: every Proxmox port over one transport. */
+import type { Clock } from '../../kernel/clock.ts';
+import type {
+  GuestDestroyer,
+  GuestReader,
+  GuestWriter,
+  NodeFacts,
+  NodePackages,
+  PveTasks,
+  Stores,
+} from '../../ports/proxmox.ts';
+import { createCaller, defaultLimits } from './caller.ts';
+import type { CallLimits } from './caller.ts';
+import { createGuestDestroyer, createGuestReader, createGuestWriter } from './guests.ts';
+import { createNodeFacts } from './node-facts.ts';
+import { createStores } from './stores.ts';
+import { createTasks, defaultPatience } from './tasks.ts';
+import type { TaskPatience } from './tasks.ts';
+import type { Transport } from './transport.ts';
+
+export interface PveClientOptions {
+  readonly transport: Transport;
+  /** The node's name as Proxmox writes it; another case is another node. */
+  readonly node: string;
+  /** One line, `USER@REALM!TOKENID=SECRET`. */
+  readonly token: string;
+  readonly clock: Clock;
+  readonly limits?: Partial<CallLimits>;
+  readonly patience?: Partial<TaskPatience>;
+}
+
+export interface PveClient {
+  readonly reader: GuestReader;
+  readonly writer: GuestWriter;
+  readonly destroyer: GuestDestroyer;
+  readonly tasks: PveTasks;
+  readonly stores: Stores;
+  readonly facts: NodeFacts & NodePackages;
+  close(): Promise<void>;
+}
+
+const tokenShape = /^[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*=[A-Za-z0-9-]{8,128}$/;
+
+/** Throws when the token cannot be one; its text is never in the error. */
+export function createPveClient(options: PveClientOptions): PveClient {
+  const { transport, node, clock } = options;
+  const token = options.token.trim();
+  if (!tokenShape.test(token))
+    throw new Error(`cannot use Proxmox node ${node}: the token is not of the form USER@REALM!TOKENID=SECRET`);
+  const caller = createCaller({
+    transport,
+    clock,
+    authorization: `PVEAPIToken=${token}`,
+    limits: { ...defaultLimits, ...options.limits },
+  });
+  return {
+    reader: createGuestReader(caller, node),
+    writer: createGuestWriter(caller, node),
+    destroyer: createGuestDestroyer(caller, node),
+    tasks: createTasks(caller, node, clock, { ...defaultPatience, ...options.patience }),
+    stores: createStores(caller, node),
+    facts: createNodeFacts(caller, node),
+    close: () => transport.close(),
+  };
+}

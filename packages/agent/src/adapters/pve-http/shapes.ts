@@ -1,0 +1,197 @@
+/**
+ * The shapes of Proxmox's answers, as far as the agent uses them. Proxmox sends numbers as numbers or as strings
+ * depending on the code path, and leaves keys out: everything is normalised here and trusted further in. Unknown keys
+ * are dropped, so that a newer Proxmox does not break an older agent.
+ */
+import { storageId, vmid, volumeId } from '@felhom/protocol';
+import type { Upid } from '@felhom/protocol';
+import { z } from 'zod';
+
+const number = z.union([z.number(), z.string().regex(/^-?\d+(?:\.\d+)?$/)]).transform(Number);
+const count = number.nullish().transform((n) => n ?? 0);
+const flag = z
+  .union([z.number(), z.string(), z.boolean()])
+  .nullish()
+  .transform((value) => value === true || value === 1 || value === '1');
+const optionalText = z
+  .string()
+  .nullish()
+  .transform((text) => text ?? undefined);
+/** Config values whatever JSON type Proxmox chose, as the text that stands in the file. */
+const scalar = z.union([z.string(), z.number(), z.boolean()]).transform((value) => {
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  return String(value);
+});
+const guestId = number.pipe(vmid);
+
+const upidPattern = /^UPID:[^:]+:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:[^:/]+:[^:/]*:[^:]+:$/;
+export const upid = z
+  .string()
+  .regex(upidPattern)
+  .transform((text) => text as Upid);
+
+const tags = z
+  .string()
+  .nullish()
+  .transform((text) => (text ?? '').split(/[;, ]+/).filter((tag) => tag !== ''));
+
+function guestState(status: string | null | undefined): 'running' | 'stopped' | 'unknown' {
+  return status === 'running' || status === 'stopped' ? status : 'unknown';
+}
+
+export const guestRows = z.array(
+  z
+    .object({
+      vmid: guestId,
+      name: optionalText,
+      status: z.string().nullish(),
+      lock: optionalText,
+      tags,
+      cpus: count,
+      maxmem: count,
+      maxdisk: count,
+      uptime: count,
+    })
+    .transform((row) => ({
+      vmid: row.vmid,
+      name: row.name ?? '',
+      status: guestState(row.status),
+      lock: row.lock,
+      tags: row.tags,
+      cpus: row.cpus,
+      maxMemBytes: row.maxmem,
+      maxDiskBytes: row.maxdisk,
+      uptimeSeconds: row.uptime,
+    })),
+);
+
+/** Raw `lxc.*` lines come as pairs; they become one value of lines, so that an audit sees the key `lxc`. */
+const rawLines = z.array(z.array(z.string())).transform((pairs) => pairs.map((pair) => pair.join(' = ')).join('\n'));
+
+export const guestConfig = z
+  .record(z.string(), z.union([scalar, rawLines]))
+  .transform(({ digest, lock, ...values }) => ({
+    digest: digest ?? '',
+    lock,
+    values,
+  }));
+
+export const pendingChanges = z.array(
+  z
+    .object({ key: z.string(), value: scalar.optional(), pending: scalar.optional(), delete: number.nullish() })
+    .transform((row) => ({
+      key: row.key,
+      value: row.value,
+      pending: row.pending,
+      delete: (row.delete ?? 0) > 0,
+    })),
+);
+
+export const guestStatus = z
+  .object({ status: z.enum(['running', 'stopped']), lock: optionalText, uptime: count, maxdisk: count })
+  .transform((row) => ({
+    status: row.status,
+    lock: row.lock,
+    uptimeSeconds: row.uptime,
+    maxDiskBytes: row.maxdisk,
+  }));
+
+export const taskState = z.object({ status: z.string(), exitstatus: optionalText });
+
+export const taskLog = z.array(
+  z.object({
+    n: number,
+    t: z
+      .string()
+      .nullish()
+      .transform((text) => text ?? ''),
+  }),
+);
+
+export const taskRows = z.array(
+  z
+    .object({
+      upid: z.string(),
+      type: z.string(),
+      id: z.string().nullish(),
+      user: z.string(),
+      tokenid: z.string().nullish(),
+      starttime: number,
+      endtime: number.nullish(),
+      status: optionalText,
+    })
+    .transform((row) => ({
+      upid: row.upid as Upid,
+      type: row.type,
+      id: row.id ?? '',
+      user: row.tokenid === undefined || row.tokenid === null ? row.user : `${row.user}!${row.tokenid}`,
+      startTime: row.starttime,
+      endTime: row.endtime ?? undefined,
+      status: row.status,
+    })),
+);
+
+export const storageRows = z.array(
+  z
+    .object({
+      storage: storageId,
+      type: z.string(),
+      content: z
+        .string()
+        .nullish()
+        .transform((text) => (text ?? '').split(',').filter((kind) => kind !== '')),
+      active: flag,
+      enabled: flag,
+      total: count,
+      avail: count,
+    })
+    .transform((row) => ({
+      storage: row.storage,
+      type: row.type,
+      content: row.content,
+      active: row.active,
+      enabled: row.enabled,
+      totalBytes: row.total,
+      availableBytes: row.avail,
+    })),
+);
+
+export const storeItems = z.array(
+  z
+    .object({
+      volid: volumeId,
+      content: z.string(),
+      vmid: number.nullish(),
+      size: count,
+      ctime: number.nullish(),
+      notes: optionalText,
+      protected: flag,
+    })
+    .transform((row) => ({
+      volid: row.volid,
+      content: row.content,
+      vmid: row.vmid ?? undefined,
+      sizeBytes: row.size,
+      ctime: row.ctime ?? undefined,
+      notes: row.notes,
+      protected: row.protected,
+    })),
+);
+
+export const version = z.object({ version: z.string(), release: z.string() });
+
+/** Path → privileges. The value says whether the privilege propagates; either way it holds on the path itself. */
+export const permissions = z
+  .record(z.string(), z.record(z.string(), z.unknown()))
+  .transform((paths) => new Map(Object.entries(paths).map(([path, held]) => [path, new Set(Object.keys(held))])));
+
+export const nodeTime = z.object({ time: number });
+
+export const packageVersions = z.array(
+  z.object({
+    Package: z.string(),
+    OldVersion: z.string().nullish(),
+    Version: z.string().nullish(),
+    CurrentState: z.string().nullish(),
+  }),
+);
