@@ -14,8 +14,7 @@ export interface SpaceDemand {
 }
 
 export type SpaceVerdict =
-  | { readonly is: 'enough' }
-  | { readonly is: 'refused'; readonly storage: StorageId; readonly text: string };
+  { readonly is: 'enough' } | { readonly is: 'refused'; readonly storage: StorageId; readonly text: string };
 
 /** What a new guest allocates, per storage. */
 export function demandOf(desired: Pick<DesiredGuest, 'rootfs' | 'volumes'>): readonly SpaceDemand[] {

@@ -65,6 +65,7 @@ export function problemOfKept(key: string, value: string | undefined): string | 
     const surplus = [...parseProperties(value ?? '').keys()].filter((feature) => !allowedFeatures.has(feature));
     if (surplus.length > 0) return `features beyond nesting and keyctl: ${surplus.toSorted().join(', ')}`;
   }
-  if (key === 'ostype' && value === 'unmanaged') return 'ostype unmanaged: Proxmox would set neither hostname nor network';
+  if (key === 'ostype' && value === 'unmanaged')
+    return 'ostype unmanaged: Proxmox would set neither hostname nor network';
   return undefined;
 }

@@ -5,6 +5,7 @@
 import type { DesiredGuest, DesiredNetwork, DesiredVolume, GuestUid, StorageId, VolumeId } from '@felhom/protocol';
 import type { GuestConfigView } from '../ports/proxmox.ts';
 import { markerLine } from '../authority/guest-record.ts';
+import { parseMarker } from '../authority/identity.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { formatProperties, parseFlag, parseProperties, parseSizeGiB } from './property-string.ts';
 import type { Properties } from './property-string.ts';
@@ -63,6 +64,8 @@ export interface GuestView {
   readonly networks: readonly NetView[];
   readonly disks: readonly DiskView[];
   readonly unused: readonly VolumeId[];
+  /** All keys as they stand in the config, for removing by name what the audit of an archive found. */
+  readonly rawKeys: readonly string[];
 }
 
 /** PVE: LXC/Config.pm defaults of memory and swap. */
@@ -91,6 +94,7 @@ export function viewOf(config: GuestConfigView): GuestView {
     networks: keys.filter((key) => netKey.test(key)).map((key) => parseNet(key, values[key] ?? '')),
     disks: keys.filter((key) => diskKey.test(key)).map((key) => parseDisk(key, values[key] ?? '')),
     unused: keys.filter((key) => /^unused\d+$/.test(key)).map((key) => (values[key] ?? '') as VolumeId),
+    rawKeys: keys,
   };
 }
 
@@ -156,7 +160,9 @@ export function formatNetPlaceholder(key: string, bridge: string): string {
 }
 
 /** How a network compares: MAC and key order are not part of it. Also the text people see. */
-export function describeNet(net: Pick<NetView, 'bridge' | 'vlan' | 'ip' | 'gateway' | 'firewall' | 'linkDown'>): string {
+export function describeNet(
+  net: Pick<NetView, 'bridge' | 'vlan' | 'ip' | 'gateway' | 'firewall' | 'linkDown'>,
+): string {
   const parts = [`bridge ${net.bridge ?? 'none'}`];
   if (net.vlan !== undefined) parts.push(`vlan ${net.vlan}`);
   parts.push(net.ip ?? 'no address');
@@ -229,26 +235,31 @@ export function formatTags(tags: readonly string[]): string {
   return parseTags(tags.join(';')).join(';');
 }
 
-const markerPattern = /^felhom:([a-z2-7]{26})\.(\d{1,9})\.([a-z0-9]{1,64})$/;
-
 /**
- * The first marker line counts: the agent writes it first, and a label that imitates one stands below it. Proxmox
- * answers with a trailing newline that nobody wrote.
+ * Proxmox answers with a trailing newline that nobody wrote. Which line is the marker, and that two are none, is the
+ * authority's to say.
  */
 export function parseDescription(text: string): { readonly marker: MarkerView | undefined; readonly label: string } {
-  const lines = text.split('\n');
-  const at = lines.findIndex((line) => markerPattern.test(line.trim()));
-  const match = markerPattern.exec((lines[at] ?? '').trim());
-  const rest = at === -1 ? lines : lines.toSpliced(at, 1);
-  const label = rest.join('\n').trim();
-  if (match === null) return { marker: undefined, label };
-  const [, uid = '', incarnation = '', marker = ''] = match;
-  return { marker: { uid: uid as GuestUid, incarnation: Number(incarnation), marker }, label };
+  const found = parseMarker(text);
+  const lines = text.split('\n').map((line) => line.trimEnd());
+  if (found.is === 'missing') return { marker: undefined, label: lines.join('\n').trim() };
+  const label = lines.filter((line) => !line.trim().startsWith('felhom:')).join('\n');
+  return {
+    marker: { uid: found.uid as GuestUid, incarnation: found.incarnation, marker: found.n },
+    label: label.trim(),
+  };
+}
+
+/** A label as it can be written: no line of it may be taken for a marker, which would hide the real one. */
+export function writableLabel(label: string): string {
+  const lines = label.split(/\r?\n/).map((line) => line.trimEnd().replace(/^\s*(?=felhom:)/, '> '));
+  return lines.join('\n').trim();
 }
 
 export function formatDescription(record: Pick<GuestRecord, 'uid' | 'incarnation' | 'marker'>, label: string): string {
   const line = markerLine(record);
-  return label.trim() === '' ? line : `${line}\n${label.trim()}`;
+  const text = writableLabel(label);
+  return text === '' ? line : `${line}\n${text}`;
 }
 
 /** What one write of a config changes, in words of desired state. */
@@ -288,9 +299,9 @@ export function settingsToRaw(
   if (change.tags !== undefined && formatTags(change.tags) !== formatTags(view.tags))
     if (change.tags.length === 0) remove.push('tags');
     else set['tags'] = formatTags(change.tags);
-  const label = change.label ?? view.label;
+  const label = writableLabel(change.label ?? view.label);
   const markerWrong = view.marker === undefined || markerLine(view.marker) !== markerLine(record);
-  if (label.trim() !== view.label || (change.repairMarker === true && markerWrong))
+  if (label !== view.label || (change.repairMarker === true && markerWrong))
     set['description'] = formatDescription(record, label);
   if (change.startupOrder !== undefined && change.startupOrder !== (view.startupOrder ?? null))
     if (change.startupOrder === null) remove.push('startup');
@@ -302,6 +313,12 @@ export function settingsToRaw(
   if (disk !== undefined && !disk.backup) set[disk.key] = formatWithBackup(disk);
   return { set, delete: remove };
 }
+
+/** A write that changes nothing: what the guest is already. */
+export const harmlessWrite = (view: GuestView): RawChange => ({
+  set: { onboot: view.onboot ? '1' : '0' },
+  delete: [],
+});
 
 export const changesNothing = (change: RawChange): boolean =>
   Object.keys(change.set).length === 0 && change.delete.length === 0;

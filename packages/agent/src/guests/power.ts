@@ -1,0 +1,107 @@
+/** Starting a guest and knowing that it stays up; stopping one that this very saga started. */
+import type { Upid, Vmid } from '@felhom/protocol';
+import { done, refused, unknown } from '../kernel/saga.ts';
+import type { Outcome, Probed } from '../kernel/saga.ts';
+import type { Acting } from './needs.ts';
+import { reason } from '@felhom/protocol';
+import { ownTasks, patiently, readOwn, waitFor } from './settle.ts';
+import type { Marker } from './settle.ts';
+
+export function powerOn(ctx: Acting, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
+  return patiently(ctx, 'start', signal, async () => {
+    const posted = await ctx.needs.writer.start(vmid, signal);
+    if (posted.is !== 'done') return posted;
+    if (posted.value === undefined) return done(undefined);
+    ctx.recordHandle(posted.value);
+    return settleStart(ctx, vmid, posted.value, signal);
+  });
+}
+
+/** The state decides, not the task: a start may end with warnings, or its worker may die after the guest is up. */
+async function settleStart(ctx: Acting, vmid: Vmid, upid: Upid, signal: AbortSignal): Promise<Outcome<void>> {
+  const ended = await waitFor(ctx, upid, `starting guest ${vmid}`, signal);
+  if (ended.is !== 'done') return ended;
+  const status = await ctx.needs.reader.status(vmid, signal);
+  if (status.is !== 'done') return unknown(status.why);
+  if (status.value.status === 'running') return done(undefined);
+  const { verdict, logTail } = ended.value;
+  if (verdict.is === 'ok' || verdict.is === 'warnings')
+    return refused(
+      reason('guest.did-not-stay-up', `cannot start guest ${vmid}: it started and went down at once`, tail(logTail)),
+    );
+  return refused(
+    reason(
+      'guest.did-not-start',
+      `cannot start guest ${vmid}: ${verdict.is === 'failed' ? verdict.exitStatus : `the task ended as ${verdict.is}`}`,
+      tail(logTail),
+    ),
+  );
+}
+
+const tail = (lines: readonly string[]): string => lines.slice(-8).join('\n');
+
+export async function probePowerOn(
+  ctx: Acting,
+  vmid: Vmid,
+  sinceSeconds: number,
+  signal: AbortSignal,
+): Promise<Probed<void>> {
+  const tasks = await ownTasks(ctx, { vmid, type: 'vzstart', sinceSeconds }, signal);
+  if (tasks.is !== 'done') return unknown(tasks.why);
+  const running = tasks.value.find((task) => task.endTime === undefined);
+  if (running !== undefined) {
+    ctx.recordHandle(running.upid);
+    return settleStart(ctx, vmid, running.upid, signal);
+  }
+  const status = await ctx.needs.reader.status(vmid, signal);
+  if (status.is !== 'done') return unknown(status.why);
+  return status.value.status === 'running' ? done(undefined) : { is: 'never-happened' };
+}
+
+/** For the undo of a start only, on a guest that has never served: nobody's work is in it yet. */
+export async function powerOff(ctx: Acting, vmid: Vmid, marker: Marker, signal: AbortSignal): Promise<Outcome<void>> {
+  const own = await readOwn(ctx, vmid, marker, signal);
+  if (own.is === 'refused') return done(undefined);
+  if (own.is === 'unknown') return own;
+  const running = await ctx.needs.reader.status(vmid, signal);
+  if (running.is !== 'done') return running;
+  if (running.value.status === 'stopped') return done(undefined);
+  const posted = await ctx.needs.writer.stop(vmid, signal);
+  if (posted.is !== 'done') return posted;
+  if (posted.value !== undefined) {
+    ctx.recordHandle(posted.value);
+    const ended = await waitFor(ctx, posted.value, `stopping guest ${vmid}`, signal);
+    if (ended.is !== 'done') return ended;
+  }
+  const after = await ctx.needs.reader.status(vmid, signal);
+  if (after.is !== 'done') return after;
+  if (after.value.status === 'stopped') return done(undefined);
+  return unknown(reason('guest.undo-incomplete', `cannot stop guest ${vmid}: it still runs`));
+}
+
+const pollMs = 500;
+/** Two looks at a growing uptime with it running in between: it passed its first moments. */
+const growthNeeded = 2;
+const pollsAtMost = 240;
+
+/** Bounded watch of the first moments; reads only. */
+export async function stayUp(ctx: Acting, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
+  let [grown, last] = [0, -1];
+  for (let polls = 0; polls < pollsAtMost; polls++) {
+    if (polls > 0) await ctx.clock.sleep(pollMs, signal);
+    const status = await ctx.needs.reader.status(vmid, signal);
+    if (status.is === 'unknown') continue;
+    if (status.is === 'refused') return status;
+    if (status.value.status !== 'running')
+      return refused(
+        reason(
+          'guest.did-not-stay-up',
+          `cannot bring up guest ${vmid}: it went down again within moments of its start`,
+        ),
+      );
+    if (status.value.uptimeSeconds > last) grown++;
+    last = status.value.uptimeSeconds;
+    if (grown >= growthNeeded && last > 0) return done(undefined);
+  }
+  return unknown(reason('guest.unsettled', `cannot tell whether guest ${vmid} stays up: its uptime does not grow`));
+}

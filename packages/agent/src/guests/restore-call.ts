@@ -1,0 +1,47 @@
+/** The one restore call of a bring-up: everything that isolates the new guest is in it. Pure. */
+import type { DesiredGuest } from '@felhom/protocol';
+import type { Marker } from './settle.ts';
+import { identityEnv, identityPolicy } from './identity-policy.ts';
+import type { Scenario } from './identity-policy.ts';
+import { formatDescription, formatNet, formatNetPlaceholder, keyOfNetwork } from './pve-config.ts';
+
+export interface RestorePlan {
+  readonly desired: DesiredGuest;
+  readonly scenario: Scenario;
+  readonly marker: Marker;
+  readonly pveVersion: string;
+  /** Networks of the archive: each is overridden in full, or its MAC and address would come along. */
+  readonly archivedNetworks: readonly string[];
+}
+
+/**
+ * Explicit `rootfs`, so that no mount of the archive comes along; never `unique` (it would discard the networks passed
+ * here), never `features` (refused for tokens), never tags (Proxmox checks them without looking at the pool).
+ * A crash right after it leaves a guest that no reboot starts, that reaches no network, and that can be destroyed.
+ */
+export function restoreValues(plan: RestorePlan): Readonly<Record<string, string>> {
+  const { desired, scenario } = plan;
+  const values: Record<string, string> = {
+    hostname: desired.hostname,
+    description: formatDescription(plan.marker, desired.label),
+    cores: String(desired.cores),
+    memory: String(desired.memoryMiB),
+    swap: String(desired.swapMiB),
+    onboot: '0',
+    protection: '0',
+    rootfs: `${desired.rootfs.storage}:${desired.rootfs.sizeGiB}`,
+  };
+  const bridge = desired.networks[0]?.bridge ?? '';
+  for (const key of plan.archivedNetworks) values[key] = formatNetPlaceholder(key, bridge);
+  for (const network of desired.networks)
+    values[keyOfNetwork(network)] = formatNet(network, { mac: undefined, linkDown: true });
+  if (desired.nameservers.length > 0) values['nameserver'] = desired.nameservers.join(' ');
+  if (desired.startup !== undefined) values['startup'] = `order=${desired.startup.order}`;
+  if (desired.timezone !== undefined) values['timezone'] = desired.timezone;
+  const env = identityEnv(scenario, plan.pveVersion);
+  if (env !== undefined) values['env'] = env;
+  return values;
+}
+
+/** A scenario that keeps the MAC passes it at the swap or before the first start, never in the restore call. */
+export const macIsFresh = (scenario: Scenario): boolean => identityPolicy[scenario].mac === 'fresh';
