@@ -12,3 +12,4 @@ export * from './finding.ts';
 export * from './parse.ts';
 export * from './poll.ts';
 export * from './report.ts';
+export * from './operator-api.ts';

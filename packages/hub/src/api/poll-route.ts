@@ -1,0 +1,94 @@
+/** POST /v1/poll: the one call that agents make. */
+import type { FastifyInstance } from 'fastify';
+import { digestOfReport, maxPollRequestBytes, parseVersioned, pollRequestKind } from '@felhom/protocol';
+import type { PollAnswer, PollRequest } from '@felhom/protocol';
+import { decidePoll } from '../fleet/decide-poll.ts';
+import type { RateLimiter } from '../rate-limit.ts';
+import type { HostRow, HubStore } from '../store/store.ts';
+import { authenticateHost } from './authenticate.ts';
+import type { AuthenticateNeeds } from './authenticate.ts';
+import { ProblemError } from './problem.ts';
+
+export interface PollRouteNeeds extends AuthenticateNeeds {
+  readonly store: HubStore;
+  readonly now: () => number;
+  readonly polls: RateLimiter;
+  readonly pollAfterSeconds: number;
+}
+
+export function addPollRoute(app: FastifyInstance, needs: PollRouteNeeds): void {
+  const hosts = new WeakMap<object, HostRow>();
+  app.post(
+    '/v1/poll',
+    {
+      bodyLimit: maxPollRequestBytes,
+      onRequest: async (request) => {
+        const host = await authenticateHost(needs, request);
+        const wait = needs.polls.take(host.hostId);
+        if (wait > 0)
+          throw new ProblemError(429, 'poll.too-often', `cannot take the poll of ${host.hostId}: it polls too often`, {
+            retryAfter: wait,
+          });
+        hosts.set(request, host);
+      },
+    },
+    async (request): Promise<PollAnswer> => {
+      const host = hosts.get(request);
+      if (host === undefined) throw new Error('cannot answer a poll that was not authenticated');
+      const parsed = parseVersioned(pollRequestKind, request.body);
+      if (parsed.is !== 'ok')
+        throw new ProblemError(
+          400,
+          parsed.is === 'unknown-version' ? 'poll.unknown-version' : 'poll.unreadable',
+          parsed.text,
+          { next: 'bring agent and hub to versions that go together' },
+        );
+      if (parsed.value.hostId !== host.hostId)
+        throw new ProblemError(
+          403,
+          'poll.other-host',
+          `cannot take the poll of ${parsed.value.hostId}: the API key is that of ${host.hostId}`,
+          { next: 'put the key of this host into its key file' },
+        );
+      return answerPoll(needs, host, parsed.value, (text) => request.log.warn({ host: host.hostId }, text));
+    },
+  );
+}
+
+async function answerPoll(
+  needs: PollRouteNeeds,
+  host: HostRow,
+  poll: PollRequest,
+  warn: (text: string) => void,
+): Promise<PollAnswer> {
+  const now = needs.now();
+  const decision = decidePoll(host, poll, now);
+  if (decision.stale !== undefined && host.stale === undefined)
+    warn('the hub is behind this host; an operator has to choose');
+  if (decision.fork !== undefined && host.fork === undefined) warn(decision.fork.text);
+  await needs.store.recordContact(
+    host.hostId,
+    {
+      at: now,
+      hostEpoch: poll.hostEpoch,
+      sequence: poll.sequence,
+      agentVersion: poll.agentVersion,
+      held: JSON.stringify(poll.held),
+    },
+    {
+      report:
+        poll.report === undefined
+          ? undefined
+          : { at: now, digest: digestOfReport(poll.report), text: JSON.stringify(poll.report) },
+      stale: decision.stale,
+      fork: host.fork === undefined ? decision.fork : undefined,
+    },
+  );
+  return {
+    v: 1,
+    desired: decision.offer,
+    sendReport: decision.sendReport,
+    sendHeld: decision.sendHeld,
+    pollAfterSeconds: needs.pollAfterSeconds,
+  };
+}

@@ -1,0 +1,111 @@
+/** Hosts as operators see them. Derived at the moment of asking, from receipt times on the hub's clock. Pure. */
+import { heldReference, parseVersionedJson, reportKind } from '@felhom/protocol';
+import type { HostDetail, HostState, HostSummary, HeldReference, Report } from '@felhom/protocol';
+import type { HostRow } from '../store/store.ts';
+
+/** Milliseconds without contact after which a host counts as late, then as silent. */
+export interface ContactLimits {
+  readonly lateMs: number;
+  readonly silentMs: number;
+}
+
+export interface HostViews {
+  summarise(host: HostRow, now: number): HostSummary;
+  detail(host: HostRow, now: number): HostDetail;
+}
+
+/** Keeps the last parsed report per host, because a dashboard asks every second and reports change seldom. */
+export function createHostViews(limits: ContactLimits): HostViews {
+  const parsed = new Map<string, { digest: string; report: Report | undefined }>();
+  const reportOf = (host: HostRow): Report | undefined => {
+    if (host.report === undefined) return undefined;
+    const known = parsed.get(host.hostId);
+    if (known?.digest === host.report.digest) return known.report;
+    const report = readReport(host.report.text);
+    parsed.set(host.hostId, { digest: host.report.digest, report });
+    return report;
+  };
+  return {
+    summarise: (host, now) => summaryOf(host, reportOf(host), limits, now),
+    detail: (host, now) => detailOf(host, reportOf(host), limits, now),
+  };
+}
+
+function detailOf(host: HostRow, report: Report | undefined, limits: ContactLimits, now: number): HostDetail {
+  return {
+    ...summaryOf(host, report, limits, now),
+    ...(report === undefined || host.report === undefined ? {} : { report, reportAt: host.report.at }),
+    ...(host.stale === undefined
+      ? {}
+      : {
+          stale: {
+            lineage: host.stale.lineage,
+            generation: host.stale.generation,
+            since: host.stale.since,
+            hasText: host.stale.text !== undefined,
+          },
+        }),
+    ...(host.fork === undefined ? {} : { fork: host.fork }),
+  };
+}
+
+function summaryOf(host: HostRow, report: Report | undefined, limits: ContactLimits, now: number): HostSummary {
+  const { contact, desired } = host;
+  const held = readHeld(host);
+  return {
+    hostId: host.hostId,
+    state: stateOf(host, report, limits, now),
+    createdAt: host.createdAt,
+    ...(contact === undefined ? {} : { lastContactAt: contact.at, agentVersion: contact.agentVersion }),
+    ...(desired === undefined ? {} : { desired: { lineage: desired.lineage, generation: desired.generation } }),
+    ...(held === undefined ? {} : { held }),
+    guests: {
+      total: report?.guests.length ?? 0,
+      running: report?.guests.filter((guest) => guest.status === 'running').length ?? 0,
+      drifted: report?.guests.filter((guest) => guest.drift.length > 0).length ?? 0,
+    },
+    sagas: report?.sagas.length ?? 0,
+    parked: report?.parked.length ?? 0,
+    findings: {
+      total: report?.findings.length ?? 0,
+      worst: worstOf(report),
+    },
+    blocked: report?.blocked.length ?? 0,
+    converged: report?.converged ?? false,
+    hold: report?.hold ?? false,
+  };
+}
+
+/** One word per host, the most pressing first. Green only after an authenticated contact that is recent. */
+function stateOf(host: HostRow, report: Report | undefined, limits: ContactLimits, now: number): HostState {
+  if (host.contact === undefined) return 'never-seen';
+  const quietMs = now - host.contact.at;
+  if (quietMs > limits.silentMs) return 'silent';
+  if (host.stale !== undefined) return 'stale-hub';
+  if (host.fork !== undefined) return 'forked';
+  if (quietMs > limits.lateMs) return 'late';
+  if (report === undefined) return 'no-report';
+  if (report.parked.length > 0 || worstOf(report) === 'critical') return 'needs-attention';
+  if (report.sagas.length > 0) return 'working';
+  if (report.blocked.length > 0 || worstOf(report) === 'warning') return 'needs-attention';
+  return report.converged ? 'ok' : 'working';
+}
+
+function worstOf(report: Report | undefined): 'none' | 'info' | 'warning' | 'critical' {
+  const found = new Set(report?.findings.map((finding) => finding.severity));
+  if (found.has('critical')) return 'critical';
+  if (found.has('warning')) return 'warning';
+  return found.has('info') ? 'info' : 'none';
+}
+
+/** A report of another release that this one cannot read shows as no report, not as an empty one. */
+function readReport(text: string): Report | undefined {
+  const parsed = parseVersionedJson(reportKind, text);
+  return parsed.is === 'ok' ? parsed.value : undefined;
+}
+
+function readHeld(host: HostRow): HeldReference | undefined {
+  if (host.contact === undefined) return undefined;
+  const parsed = heldReference.safeParse(JSON.parse(host.contact.held));
+  return parsed.success ? parsed.data : undefined;
+}

@@ -1,0 +1,107 @@
+/** What the hub and the operator's tools say to each other: the shapes of `/v1/hosts` and below. */
+import { z } from 'zod';
+import { desiredGuest, generationNumber, lineageId } from './desired-state.ts';
+import { digest, hostId } from './ids.ts';
+import { heldReference } from './poll.ts';
+import { report } from './report.ts';
+
+const time = z.number().int().min(0);
+const count = z.number().int().min(0);
+
+export const hostStates = [
+  'ok',
+  'working',
+  'needs-attention',
+  'no-report',
+  'late',
+  'forked',
+  'stale-hub',
+  'silent',
+  'never-seen',
+] as const;
+export const hostState = z.enum(hostStates);
+export type HostState = z.output<typeof hostState>;
+
+export const desiredRef = z.strictObject({ lineage: lineageId, generation: generationNumber });
+export type DesiredRef = z.output<typeof desiredRef>;
+
+/** One line of the fleet. Times are the hub's own, at receipt; counts are of the last report. */
+const summaryFields = {
+  hostId,
+  state: hostState,
+  createdAt: time,
+  lastContactAt: time.optional(),
+  agentVersion: z.string().optional(),
+  /** What the hub has for the host. */
+  desired: desiredRef.optional(),
+  /** What the host said it goes by. */
+  held: heldReference.optional(),
+  guests: z.strictObject({ total: count, running: count, drifted: count }),
+  sagas: count,
+  parked: count,
+  findings: z.strictObject({ total: count, worst: z.enum(['none', 'info', 'warning', 'critical']) }),
+  blocked: count,
+  converged: z.boolean(),
+  hold: z.boolean(),
+};
+export const hostSummary = z.strictObject(summaryFields);
+export type HostSummary = z.output<typeof hostSummary>;
+
+export const hostDetail = z.strictObject({
+  ...summaryFields,
+  report: report.optional(),
+  reportAt: time.optional(),
+  stale: z
+    .strictObject({ lineage: lineageId, generation: generationNumber, since: time, hasText: z.boolean() })
+    .optional(),
+  fork: z.strictObject({ since: time, text: z.string() }).optional(),
+});
+export type HostDetail = z.output<typeof hostDetail>;
+
+/** GET /v1/hosts. `now` is the hub's clock, so that ages do not depend on the reader's. */
+export const hostList = z.strictObject({ v: z.literal(1), now: time, hosts: z.array(hostSummary) });
+/** GET /v1/hosts/:id */
+export const hostAnswer = z.strictObject({ v: z.literal(1), now: time, host: hostDetail });
+
+/** POST /v1/hosts */
+export const hostCreation = z.strictObject({ hostId });
+/** The key is in this answer and nowhere else, ever. */
+export const hostCreated = z.strictObject({ hostId, apiKey: z.string() });
+
+/** GET /v1/hosts/:id/desired. `text` are the exact bytes that the digest is of. */
+export const desiredAnswer = z.strictObject({
+  lineage: lineageId,
+  generation: generationNumber,
+  digest,
+  text: z.string(),
+  replaces: lineageId.optional(),
+  putAt: time,
+  putBy: z.string(),
+});
+export type DesiredAnswer = z.output<typeof desiredAnswer>;
+
+/** PUT /v1/hosts/:id/desired */
+export const desiredPut = z.strictObject({
+  v: z.literal(1),
+  /** The document that the edit started from; null: there was none. The hub refuses when another is current by now. */
+  base: desiredRef.nullable(),
+  guests: z.array(desiredGuest).max(200),
+  /** Begins a new lineage on purpose. */
+  startOver: z.boolean().default(false),
+});
+export const desiredPutAnswer = z.strictObject({ lineage: lineageId, generation: generationNumber, digest });
+
+/** POST /v1/hosts/:id/resolve: whose guests become the next generation when the hub is behind the host. */
+export const staleResolution = z.strictObject({ keep: z.enum(['agent', 'hub']), generation: generationNumber });
+
+/** RFC 9457. `code` is for machines; `detail` reads "cannot …: reason". */
+export const problem = z.object({
+  type: z.string().default('about:blank'),
+  title: z.string(),
+  status: z.number().int(),
+  code: z.string(),
+  detail: z.string(),
+  /** What to do next. */
+  next: z.string().optional(),
+});
+export type Problem = z.output<typeof problem>;
