@@ -7,7 +7,7 @@
 import { reason } from '@felhom/protocol';
 import type { ErrorCode, GuestUid, Reason, Vmid, VolumeId } from '@felhom/protocol';
 import type { Marker } from './identity.ts';
-import { mint } from './mint.ts';
+import { mint } from './mint-warrant.ts';
 import type { DestroyGuestWarrant, FreeVolumesWarrant } from './warrant.ts';
 
 /** From the journal: of the saga that made the guest, or of the record of a scratch guest. */

@@ -1,0 +1,403 @@
+/** Every effect on every evidence, on a guest that has served and on one that never did. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import {
+  basis,
+  effects,
+  evidences,
+  factsFor,
+  foreignVolume,
+  hour,
+  makeDesired,
+  makeFacts,
+  makeGuest,
+  makePolicy,
+  makeRecord,
+  now,
+  otherUid,
+  ref,
+  seen,
+} from '../../test/gate-facts.ts';
+import { blockedAction, guestName, isErrorCode } from '@felhom/protocol';
+import { decide } from './gate.ts';
+import type { Decision } from './gate.ts';
+import type { Effect, EffectKind } from './effects.ts';
+import type { Evidence, GateFacts } from './facts.ts';
+import type { BlastGroup } from './gate-row.ts';
+import { isGuestEffect } from './gate-table.ts';
+import type { Identity } from './identity.ts';
+
+/** `+` allowed, `W` allowed with a warrant, `des` blocked for that class, `.` no authority, else the refusal. */
+function shortly(decision: Decision): string {
+  switch (decision.is) {
+    case 'allowed':
+      return decision.warrants.length > 0 ? 'W' : '+';
+    case 'blocked':
+      return decision.action.document.effectClass.slice(0, 3);
+    case 'refused':
+      return decision.why.code === 'gate.no-authority' ? '.' : decision.why.code.replace('gate.', '');
+  }
+}
+
+const kinds = Object.keys(effects) as EffectKind[];
+const served = { guest: makeGuest() };
+const fresh = { guest: makeGuest({ record: makeRecord({ servedAt: undefined }) }) };
+
+/** Columns: desired state and root on a guest that served, the same on one that never did, own saga (both), scratch. */
+const table = `
+                   served      | never served | own saga         | scratch
+                   hub   root  | hub   root   | served     never |
+guest-provision    +     +     | +     +      | .          .     | .
+guest-remove       des   des   | des   des    | holds-data W     | W
+guest-start        +     +     | +     +      | .          .     | .
+guest-stop         div   +     | +     +      | .          .     | .
+guest-onboot-on    +     +     | +     +      | .          .     | .
+guest-onboot-off   div   +     | +     +      | .          .     | .
+cpu-up             +     +     | +     +      | .          .     | .
+cpu-down           div   +     | +     +      | .          .     | .
+memory-up          +     +     | +     +      | .          .     | .
+memory-down        div   +     | +     +      | .          .     | .
+swap-up            +     +     | +     +      | .          .     | .
+swap-down          div   +     | +     +      | .          .     | .
+volume-add         +     +     | +     +      | .          .     | .
+volume-grow        +     +     | +     +      | .          .     | .
+volume-shrink      des   des   | des   des    | .          .     | .
+volume-remove      des   des   | des   des    | W          W     | .
+volume-move        dis   dis   | dis   dis    | .          .     | .
+mount-change       div   +     | +     +      | .          .     | .
+backup-flag-on     +     +     | +     +      | .          .     | .
+backup-flag-off    des   des   | des   des    | .          .     | .
+network-change     dis   dis   | +     +      | .          .     | .
+nameserver-change  dis   dis   | +     +      | .          .     | .
+hostname-change    div   +     | +     +      | .          .     | .
+label-change       +     +     | +     +      | .          .     | .
+startup-change     +     +     | +     +      | .          .     | .
+timezone-change    +     +     | +     +      | .          .     | .
+marker-repair      +     +     | +     +      | .          .     | .
+`;
+
+const rows = table
+  .trim()
+  .split('\n')
+  .slice(1)
+  .map((line) => line.trim().split(/[\s|]+/));
+
+test('the product has a line for everything that this release can carry out', () => {
+  const listed = rows.slice(1).map(([kind]) => kind);
+  assert.deepEqual(
+    listed,
+    kinds.filter((kind) => isGuestEffect(effects[kind])),
+  );
+  for (const kind of kinds) assert.equal(effects[kind].kind, kind);
+});
+
+for (const [kind = '', ...cells] of rows.slice(1))
+  test(`${kind} on every evidence, served or not`, () => {
+    const effect = effects[kind as EffectKind];
+    const asked = (evidence: Evidence, facts: Partial<GateFacts>): string =>
+      shortly(decide(effect, evidence, factsFor(effect, effect.kind === 'guest-provision' ? {} : facts), now));
+    const results = [
+      asked(evidences['desired-state'], served),
+      asked(evidences['local-root'], served),
+      asked(evidences['desired-state'], fresh),
+      asked(evidences['local-root'], fresh),
+      asked(evidences['same-saga'], served),
+      asked(evidences['same-saga'], fresh),
+      asked(evidences.scratch, fresh),
+    ];
+    assert.deepEqual(results, cells);
+    for (const facts of [served, fresh])
+      assert.equal(asked(evidences['signed-job'], facts), 'no-signatures', 'no signature opens anything yet');
+  });
+
+test('what belongs to a later piece is refused on every evidence, and the text names the piece', () => {
+  const later = kinds.filter((kind) => !isGuestEffect(effects[kind]));
+  assert.equal(later.length, 49);
+  for (const kind of later)
+    for (const evidence of Object.values(evidences)) {
+      const decision = decide(effects[kind], evidence, makeFacts(), now);
+      assert.equal(shortly(decision), 'not-built', kind);
+      assert.ok(decision.is === 'refused');
+      assert.match(decision.why.text, /comes with (?!undefined)/, kind);
+    }
+});
+
+test('a policy file that does not read stops everything on every evidence', () => {
+  for (const kind of kinds)
+    for (const evidence of Object.values(evidences))
+      assert.equal(
+        shortly(decide(effects[kind], evidence, factsFor(effects[kind], { policy: undefined }), now)),
+        'policy-unreadable',
+      );
+});
+
+test('a signature is not yet a reason, and says who can help', () => {
+  const decision = decide(effects['guest-remove'], evidences['signed-job'], makeFacts(), now);
+  assert.ok(decision.is === 'refused');
+  assert.equal(decision.why.retry, 'operator');
+});
+
+const hub = evidences['desired-state'];
+const ask = (kind: EffectKind, facts: Partial<GateFacts> = {}, evidence: Evidence = hub): string =>
+  shortly(decide(effects[kind], evidence, factsFor(effects[kind], facts), now));
+const allowedToHub = rows.slice(1).flatMap(([kind, hubSays]) => (hubSays === '+' ? [kind as EffectKind] : []));
+
+const identities: Record<string, { identity: Identity; open: readonly EffectKind[]; code: string }> = {
+  foreign: { identity: { is: 'foreign', why: 'stale-marker' }, open: [], code: 'foreign' },
+  'not seen': { identity: { is: 'unknown', why: 'forbidden' }, open: [], code: 'not-seen' },
+  'without a marker': {
+    identity: { is: 'ours-unproven', why: 'marker-missing' },
+    open: ['guest-start', 'guest-onboot-on'],
+    code: 'unproven',
+  },
+  'with a volume made anew': {
+    identity: { is: 'ours-unproven', why: 'ctime-differs' },
+    open: ['guest-start', 'guest-onboot-on'],
+    code: 'unproven',
+  },
+  'with other volumes': {
+    identity: { is: 'ours-unproven', why: 'volumes-differ' },
+    open: ['guest-start', 'guest-onboot-on', 'cpu-up', 'memory-up', 'swap-up', 'startup-change', 'timezone-change'],
+    code: 'unproven',
+  },
+};
+for (const [who, { identity, open, code }] of Object.entries(identities))
+  test(`a guest ${who} is changed by nothing but ${open.join(', ') || 'nothing'}`, () => {
+    const facts = { guest: makeGuest({ identity }) };
+    for (const kind of allowedToHub.filter((k) => k !== 'guest-provision'))
+      assert.equal(ask(kind, facts), open.includes(kind) ? '+' : code, kind);
+    for (const kind of ['guest-remove', 'volume-remove', 'volume-shrink', 'backup-flag-off'] as const)
+      assert.equal(ask(kind, facts), code, kind);
+  });
+
+test('under hold, of host or guest, desired state changes nothing, and what is blocked stays visible', () => {
+  for (const hold of [{ host: true }, { guests: ['photos', 'mail'] }]) {
+    const policy = makePolicy({ hold });
+    for (const kind of allowedToHub) assert.equal(ask(kind, { policy }), 'on-hold', kind);
+    assert.equal(ask('guest-remove', { policy }), 'des');
+    assert.equal(ask('guest-start', { policy }, evidences['local-root']), 'on-hold');
+  }
+  assert.equal(ask('guest-start', { policy: makePolicy({ hold: { guests: ['other'] } }) }), '+');
+});
+
+test('hold does not leave things half-built: compensation and tear-down go on', () => {
+  const policy = makePolicy({ hold: { host: true } });
+  assert.equal(ask('guest-remove', { ...fresh, policy }, evidences['same-saga']), 'W');
+  assert.equal(ask('guest-remove', { ...fresh, policy }, evidences.scratch), 'W');
+});
+
+for (const [when, stoppedAt, expected] of [
+  ['a second ago', now - 1000, 'person-stopped'],
+  ['9 min 59 s ago', now - 599_000, 'person-stopped'],
+  ['10 min ago', now - 600_000, '+'],
+  ['in a future that a clock jump made', now + 60_000, 'person-stopped'],
+  ['in a far future that a clock jump made', now + 10 * hour, '+'],
+] as const)
+  test(`a guest that a person stopped ${when}: ${expected}`, () => {
+    const guest = makeGuest({ personStoppedAt: stoppedAt });
+    assert.equal(ask('guest-start', { guest }), expected);
+    assert.equal(ask('guest-start', { guest }, evidences['local-root']), '+');
+  });
+
+for (const [what, change] of [
+  ['of another uid', { uid: otherUid }],
+  ['of an older incarnation', { incarnation: 2 }],
+  ['of another name', { name: guestName.parse('mail') }],
+  ['that is scratch', { scratch: true }],
+] as const)
+  test(`an effect meets a record ${what}: refused, whatever it is`, () => {
+    const facts = { guest: makeGuest({ record: makeRecord(change) }) };
+    for (const kind of kinds.filter((k) => isGuestEffect(effects[k]) && k !== 'guest-provision')) {
+      const answer = ask(kind, facts);
+      assert.ok(answer === 'unknown-guest' || answer === 'contradictory', `${kind}: ${answer}`);
+    }
+  });
+
+test('an effect for which there is no record is refused', () => {
+  for (const kind of kinds.filter((k) => isGuestEffect(effects[k]) && k !== 'guest-provision'))
+    assert.ok(['unknown-guest', 'contradictory'].includes(ask(kind, { guest: undefined })), kind);
+});
+
+for (const [group, kind, other] of [
+  ['create', 'guest-provision', 'cpu-up'],
+  ['capacity', 'cpu-up', 'volume-grow'],
+  ['volumes', 'volume-grow', 'cpu-up'],
+  ['display', 'label-change', 'cpu-up'],
+] as const satisfies readonly (readonly [BlastGroup, EffectKind, EffectKind])[])
+  test(`blast radius of ${group}: per rolling day, per group, per distinct guest`, () => {
+    const touch = (guest: string, ago: number) => ({ at: now - ago, group, guest: guestName.parse(guest) });
+    const self = kind === 'guest-provision' ? 'mail' : 'photos';
+    const two = [touch('a', hour), touch('b', 23 * hour)];
+    assert.equal(ask(kind, { touches: two }), 'div');
+    assert.equal(ask(other, { touches: two }), '+', 'another group is counted apart');
+    assert.equal(ask('guest-start', { touches: two }), '+');
+    assert.equal(ask(kind, { touches: [touch('a', hour), touch('a', 2 * hour)] }), '+', 'one guest counts once');
+    assert.equal(ask(kind, { touches: [...two, touch(self, hour)] }), '+', 'what was begun may be finished');
+    assert.equal(ask(kind, { touches: [touch('a', hour), touch('b', 24 * hour)] }), '+', 'the window rolls');
+    assert.equal(ask(kind, { touches: [touch('a', hour), touch('b', 24 * hour - 1)] }), 'div');
+    assert.equal(
+      ask(kind, { touches: [touch('a', -hour), touch('b', -48 * hour)] }),
+      'div',
+      'a clock set back frees nothing',
+    );
+  });
+
+test('a removal loses everything that anybody knows of: what is asked, on record, and seen', () => {
+  const decision = decide(
+    { kind: 'guest-remove', guest: ref, volumes: [] },
+    hub,
+    makeFacts({ guest: makeGuest({ seenVolumes: [foreignVolume] }) }),
+    now,
+  );
+  assert.ok(decision.is === 'blocked');
+  assert.deepEqual(decision.action.document.lossSet, [
+    'fast:vm-9000-disk-0',
+    'fast:vm-9000-disk-1',
+    'fast:vm-9000-disk-7',
+  ]);
+});
+
+test('the digest holds still while times and observed sizes move, and moves with the target and the loss', () => {
+  const digestOf = (effect: Effect, facts: GateFacts, at: number): string => {
+    const decision = decide(effect, hub, facts, at);
+    assert.ok(decision.is === 'blocked');
+    return decision.action.digest;
+  };
+  const down = (from: number, to: number): Effect => ({ kind: 'memory-down', guest: ref, from, to });
+  const first = digestOf(down(4096, 1024), makeFacts(), now);
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1025, max: 100_000 }),
+      fc.integer({ min: 0, max: 10 * 365 * 24 * hour }),
+      fc.integer({ min: 0, max: 500 }),
+      (from, later, sizeGiB) => {
+        const guest = makeGuest({ sizeGiB, record: makeRecord({ configDigest: String(later), servedAt: later }) });
+        assert.equal(digestOf(down(from, 1024), makeFacts({ guest }), now + later), first);
+      },
+    ),
+  );
+  assert.notEqual(digestOf(down(4096, 1023), makeFacts(), now), first);
+  assert.notEqual(digestOf(down(4096, 1024), makeFacts({ hostEpoch: 'dddddddddddddddddddddddddd' }), now), first);
+  const bulkAttachedMeanwhile = makeGuest({ seenVolumes: [foreignVolume] });
+  assert.notEqual(
+    digestOf(effects['guest-remove'], makeFacts({ guest: bulkAttachedMeanwhile }), now),
+    digestOf(effects['guest-remove'], makeFacts(), now),
+  );
+});
+
+test('a label is free text: provisioning with another one is the same blocked action', () => {
+  const touches = ['a', 'b'].map((guest) => ({ at: now, group: 'create' as const, guest: guestName.parse(guest) }));
+  const digestOf = (change: Record<string, unknown>): string => {
+    const effect: Effect = { kind: 'guest-provision', desired: makeDesired(change) };
+    const decision = decide(effect, hub, factsFor(effect, { touches }), now);
+    assert.ok(decision.is === 'blocked');
+    return decision.action.digest;
+  };
+  assert.equal(digestOf({ label: 'x' }), digestOf({ label: 'y\ud800' }));
+  assert.notEqual(digestOf({ cores: 1 }), digestOf({ cores: 2 }));
+});
+
+const anyText = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.constant('x'.repeat(5000)),
+  fc.constant('\ud800'),
+);
+const anyNumber = fc.oneof(fc.double(), fc.integer());
+const anyEffect = fc.oneof(
+  fc.constantFrom(...Object.values(effects)),
+  fc.record({
+    kind: fc.constantFrom('hostname-change', 'nameserver-change', 'timezone-change'),
+    guest: fc.constant(ref),
+    from: anyText,
+    to: anyText,
+  }),
+  fc.record({
+    kind: fc.constantFrom('cpu-up', 'cpu-down', 'memory-up', 'swap-down'),
+    guest: fc.constant(ref),
+    from: anyNumber,
+    to: anyNumber,
+  }),
+  fc.record({
+    kind: fc.constant('mount-change' as const),
+    guest: fc.constant(ref),
+    volume: anyText,
+    from: anyText,
+    to: anyText,
+  }),
+) as fc.Arbitrary<Effect>;
+
+test('the gate is total: whatever is asked gets an answer whose code is in the catalogue', () => {
+  const facts = fc.record({
+    policy: fc.constantFrom(undefined, makePolicy(), makePolicy({ hold: { host: true } })),
+    guest: fc.constantFrom(
+      undefined,
+      makeGuest(),
+      fresh.guest,
+      makeGuest({ identity: { is: 'unknown', why: 'absent' } }),
+    ),
+    storages: fc.constantFrom(new Map(), makeFacts().storages),
+  });
+  fc.assert(
+    fc.property(
+      anyEffect,
+      fc.constantFrom(...Object.values(evidences)),
+      facts,
+      fc.integer(),
+      (effect, evidence, change, at) => {
+        const decision = decide(effect, evidence, makeFacts(change), at);
+        if (decision.is === 'allowed') return;
+        assert.ok(isErrorCode(decision.why.code));
+        assert.match(decision.why.text, /^cannot /);
+        if (decision.is === 'blocked') assert.equal(blockedAction.safeParse(decision.action).success, true);
+      },
+    ),
+  );
+});
+
+test('no warrant without the own saga or a scratch record, whatever the facts', () => {
+  fc.assert(
+    fc.property(
+      anyEffect,
+      fc.constantFrom(hub, evidences['local-root'], evidences['signed-job']),
+      (effect, evidence) => {
+        const decision = decide(effect, evidence, factsFor(effect, fresh), now);
+        if (decision.is === 'allowed') assert.deepEqual(decision.warrants, []);
+      },
+    ),
+  );
+});
+
+test('own-saga evidence covers its own guest only', () => {
+  const other = { ...ref, uid: otherUid };
+  for (const guest of [other, { ...ref, incarnation: 2 }]) {
+    const decision = decide(
+      { kind: 'guest-remove', guest, volumes: [] },
+      evidences['same-saga'],
+      makeFacts(fresh),
+      now,
+    );
+    assert.equal(shortly(decision), '.');
+  }
+});
+
+test('a surprise under the VMID refuses the compensation, and so does bulk on record', () => {
+  const surprised: Evidence = { is: 'same-saga', sagaId: 's', basis, seen: { ...seen, unused: [foreignVolume] } };
+  assert.equal(ask('guest-remove', fresh, surprised), 'holds-data');
+  const [root, data] = makeRecord().volumes;
+  assert.ok(root !== undefined && data !== undefined);
+  const record = makeRecord({ servedAt: undefined, volumes: [root, { ...data, carriedOver: true }] });
+  assert.equal(ask('guest-remove', { guest: makeGuest({ record }) }, evidences['same-saga']), 'holds-data');
+  assert.equal(ask('volume-remove', { guest: makeGuest({ record }) }, evidences['same-saga']), 'holds-data');
+});
+
+for (const [what, change] of [
+  ['not marked scratch', { scratch: false }],
+  ['outside the scratch range', { vmid: basis.vmid }],
+  ['that has served', { servedAt: 1 }],
+  ['of another guest', { uid: otherUid }],
+] as const)
+  test(`a scratch record ${what} opens nothing`, () => {
+    const evidence: Evidence = { ...evidences.scratch, record: { ...evidences.scratch.record, ...change } };
+    assert.notEqual(ask('guest-remove', fresh, evidence), 'W');
+  });

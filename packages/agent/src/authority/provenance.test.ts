@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { vmid, volumeId } from '@felhom/protocol';
+import type { VolumeId } from '@felhom/protocol';
+import {
+  basis,
+  dataVolume,
+  foreignVolume,
+  makeRecord,
+  name,
+  otherUid,
+  rootVolume,
+  seen,
+  uid,
+} from '../../test/gate-facts.ts';
+import { compensationWarrants } from './compensation.ts';
+import type { Compensation } from './compensation.ts';
+import type { GuestRecord } from './guest-record.ts';
+import { destroyWarrantFor, freeVolumesWarrantFor, volumesInConfig } from './provenance.ts';
+import type { DestroyBasis, SeenBeforeDestroy } from './provenance.ts';
+
+const bulk = volumeId.parse('slow:vm-8000-disk-3');
+const rows: readonly {
+  name: string;
+  basis?: Partial<DestroyBasis>;
+  seen?: Partial<SeenBeforeDestroy>;
+  expect: 'warranted' | 'gate.holds-data' | 'gate.foreign' | 'gate.not-seen';
+}[] = [
+  { name: 'all that is there was made by the saga', expect: 'warranted' },
+  { name: 'less is there than was made: a half-done destroy', seen: { config: [], listed: [] }, expect: 'warranted' },
+  { name: 'a volume more in the config', seen: { config: [rootVolume, bulk] }, expect: 'gate.holds-data' },
+  { name: 'a volume more in a pending change', seen: { pending: [foreignVolume] }, expect: 'gate.holds-data' },
+  { name: 'a volume more as unused', seen: { unused: [foreignVolume] }, expect: 'gate.holds-data' },
+  { name: 'an orphan more in the listing', seen: { listed: [rootVolume, foreignVolume] }, expect: 'gate.holds-data' },
+  { name: 'the listing could not be read', seen: { listed: undefined }, expect: 'gate.not-seen' },
+  { name: 'bulk carried over, and there', basis: { carriedOver: [dataVolume] }, expect: 'gate.holds-data' },
+  {
+    name: 'bulk carried over that the saga counts as its own',
+    basis: { allocated: [rootVolume, bulk], carriedOver: [bulk] },
+    seen: { config: [rootVolume, bulk], listed: [rootVolume] },
+    expect: 'gate.holds-data',
+  },
+  {
+    name: 'bulk carried over that has left again',
+    basis: { carriedOver: [bulk] },
+    expect: 'warranted',
+  },
+  {
+    name: 'a volume that was there before the guest',
+    basis: { listedBeforeCreate: [dataVolume] },
+    expect: 'gate.holds-data',
+  },
+  { name: 'another VMID', seen: { vmid: vmid.parse(9001) }, expect: 'gate.foreign' },
+  { name: 'no marker', seen: { marker: { is: 'missing' } }, expect: 'gate.foreign' },
+  {
+    name: 'the marker of another guest',
+    seen: { marker: { is: 'present', uid: otherUid, incarnation: 1, n: 'n1' } },
+    expect: 'gate.foreign',
+  },
+  {
+    name: 'another incarnation',
+    seen: { marker: { is: 'present', uid, incarnation: 2, n: 'n1' } },
+    expect: 'gate.foreign',
+  },
+  { name: 'a stale marker', seen: { marker: { is: 'present', uid, incarnation: 1, n: 'n0' } }, expect: 'gate.foreign' },
+];
+for (const row of rows)
+  test(`destroying: ${row.name} → ${row.expect}`, () => {
+    const decision = destroyWarrantFor({ ...basis, ...row.basis }, { ...seen, ...row.seen });
+    assert.equal(decision.is === 'park' ? decision.why.code : decision.is, row.expect);
+    if (decision.is === 'park') assert.match(decision.why.text, /9000/);
+  });
+
+for (const [before, may] of [
+  [[], true],
+  [undefined, false],
+  [[foreignVolume], false],
+] as const)
+  test(`unreferenced volumes may go only after an empty listing before the create call: ${String(before)}`, () => {
+    const decision = destroyWarrantFor({ ...basis, listedBeforeCreate: before }, seen);
+    assert.ok(decision.is === 'warranted');
+    assert.equal(decision.warrant.mayDestroyUnreferenced, may);
+  });
+
+test('the warrant names exactly what the saga allocated, and cannot be widened afterwards', () => {
+  const decision = destroyWarrantFor(basis, { ...seen, config: [rootVolume], listed: [rootVolume] });
+  assert.ok(decision.is === 'warranted');
+  assert.deepEqual(decision.warrant.volumes, [rootVolume, dataVolume]);
+  assert.equal(Object.isFrozen(decision.warrant), true);
+});
+
+test('a surplus is named, so that a person knows where to look', () => {
+  const decision = destroyWarrantFor(basis, { ...seen, unused: [bulk], listed: [foreignVolume] });
+  assert.ok(decision.is === 'park');
+  assert.deepEqual(decision.surplus, [foreignVolume, bulk].sort());
+  for (const volume of decision.surplus) assert.ok(decision.why.text.includes(volume));
+});
+
+const volume = fc.integer({ min: 0, max: 6 }).map((n) => volumeId.parse(`fast:vm-9000-disk-${n}`));
+const volumes = fc.uniqueArray(volume);
+
+test('no warrant ever covers, or leaves out, a volume that is there', () => {
+  fc.assert(
+    fc.property(volumes, volumes, volumes, volumes, volumes, (allocated, config, unused, listed, carriedOver) => {
+      const decision = destroyWarrantFor({ ...basis, allocated, carriedOver }, { ...seen, config, unused, listed });
+      const there = [...config, ...unused, ...listed];
+      const clean =
+        there.every((v) => allocated.includes(v)) &&
+        carriedOver.every((v) => !there.includes(v) && !allocated.includes(v));
+      assert.equal(decision.is, clean ? 'warranted' : 'park');
+      if (decision.is === 'warranted') assert.deepEqual(decision.warrant.volumes, [...allocated].sort());
+    }),
+  );
+});
+
+for (const [what, wanted, change, expected] of [
+  ['what the saga allocated', [dataVolume], {}, 'warranted'],
+  ['what it did not allocate', [bulk], {}, 'park'],
+  ['both', [dataVolume, bulk], {}, 'park'],
+  ['what was carried over', [dataVolume], { carriedOver: [dataVolume] }, 'park'],
+  ['what was there before', [dataVolume], { listedBeforeCreate: [dataVolume] }, 'park'],
+] as const satisfies readonly (readonly [string, readonly VolumeId[], Partial<DestroyBasis>, string])[])
+  test(`freeing volumes of a guest that stays: ${what} → ${expected}`, () => {
+    const there = { ...seen, unused: [bulk] };
+    const decision = freeVolumesWarrantFor({ ...basis, ...change }, there, wanted);
+    assert.equal(decision.is, expected);
+    if (decision.is === 'warranted') assert.deepEqual(decision.warrant.volumes, wanted);
+  });
+
+const compensation: Compensation = {
+  sagaId: 's1',
+  vmid: basis.vmid,
+  uid,
+  allocated: basis.allocated,
+  found: basis.allocated,
+  emptyBefore: true,
+};
+const fresh = makeRecord({ servedAt: undefined });
+const compensations: readonly {
+  name: string;
+  records?: readonly GuestRecord[];
+  change?: Partial<Compensation>;
+  expect: 'warrant' | 'refused';
+}[] = [
+  { name: 'nothing on record yet', expect: 'warrant' },
+  { name: 'on record, never served', records: [fresh], expect: 'warrant' },
+  { name: 'it has served meanwhile', records: [makeRecord()], expect: 'refused' },
+  { name: 'another guest is on record at this VMID', records: [{ ...fresh, uid: otherUid }], expect: 'refused' },
+  { name: 'on record at another VMID', records: [{ ...fresh, vmid: vmid.parse(9001) }], expect: 'refused' },
+  {
+    name: 'a volume on record as carried over',
+    records: [{ ...fresh, volumes: fresh.volumes.map((v) => ({ ...v, carriedOver: true })) }],
+    expect: 'refused',
+  },
+  { name: 'a volume more than allocated', change: { found: [...basis.allocated, bulk] }, expect: 'refused' },
+];
+for (const row of compensations)
+  test(`taking back what a saga made: ${row.name} → ${row.expect}`, () => {
+    const records = row.records ?? [];
+    const warrants = compensationWarrants({
+      byUid: (wanted) => records.find((record) => record.uid === wanted),
+      byVmid: (wanted) => records.find((record) => record.vmid === wanted),
+    });
+    const decision = warrants.forCompensation({ ...compensation, ...row.change });
+    assert.equal(decision.is, row.expect);
+    assert.equal(decision.is === 'warrant' && decision.warrant.mayDestroyUnreferenced, row.expect === 'warrant');
+  });
+
+test('without an empty listing before, unreferenced volumes stay', () => {
+  const warrants = compensationWarrants({ byUid: () => undefined, byVmid: () => undefined });
+  const decision = warrants.forCompensation({ ...compensation, emptyBefore: false });
+  assert.ok(decision.is === 'warrant');
+  assert.equal(decision.warrant.mayDestroyUnreferenced, false);
+});
+
+test('volumes of a config: root, mounts and unused ones, never bind mounts or devices', () => {
+  assert.deepEqual(
+    volumesInConfig({
+      rootfs: 'fast:vm-9000-disk-0,size=8G',
+      mp0: 'volume=slow:9000/vm-9000-disk-1.raw,mp=/srv/data,backup=1',
+      mp1: '/mnt/host,mp=/mnt',
+      unused0: 'slow:vm-8000-disk-3',
+      net0: 'name=eth0,bridge=vmbr0,hwaddr=aa:bb',
+      description: 'mp9: fast:vm-1-disk-1',
+      hostname: name,
+    }),
+    { config: ['fast:vm-9000-disk-0', 'slow:9000/vm-9000-disk-1.raw'], unused: ['slow:vm-8000-disk-3'] },
+  );
+});

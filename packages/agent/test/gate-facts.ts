@@ -1,0 +1,230 @@
+/** A small world for tests of the gate: one guest, `photos`, that is ours, serves, and has room to grow. */
+import { desiredGuest, digest, guestName, guestUid, storageId, vmid, volumeId } from '@felhom/protocol';
+import type { DesiredGuest } from '@felhom/protocol';
+import type { Effect, EffectKind, GuestRef } from '../src/authority/effects.ts';
+import type { Evidence, GateFacts, GuestFacts } from '../src/authority/facts.ts';
+import type { GuestRecord } from '../src/authority/guest-record.ts';
+import type { DestroyBasis, SeenBeforeDestroy } from '../src/authority/provenance.ts';
+import { hostPolicy } from '../src/host-policy.ts';
+import type { HostPolicy } from '../src/host-policy.ts';
+
+export const now = 1_800_000_000_000;
+export const hour = 3_600_000;
+export const uid = guestUid.parse('aaaaaaaaaaaaaaaaaaaaaaaaaa');
+export const otherUid = guestUid.parse('bbbbbbbbbbbbbbbbbbbbbbbbbb');
+export const name = guestName.parse('photos');
+export const rootVolume = volumeId.parse('fast:vm-9000-disk-0');
+export const dataVolume = volumeId.parse('fast:vm-9000-disk-1');
+export const foreignVolume = volumeId.parse('fast:vm-9000-disk-7');
+export const ref: GuestRef = { uid, incarnation: 1, name };
+
+export function makePolicy(change: Record<string, unknown> = {}): HostPolicy {
+  return hostPolicy.parse({
+    v: 1,
+    node: 'pve',
+    pool: 'felhom',
+    vmids: { guests: { from: 9000, to: 9099 }, scratch: { from: 9100, to: 9199 } },
+    bridges: ['vmbr0', 'vmbr1'],
+    storages: ['fast', 'slow'],
+    goldens: { 'base.1': { archive: 'slow:backup/golden.tar.zst', sizeBytes: 1, sha256: 'a'.repeat(64) } },
+    limits: { guests: 4, cores: 16, memoryMiB: 16_384, blastRadius: 2 },
+    ...change,
+  });
+}
+
+export function makeDesired(change: Record<string, unknown> = {}): DesiredGuest {
+  return desiredGuest.parse({
+    name: 'mail',
+    golden: 'base.1',
+    hostname: 'mail',
+    cores: 2,
+    memoryMiB: 1024,
+    rootfs: { storage: 'fast', sizeGiB: 8 },
+    volumes: [{ name: 'data', path: '/var/lib/docker', storage: 'fast', sizeGiB: 20, backup: true }],
+    networks: [{ name: 'eth0', bridge: 'vmbr0', ipv4: 'dhcp' }],
+    ...change,
+  });
+}
+
+export function makeRecord(change: Partial<GuestRecord> = {}): GuestRecord {
+  return {
+    uid,
+    incarnation: 1,
+    marker: 'n1',
+    name,
+    vmid: vmid.parse(9000),
+    golden: 'base.1',
+    volumes: [
+      { key: 'rootfs', name: 'rootfs', volid: rootVolume, sizeGiB: 8, ctime: 100, carriedOver: false },
+      { key: 'mp0', name: 'data', volid: dataVolume, sizeGiB: 20, ctime: 101, carriedOver: false },
+    ],
+    servedAt: 1,
+    configDigest: 'd',
+    createdAt: 1,
+    scratch: false,
+    ...change,
+  };
+}
+
+export function makeGuest(change: Partial<GuestFacts> = {}): GuestFacts {
+  return {
+    record: makeRecord(),
+    identity: { is: 'ours' },
+    seenVolumes: [rootVolume, dataVolume],
+    mountPaths: new Map([['data', '/srv/data']]),
+    sizeGiB: 28,
+    grownGiB: 0,
+    personStoppedAt: undefined,
+    ...change,
+  };
+}
+
+export function makeFacts(change: Partial<GateFacts> = {}): GateFacts {
+  return {
+    hostEpoch: 'cccccccccccccccccccccccccc',
+    policy: makePolicy(),
+    guest: makeGuest(),
+    sums: { guests: 1, cores: 4, memoryMiB: 4096, swapMiB: 512 },
+    storages: new Map([
+      ['fast', { capacityGiB: 100, availableGiB: 60, virtualGiB: 28 }],
+      ['slow', { capacityGiB: 1000, availableGiB: 900, virtualGiB: 0 }],
+    ]),
+    touches: [],
+    ...change,
+  };
+}
+
+/** A provision is about a name that nobody has. */
+export const factsFor = (effect: Effect, change: Partial<GateFacts> = {}): GateFacts =>
+  makeFacts(effect.kind === 'guest-provision' ? { guest: undefined, ...change } : change);
+
+export const basis: DestroyBasis = {
+  vmid: vmid.parse(9000),
+  uid,
+  incarnation: 1,
+  marker: 'n1',
+  allocated: [rootVolume, dataVolume],
+  carriedOver: [],
+  listedBeforeCreate: [],
+};
+
+export const seen: SeenBeforeDestroy = {
+  vmid: vmid.parse(9000),
+  marker: { is: 'present', uid, incarnation: 1, n: 'n1' },
+  config: [rootVolume, dataVolume],
+  pending: [],
+  unused: [],
+  listed: [rootVolume, dataVolume],
+};
+
+export const scratchRecord = makeRecord({ scratch: true, servedAt: undefined, vmid: vmid.parse(9100) });
+export const evidences = {
+  'desired-state': { is: 'desired-state' },
+  'local-root': { is: 'local-root' },
+  'same-saga': { is: 'same-saga', sagaId: 's1', basis, seen },
+  scratch: {
+    is: 'scratch',
+    record: scratchRecord,
+    listedBeforeCreate: [],
+    seen: { ...seen, vmid: scratchRecord.vmid },
+  },
+  'signed-job': { is: 'signed-job', jobId: 'j1' },
+} as const satisfies { [K in Evidence['is']]: Extract<Evidence, { is: K }> };
+
+const sha256 = digest.parse('e'.repeat(64));
+const archive = volumeId.parse('slow:backup/a.tar.zst');
+const change = { guest: ref, from: 'a', to: 'b' } as const;
+const volume = { guest: ref, volume: 'data', volid: dataVolume } as const;
+const restore = { guest: ref, archive, sha256 } as const;
+const setting = { setting: 's', from: 'a', to: 'b' } as const;
+const target = { target: 't', from: 'a', to: 'b' } as const;
+
+/** One plausible effect of every kind; those that move a number move it inside every range. */
+export const effects: Readonly<Record<EffectKind, Effect>> = {
+  'guest-provision': { kind: 'guest-provision', desired: makeDesired() },
+  'guest-remove': { kind: 'guest-remove', guest: ref, volumes: [rootVolume, dataVolume] },
+  'guest-start': { kind: 'guest-start', guest: ref },
+  'guest-stop': { kind: 'guest-stop', guest: ref },
+  'guest-onboot-on': { kind: 'guest-onboot-on', guest: ref },
+  'guest-onboot-off': { kind: 'guest-onboot-off', guest: ref },
+  'cpu-up': { kind: 'cpu-up', guest: ref, from: 2, to: 4 },
+  'cpu-down': { kind: 'cpu-down', guest: ref, from: 4, to: 2 },
+  'memory-up': { kind: 'memory-up', guest: ref, from: 1024, to: 2048 },
+  'memory-down': { kind: 'memory-down', guest: ref, from: 2048, to: 1024 },
+  'swap-up': { kind: 'swap-up', guest: ref, from: 0, to: 512 },
+  'swap-down': { kind: 'swap-down', guest: ref, from: 512, to: 0 },
+  'volume-add': {
+    kind: 'volume-add',
+    guest: ref,
+    volume: { name: 'more', path: '/srv/more', storage: storageId.parse('fast'), sizeGiB: 10, backup: true },
+  },
+  'volume-grow': { kind: 'volume-grow', ...volume, from: 20, to: 24 },
+  'volume-shrink': { kind: 'volume-shrink', ...volume, from: 20, to: 10 },
+  'volume-remove': { kind: 'volume-remove', ...volume },
+  'volume-move': { kind: 'volume-move', ...volume, to: 'slow' },
+  'mount-change': { kind: 'mount-change', guest: ref, volume: 'data', from: '/srv/data', to: '/srv/elsewhere' },
+  'backup-flag-on': { kind: 'backup-flag-on', guest: ref, volume: 'data' },
+  'backup-flag-off': { kind: 'backup-flag-off', guest: ref, volume: 'data' },
+  'network-change': {
+    kind: 'network-change',
+    guest: ref,
+    network: 'eth0',
+    from: 'name=eth0,bridge=vmbr0',
+    to: { name: 'eth0', bridge: 'vmbr1', ipv4: 'dhcp', firewall: true },
+  },
+  'nameserver-change': { kind: 'nameserver-change', ...change },
+  'hostname-change': { kind: 'hostname-change', ...change },
+  'label-change': { kind: 'label-change', guest: ref, tags: ['a'], label: 'Photos' },
+  'startup-change': { kind: 'startup-change', ...change },
+  'timezone-change': { kind: 'timezone-change', ...change },
+  'marker-repair': { kind: 'marker-repair', guest: ref },
+  'backup-options-change': { kind: 'backup-options-change', ...change, option: 'excludes' },
+  'bulk-backup-drop': { kind: 'bulk-backup-drop', guest: ref, volume: 'data', target: 't' },
+  'backup-force': { kind: 'backup-force', guest: ref, tier: 'local' },
+  'backup-delete': { kind: 'backup-delete', archive, sha256 },
+  'backup-unprotect': { kind: 'backup-unprotect', archive, sha256 },
+  'restore-overwrite': { kind: 'restore-overwrite', ...restore },
+  'restore-in-place': { kind: 'restore-in-place', ...restore },
+  'restore-copy': { kind: 'restore-copy', ...restore },
+  'guest-rollback': { kind: 'guest-rollback', guest: ref, snapshot: 's', takenAt: 1 },
+  'guest-decommission': { kind: 'guest-decommission', guest: ref, keepBackups: true },
+  'guest-adopt': { kind: 'guest-adopt', vmid: basis.vmid, configDigest: 'd', volumes: [] },
+  'guest-re-register': { kind: 'guest-re-register', vmid: basis.vmid, configDigest: 'd', volumes: [] },
+  'saga-undo': { kind: 'saga-undo', sagaId: 's', step: 'x' },
+  'saga-finish': { kind: 'saga-finish', sagaId: 's', step: 'x' },
+  'saga-resume': { kind: 'saga-resume', sagaId: 's', step: 'x' },
+  'saga-abandon': { kind: 'saga-abandon', sagaId: 's', step: 'x' },
+  'target-attach': { kind: 'target-attach', target: 't', identity: 'i' },
+  'target-change': { kind: 'target-change', ...target },
+  'target-class-change': { kind: 'target-class-change', ...target },
+  'target-role-change': { kind: 'target-role-change', ...target },
+  'target-decommission': { kind: 'target-decommission', target: 't' },
+  'target-re-point': { kind: 'target-re-point', ...target },
+  'target-detach': { kind: 'target-detach', target: 't' },
+  'target-wipe': { kind: 'target-wipe', target: 't' },
+  'target-creds-rotate': { kind: 'target-creds-rotate', target: 't' },
+  'schedule-change': { kind: 'schedule-change', ...setting },
+  'retention-change': { kind: 'retention-change', ...setting },
+  'restore-test-change': { kind: 'restore-test-change', ...setting },
+  'reporting-change': { kind: 'reporting-change', ...setting },
+  'update-window-change': { kind: 'update-window-change', ...setting },
+  'floor-lower': { kind: 'floor-lower', ...setting },
+  'hold-set': { kind: 'hold-set', scope: 'host' },
+  'hold-clear': { kind: 'hold-clear', scope: 'host' },
+  'trust-change': { kind: 'trust-change', before: sha256, after: sha256 },
+  'break-glass-open': { kind: 'break-glass-open', minutes: 30 },
+  'break-glass-close': { kind: 'break-glass-close' },
+  'hub-re-point': { kind: 'hub-re-point', spkiSha256: sha256 },
+  downgrade: { kind: 'downgrade', product: 'agent', digest: sha256 },
+  'controller-image-change': { kind: 'controller-image-change', guest: ref, digest: sha256 },
+  'controller-config-provision': { kind: 'controller-config-provision', guest: ref, setting: 's', to: 'b' },
+  'controller-config-change': { kind: 'controller-config-change', guest: ref, setting: 's', to: 'b' },
+  'snapshot-take': { kind: 'snapshot-take', guest: ref },
+  'self-rollback': { kind: 'self-rollback', guest: ref },
+  'backup-on-demand': { kind: 'backup-on-demand', guest: ref },
+  'claim-redeem': { kind: 'claim-redeem', guest: ref },
+  'manifest-store': { kind: 'manifest-store', guest: ref },
+  'consent-record': { kind: 'consent-record', guest: ref },
+  'quiesce-set': { kind: 'quiesce-set', guest: ref },
+  'controller-report': { kind: 'controller-report', guest: ref },
+};
