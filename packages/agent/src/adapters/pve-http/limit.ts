@@ -7,19 +7,21 @@ export interface Limit {
 export function createLimit(most: number): Limit {
   let running = 0;
   const waiting: (() => void)[] = [];
-  const next = (): void => {
-    running -= 1;
-    waiting.shift()?.();
+  // A place is handed over, not given back and taken anew: otherwise a newcomer could slip in between.
+  const leave = (): void => {
+    const next = waiting.shift();
+    if (next === undefined) running -= 1;
+    else next();
   };
   return {
     async run(work, signal) {
       signal.throwIfAborted();
       if (running >= most) await turn(waiting, signal);
-      running += 1;
+      else running += 1;
       try {
         return await work();
       } finally {
-        next();
+        leave();
       }
     },
   };
