@@ -17,3 +17,5 @@ export type { InFlight, OpenSaga, VmidClaims } from './vmid-claims.ts';
 export { viewOf } from './pve-config.ts';
 export type { GuestView } from './pve-config.ts';
 export { riskReport } from './risk-report.ts';
+export { identityOf, personsStopMs, planGuest } from './plan-guests.ts';
+export type { GuestSight, GuestStanding, SeenConfig } from './plan-guests.ts';

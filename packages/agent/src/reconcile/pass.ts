@@ -1,0 +1,115 @@
+/** One pass: observe, plan, submit each, report. It permits nothing and waits for no saga. */
+import type { BlockedAction, Finding, HeldDesiredState, Reason } from '@felhom/protocol';
+import { carrySince } from '@felhom/protocol';
+import type { GuestEffect } from '../authority/effects.ts';
+import type { GuestRecord } from '../authority/guest-record.ts';
+import type { GuestStanding, InFlight } from '../guests/index.ts';
+import type { HostPolicy } from '../host-policy.ts';
+import type { SagaEnd } from '../kernel/saga.ts';
+import { forget, noteFailure, prune, sift } from './back-off.ts';
+import type { Failures } from './back-off.ts';
+import { emptyMemory, observe } from './observe.ts';
+import type { Observation, ObserveNeeds, ObserverMemory } from './observe.ts';
+import { plan } from './plan.ts';
+
+export type Submitted =
+  | { readonly is: 'started'; readonly sagaId: string; readonly ended: Promise<SagaEnd> }
+  /** A saga holds the guest's lane; the next pass sees what it left. */
+  | { readonly is: 'busy' }
+  | { readonly is: 'blocked'; readonly action: BlockedAction }
+  | { readonly is: 'refused'; readonly why: Reason };
+
+export interface PassNeeds extends ObserveNeeds {
+  desired(): HeldDesiredState;
+  registry(): readonly GuestRecord[];
+  policy(): HostPolicy;
+  inFlight(): InFlight;
+  /** The only door to a mutation. Gets the snapshot that the plan was made from, for the gate's facts. */
+  submit(effect: GuestEffect, observation: Observation): Promise<Submitted>;
+  /** Wall time, milliseconds. */
+  now(): number;
+  /** Something ended: the world is worth another look. */
+  wake(): void;
+}
+
+export interface PassReport {
+  readonly at: number;
+  readonly observation: Observation;
+  readonly effects: readonly GuestEffect[];
+  readonly submitted: readonly { readonly effect: GuestEffect; readonly result: Submitted }[];
+  readonly blocked: readonly BlockedAction[];
+  readonly findings: readonly Finding[];
+  readonly guests: readonly GuestStanding[];
+  /** Nothing left to do, nothing under way, and desired state is known. */
+  readonly converged: boolean;
+}
+
+export interface PassMemory {
+  observer: ObserverMemory;
+  failures: Failures;
+  findings: readonly Finding[];
+}
+
+export const newPassMemory = (): PassMemory => ({ observer: emptyMemory, failures: new Map(), findings: [] });
+
+export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSignal): Promise<PassReport> {
+  const [registry, policy, inFlight, desired] = [needs.registry(), needs.policy(), needs.inFlight(), needs.desired()];
+  const seen = await observe(needs, { registry, policy, inFlight, memory: memory.observer }, signal);
+  memory.observer = seen.memory;
+  const { observation } = seen;
+  const at = needs.now();
+  const planned = plan({ desired, observed: observation, registry, policy, inFlight, now: at });
+  memory.failures = prune(memory.failures, planned.effects, inFlight.names);
+  const sifted = sift(planned.effects, memory.failures, at);
+  const submitted: { effect: GuestEffect; result: Submitted }[] = [];
+  for (const effect of sifted.ready) {
+    signal.throwIfAborted();
+    const result = await needs.submit(effect, observation);
+    if (result.is === 'started') void follow(needs, memory, effect, result.ended);
+    submitted.push({ effect, result });
+  }
+  const refusals = submitted.flatMap(({ effect, result }) => refusalOf(effect, result, at));
+  const findings = carrySince([...planned.findings, ...sifted.waiting, ...refusals], memory.findings);
+  memory.findings = findings;
+  return {
+    at,
+    observation,
+    effects: planned.effects,
+    submitted,
+    blocked: submitted.flatMap(({ result }) => (result.is === 'blocked' ? [result.action] : [])),
+    findings,
+    guests: planned.guests,
+    converged:
+      desired.is === 'held' &&
+      observation.problem === undefined &&
+      planned.effects.length === 0 &&
+      inFlight.names.size === 0,
+  };
+}
+
+async function follow(
+  needs: PassNeeds,
+  memory: PassMemory,
+  effect: GuestEffect,
+  ended: Promise<SagaEnd>,
+): Promise<void> {
+  const end = await ended.catch((): undefined => undefined);
+  // A runner that was stopped says nothing about the effect; a parked saga keeps its lane, which says enough.
+  if (end?.is === 'completed') memory.failures = forget(memory.failures, effect);
+  if (end?.is === 'unwound') memory.failures = noteFailure(memory.failures, effect, end.why, needs.now());
+  needs.wake();
+}
+
+function refusalOf(effect: GuestEffect, result: Submitted, now: number): Finding[] {
+  if (result.is !== 'refused') return [];
+  return [
+    {
+      key: `guest.refused.${effect.kind}`,
+      severity: 'warning',
+      subject: effect.kind === 'guest-provision' ? effect.desired.name : effect.guest.name,
+      text: result.why.text.slice(0, 1000),
+      advice: { text: `Nothing was done (${result.why.code}).`.slice(0, 500) },
+      since: now,
+    },
+  ];
+}
