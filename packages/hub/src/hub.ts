@@ -1,5 +1,5 @@
 /** The hub as one object: routes on a store. Who may listen where is decided in `listen`. */
-import { fastify } from 'fastify';
+import { fastify, LogController } from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { HostId } from '@felhom/protocol';
 import { addOperatorRoutes } from './api/operator-routes.ts';
@@ -113,7 +113,7 @@ function createServer(options: HubOptions): FastifyInstance {
       options.log === undefined
         ? false
         : { level: options.logLevel ?? 'info', stream: options.log, base: { program: 'felhom-hub' } },
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 16_384,
     requestTimeout: 60_000,
     forceCloseConnections: true,

@@ -1,4 +1,5 @@
 /** What a poll means and what it is answered, decided over facts. Pure. */
+import { digestOfText } from '@felhom/protocol';
 import type { DesiredOffer, HeldReference, PollRequest } from '@felhom/protocol';
 import type { ContactRow, DesiredRow, ForkMark, HostRow, StaleMark } from '../store/store.ts';
 
@@ -59,7 +60,10 @@ function markStale(
   const { held } = request;
   if (held.is !== 'held' || (mark === undefined && !isAhead(held, current))) return undefined;
   const same = mark?.digest === held.digest;
-  const text = request.heldText ?? (same ? mark.text : undefined);
+  const sent = request.heldText;
+  // Only the very bytes that the host goes by are a copy that an operator may adopt.
+  const arrived = sent !== undefined && digestOfText(sent) === held.digest ? sent : undefined;
+  const text = arrived ?? (same ? mark.text : undefined);
   if (same && text === mark.text) return undefined;
   return {
     lineage: held.lineage,

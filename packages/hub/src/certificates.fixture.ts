@@ -1,0 +1,23 @@
+/**
+ * A self-signed certificate for localhost with its key, good for nothing but tests on loopback; valid to the end of the
+ * century.
+ */
+export const validServer = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBYzCCAQqgAwIBAgIBAjAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjA5OTEyMzEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBeRs6VZjwWGg0tl
+nZfI3qbNXGcomgxwqt8PK6ZZg9mDOJVHrjrsTDqurQ2zxz7WbBnl7XZ9FKfWFKwr
+V30XRgijSzBJMBoGA1UdEQQTMBGCCWxvY2FsaG9zdIcEfwAAATAMBgNVHRMEBTAD
+AQH/MB0GA1UdDgQWBBRksaaMwrFqDkyfTaVbPBKMuXjIwzAKBggqhkjOPQQDAgNH
+ADBEAiBSRZ1UUHwwOH0/fxkxBqIRfSWPWWVI/PBnLgb3MDZMkAIgO8ocJ88nK2q+
+lPU1IPxlS7PGH8is2nnDCth/n3dyYjo=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjA8JCnaVc57p0VlB
+68ztQVgSylAAZrHafa/AqXfIl3yhRANCAAQXkbOlWY8FhoNLZZ2XyN6mzVxnKJoM
+cKrfDyumWYPZgziVR6467Ew6rq0Ns8c+1mwZ5e12fRSn1hSsK1d9F0YI
+-----END PRIVATE KEY-----
+`,
+};
