@@ -51,13 +51,11 @@ export const untouched: Passage = {
   fruitless: 0,
 };
 
-/** Returns `undefined` when the records do not begin with a saga's start, which no append can produce. */
+/** `undefined` = there are no records of it. */
 export function foldSaga(records: readonly (SagaRecord | UnreadableRecord)[]): SagaLog | undefined {
   const [first, ...rest] = records;
   if (first === undefined) return undefined;
-  const begun = first.kind === 'saga-started' ? started(first) : undefined;
-  if (begun !== undefined) return rest.reduce(foldRecord, begun);
-  return first.kind === 'unreadable' ? illegible(first) : undefined;
+  return rest.reduce(foldRecord, first.kind === 'saga-started' ? started(first) : illegible(first));
 }
 
 /** Total over every order of records, also ones that no runner writes: a fold never throws. */
@@ -112,21 +110,19 @@ function started(record: Started): SagaLog {
 }
 
 /** Even the first record is of another release: all that is known is that something is open. */
-function illegible(record: UnreadableRecord): SagaLog {
-  return {
-    ...started({
-      v: 1,
-      kind: 'saga-started',
-      saga: record.saga,
-      at: 0,
-      name: 'unreadable',
-      version: 0,
-      params: undefined,
-      lanes: [],
-      purpose: 'change',
-    }),
-    unreadable: record.text,
-  };
+function illegible(first: SagaRecord | UnreadableRecord): SagaLog {
+  const log = started({
+    v: 1,
+    kind: 'saga-started',
+    saga: first.saga,
+    at: 0,
+    name: 'unreadable',
+    version: 0,
+    params: undefined,
+    lanes: [],
+    purpose: 'change',
+  });
+  return { ...log, unreadable: first.kind === 'unreadable' ? first.text : `it begins with ${first.kind}` };
 }
 
 function changed(log: SagaLog, step: string, direction: 'run' | 'undo', change: (p: Passage) => Passage): SagaLog {
