@@ -156,6 +156,7 @@ export const errorCatalogue = {
   'gate.person-stopped': row('Somebody stopped the guest a moment ago', 'later', 'Nothing; it is started ten minutes after the stop, unless desired state says stopped.'),
   'gate.room-unknown': row('The room that is left is not known', 'later', 'Run felhom-agent doctor: the storage cannot be read.'),
   'gate.holds-data': row('It may hold data', 'operator', 'Look at the volumes that the text names; nothing was freed.'),
+  'gate.lane-parked': row('A parked saga keeps the guest closed for changes', 'operator', 'Run the command that the text names; backups go on meanwhile.'),
   'gate.not-built': row('This version cannot do that yet', 'never', 'Take the field out of the desired state.'),
 
   // -------------------------------------------------------------------------------------------- guest

@@ -1,0 +1,239 @@
+/**
+ * The one door to a change: gate, lane, runner, audit, in this order and nowhere else. Whoever wants something done,
+ * the reconciler, a signed job or a guest, ends here with an effect and the evidence it rests on.
+ */
+import { digestOfText, reason } from '@felhom/protocol';
+import type { BlockedAction, GuestName, Reason } from '@felhom/protocol';
+import { blastWindowMs } from '../authority/blast-radius.ts';
+import type { Effect, GuestEffect } from '../authority/effects.ts';
+import type { Evidence, GateFacts, Touch } from '../authority/facts.ts';
+import { decide } from '../authority/gate.ts';
+import type { Decision } from '../authority/gate.ts';
+import { isGuestEffect, rowOf } from '../authority/gate-table.ts';
+import type { GuestRecord } from '../authority/guest-record.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Runner, SagaStatus } from '../kernel/runner.ts';
+import type { AnySaga, Outcome, SagaEnd } from '../kernel/saga.ts';
+import type { AuditEntry, AuditTrail } from './audit-trail.ts';
+import { createBlockedActions } from './blocked-actions.ts';
+import type { BlockedActions } from './blocked-actions.ts';
+import { reservationOf, withReservations } from './reservations.ts';
+import type { Reservation } from './reservations.ts';
+
+/** All but the touches, which admission counts itself: two effects of one pass must not both be the last that fits. */
+export type FactsOfWorld = Omit<GateFacts, 'touches'>;
+
+export type SagaChoice =
+  | { readonly is: 'saga'; readonly definition: AnySaga; readonly params: unknown }
+  | { readonly is: 'not-supported'; readonly why: string };
+
+export interface AdmissionOptions {
+  /** Read freshly enough that a decision may rest on it; sums over guests on record, without what is being made. */
+  readonly factsFor: (effect: Effect, signal: AbortSignal) => Promise<Outcome<FactsOfWorld>>;
+  readonly sagaFor: (effect: GuestEffect, known: GuestRecord | undefined) => SagaChoice;
+  readonly needsOf: (definition: AnySaga) => unknown;
+  readonly runner: Pick<Runner, 'start' | 'status'>;
+  readonly audit: AuditTrail;
+  readonly clock: Pick<Clock, 'now'>;
+}
+
+export type Submission =
+  | { readonly is: 'started'; readonly saga: string; readonly ended: Promise<SagaEnd> }
+  /** The same effect with the same target values is on its way. */
+  | { readonly is: 'already-running'; readonly saga: string }
+  | { readonly is: 'blocked'; readonly action: BlockedAction; readonly why: Reason }
+  | { readonly is: 'refused'; readonly why: Reason }
+  /** Something else is being done to this guest; ask again when it has ended. */
+  | { readonly is: 'busy'; readonly lane: string; readonly holder: string };
+
+export interface Admission {
+  /**
+   * Never throws for what the world does. Aborting `signal` gives up before the saga began; a saga that began goes on.
+   */
+  submit(effect: Effect, evidence: Evidence, signal: AbortSignal): Promise<Submission>;
+  /** What submitting would answer as far as the gate goes. Starts, records and counts nothing. */
+  preview(effect: Effect, evidence: Evidence, signal: AbortSignal): Promise<Outcome<Decision>>;
+  readonly blocked: BlockedActions;
+}
+
+export function createAdmission(options: AdmissionOptions): Admission {
+  const { runner, audit, clock } = options;
+  const past = audit.since(clock.now() - blastWindowMs);
+  let touches = past.flatMap(touchOf);
+  const lastAnswers = new Map(past.map((entry) => [entry.key, answerKey(entry.answer)]));
+  const blocked = createBlockedActions(stillBlocked(past));
+  /** Key → the saga that carries it out. Sagas of an earlier run are found in the audit trail. */
+  const running = new Map<string, { readonly saga: string; readonly reserved: Reservation | undefined }>();
+  const deciding = new Map<string, Promise<Submission>>();
+
+  const left = new Set(runner.status().map((saga) => saga.id));
+  for (const { key, answer, reserved } of past)
+    if (answer.is === 'started' && left.has(answer.saga)) running.set(key, { saga: answer.saga, reserved });
+
+  /** Sagas end without telling when they were recovered, so what runs is asked of the runner. */
+  const forgetEnded = (): readonly SagaStatus[] => {
+    const open = runner.status();
+    const ids = new Set(open.map((saga) => saga.id));
+    for (const [key, { saga }] of running) if (!ids.has(saga)) running.delete(key);
+    return open;
+  };
+
+  const judge = (effect: Effect, evidence: Evidence, facts: FactsOfWorld): Decision => {
+    forgetEnded();
+    const reserved = [...running.values()].flatMap((entry) => entry.reserved ?? []);
+    return decide(effect, evidence, withReservations({ ...facts, touches }, reserved), clock.now());
+  };
+
+  const record = (entry: Omit<AuditEntry, 'v' | 'at'>): void => {
+    const answer = answerKey(entry.answer);
+    if (lastAnswers.get(entry.key) === answer) return;
+    // Keys of what is no longer asked for go with the day; what changes for ever must not grow for ever.
+    if (lastAnswers.size >= mostAnswers) lastAnswers.clear();
+    lastAnswers.set(entry.key, answer);
+    audit.append({ v: 1, at: clock.now(), ...entry });
+  };
+
+  const answer = async (key: string, effect: Effect, evidence: Evidence, signal: AbortSignal): Promise<Submission> => {
+    const facts = await options.factsFor(effect, signal);
+    if (facts.is !== 'done') return { is: 'refused', why: facts.why };
+    // From here to the start nothing waits, so nothing comes between the decision and what it rests on.
+    const decision = judge(effect, evidence, facts.value);
+    const known = facts.value.guest?.record;
+    const about = { key, kind: effect.kind, effect, guest: guestOf(effect), evidence: evidence.is, row: decision.row };
+    const refuse = (why: Reason): Submission => {
+      record({ ...about, answer: { is: 'refused', code: why.code, text: why.text } });
+      return { is: 'refused', why };
+    };
+    if (decision.is === 'refused') return refuse(decision.why);
+    if (decision.is === 'blocked') {
+      const action = blocked.note(decision.action);
+      record({ ...about, answer: { is: 'blocked', digest: action.digest, code: decision.why.code } });
+      return { is: 'blocked', action, why: decision.why };
+    }
+    const cannot = `cannot ${effect.kind}${about.guest === '' ? '' : ` for guest ${about.guest}`}`;
+    if (!isGuestEffect(effect)) return refuse(reason('gate.not-built', `${cannot}: this release has no saga for it`));
+    const choice = options.sagaFor(effect, known);
+    if (choice.is === 'not-supported') return refuse(reason('gate.not-built', `${cannot}: ${choice.why}`));
+    const { definition, params } = choice;
+    const obstacle = whoIsInTheWay(definition, params, forgetEnded());
+    if (obstacle?.saga.parked !== undefined) return refuse(parkedThere(cannot, obstacle.saga));
+    if (obstacle !== undefined) return { is: 'busy', lane: obstacle.lane, holder: obstacle.saga.id };
+    if (signal.aborted)
+      return { is: 'refused', why: reason('gate.contradictory', `${cannot}: it was given up before it began`) };
+
+    const withdrawal = new AbortController();
+    const life = AbortSignal.any([signal, withdrawal.signal]);
+    const { id, ended } = runner.start(definition, params, options.needsOf(definition), life);
+    const reserved = reservationOf(effect);
+    const group = evidence.is === 'same-saga' || evidence.is === 'scratch' ? undefined : rowOf(effect.kind).blast;
+    const entry: AuditEntry = {
+      v: 1,
+      at: clock.now(),
+      ...about,
+      ...(group === undefined ? {} : { group }),
+      ...(reserved === undefined ? {} : { reserved }),
+      answer: { is: 'started', saga: id },
+    };
+    try {
+      // The runner writes its first record after this turn at the earliest: an effect is on the audit trail before it
+      // is in the journal of sagas, and so before it is in the world. What cannot be audited is withdrawn.
+      audit.append(entry);
+    } catch (error) {
+      withdrawal.abort(reason('journal.full', `cannot begin saga ${id}: it could not be put on the audit trail`));
+      throw error;
+    }
+    running.set(key, { saga: id, reserved });
+    touches = [...touches.filter((touch) => touch.at > entry.at - blastWindowMs), ...touchOf(entry)];
+    lastAnswers.delete(key);
+    return { is: 'started', saga: id, ended };
+  };
+
+  return {
+    blocked,
+    submit: (effect, evidence, signal) => {
+      const key = keyOf(effect, evidence);
+      const open = forgetEnded();
+      const already = running.get(key);
+      if (already !== undefined) {
+        const saga = open.find((status) => status.id === already.saga);
+        if (saga?.parked === undefined) return Promise.resolve({ is: 'already-running', saga: already.saga });
+        return Promise.resolve({ is: 'refused', why: parkedThere(`cannot ${effect.kind} again`, saga) });
+      }
+      const asked = deciding.get(key);
+      if (asked !== undefined) return asked.then(asSecond);
+      const promise = answer(key, effect, evidence, signal).finally(() => deciding.delete(key));
+      deciding.set(key, promise);
+      return promise;
+    },
+    preview: async (effect, evidence, signal) => {
+      const facts = await options.factsFor(effect, signal);
+      return facts.is === 'done' ? { is: 'done', value: judge(effect, evidence, facts.value) } : facts;
+    },
+  };
+}
+
+const mostAnswers = 10_000;
+
+const asSecond = (first: Submission): Submission =>
+  first.is === 'started' ? { is: 'already-running', saga: first.saga } : first;
+
+/** The kind, whom it is about, and the target values; not what was observed, so that drift on the way is no new effect. */
+function keyOf(effect: Effect, evidence: Evidence): string {
+  const asked: Record<string, unknown> = { ...effect };
+  delete asked['from'];
+  return `${evidence.is} ${effect.kind} ${digestOfText(JSON.stringify(asked))}`;
+}
+
+function parkedThere(cannot: string, saga: SagaStatus): Reason {
+  const { parked } = saga;
+  const text = `saga ${saga.id} is parked there (${parked?.why.text ?? 'by hand'})`;
+  return reason('gate.lane-parked', `${cannot}: ${text}. To resolve it: ${parked?.command ?? 'felhom-agent journal'}`);
+}
+
+function guestOf(effect: Effect): GuestName | '' {
+  if (effect.kind === 'guest-provision') return effect.desired.name;
+  return 'guest' in effect ? effect.guest.name : '';
+}
+
+/**
+ * Only lanes that are one at a time. A slot of a storage is waited for in the runner, where it costs nothing.
+ * Backups pass a parked lane [R34].
+ */
+function whoIsInTheWay(
+  definition: AnySaga,
+  params: unknown,
+  open: readonly SagaStatus[],
+): { readonly lane: string; readonly saga: SagaStatus } | undefined {
+  const lanes = definition.lanes(params).filter((lane) => lane === 'host' || lane.startsWith('guest:'));
+  for (const saga of open) {
+    if (saga.parked !== undefined && definition.purpose === 'protection') continue;
+    const lane = lanes.find((wanted) => saga.lanes.includes(wanted));
+    if (lane !== undefined) return { lane, saga };
+  }
+  return undefined;
+}
+
+function answerKey(answer: AuditEntry['answer']): string {
+  switch (answer.is) {
+    case 'started':
+      return `started ${answer.saga}`;
+    case 'blocked':
+      return `blocked ${answer.digest}`;
+    case 'refused':
+      return `refused ${answer.code} ${answer.text}`;
+  }
+}
+
+function touchOf(entry: AuditEntry): Touch[] {
+  if (entry.answer.is !== 'started' || entry.group === undefined || entry.guest === '') return [];
+  return [{ at: entry.at, group: entry.group, guest: entry.guest }];
+}
+
+/** Digest → when it was first asked for, of what was still blocked at the end of the trail. */
+function stillBlocked(entries: readonly AuditEntry[]): ReadonlyMap<string, number> {
+  const byKey = new Map<string, { readonly digest: string; readonly at: number }>();
+  for (const { key, at, answer } of entries)
+    if (answer.is === 'blocked') byKey.set(key, { digest: answer.digest, at });
+    else byKey.delete(key);
+  return new Map([...byKey.values()].map(({ digest, at }) => [digest, at]));
+}
