@@ -4,7 +4,7 @@
  */
 export { checkNode, findingsOf } from './check-node.ts';
 export type { NodeCheck } from './check-node.ts';
-export { comparePermissions, enrolmentCommands } from './permissions.ts';
+export { comparePermissions, enrolmentCommands, undeclaredVmids } from './permissions.ts';
 export type { HeldPermissions, PermissionFault } from './permissions.ts';
 export { dangerousPrivileges, requiredAcl } from './required-acl.ts';
 export type { AclEntry, AclRole, AclSet, Privilege } from './required-acl.ts';

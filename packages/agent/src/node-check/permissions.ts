@@ -47,11 +47,25 @@ function dangerous(held: HeldPermissions, required: AclSet, identity: string): P
   for (const [path, privileges] of held)
     for (const privilege of privileges) {
       const why = dangerousPrivileges.get(privilege);
-      if (why === undefined) continue;
+      if (why === undefined || comesFromPool(held, path, privilege, required.pool)) continue;
       const role = required.entries.find((entry) => entry.path === path)?.role;
       faults.push({ kind: 'dangerous', path, privilege, why, command: takeCommand(path, role, required, identity) });
     }
   return faults;
+}
+
+/** What a pool gives shows up on each of its members; it is told once, for the pool. */
+function comesFromPool(held: HeldPermissions, path: string, privilege: string, pool: string): boolean {
+  return /^\/(?:vms|storage)\/[^/]+$/.test(path) && held.get(`/pool/${pool}`)?.has(privilege) === true;
+}
+
+/** VMIDs of a range that the pool does not hold [R5]: a restore into one of them would be refused. */
+export function undeclaredVmids(
+  held: HeldPermissions,
+  range: { readonly from: number; readonly to: number },
+): number[] {
+  const ids = Array.from({ length: range.to - range.from + 1 }, (_, n) => range.from + n);
+  return ids.filter((id) => !effectiveOn(held, `/vms/${id}`).has('VM.Allocate'));
 }
 
 /** Privileges on a path: those listed there, else those of the nearest listed path above. */
