@@ -1,0 +1,171 @@
+/** One process per verb. What it says is parsed strictly; what it leaves open stays open. */
+import { execFile } from 'node:child_process';
+import { reason } from '@felhom/protocol';
+import type { Reason } from '@felhom/protocol';
+import type { Clock } from '../../kernel/clock.ts';
+import { done, refused, unknown } from '../../kernel/saga.ts';
+import type { Outcome } from '../../kernel/saga.ts';
+import type { HostHelper } from '../../ports/host-helper.ts';
+import { helperAnswer } from './wire.ts';
+import type { HelperAnswer, HelperRequest, HelperVerb } from './wire.ts';
+
+export interface HelperCommandOptions {
+  /** Program and its fixed arguments, e.g. `['/usr/bin/sudo', '-n', '/usr/lib/felhom/helper']`. */
+  readonly command: readonly string[];
+  readonly clock: Clock;
+  /** Per verb, in milliseconds; a hanging storage makes listings slow. */
+  readonly timeoutMs?: number;
+}
+
+type DoneAnswer = Extract<HelperAnswer, { is: 'done' }>;
+
+/** Throws when the command is empty. */
+export function createHelperCommand(options: HelperCommandOptions): HostHelper {
+  const [program, ...fixed] = options.command;
+  if (program === undefined) throw new Error('cannot use the root helper: its command is empty');
+  const ask = (request: HelperRequest, signal: AbortSignal): Promise<Outcome<DoneAnswer>> =>
+    askHelper({ program, fixed, clock: options.clock, timeoutMs: options.timeoutMs ?? 120_000 }, request, signal);
+  const act = async (request: HelperRequest, signal: AbortSignal): Promise<Outcome<void>> => {
+    const answer = await ask(request, signal);
+    return answer.is === 'done' ? done(undefined) : answer;
+  };
+  return {
+    async volumesOf(vmid, signal) {
+      const answer = await ask({ v: 1, verb: 'volumes-of', vmid }, signal);
+      if (answer.is !== 'done') return answer;
+      return answer.value.volumes === undefined ? missing('volumes-of', 'volumes') : done(answer.value.volumes);
+    },
+    reapStub: (operation, vmid, volumes, signal) =>
+      act({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, signal),
+    unlock: (operation, vmid, signal) => act({ v: 1, verb: 'unlock', operation, vmid }, signal),
+    poolEnsure: (operation, vmid, signal) => act({ v: 1, verb: 'pool-ensure', operation, vmid }, signal),
+    async show(operation, signal) {
+      const answer = await ask({ v: 1, verb: 'show', operation }, signal);
+      if (answer.is !== 'done') return answer;
+      const { receipt } = answer.value;
+      if (receipt === undefined) return missing('show', 'receipt');
+      if (receipt !== null && receipt.operation !== operation)
+        return unknown(unreadable('show', `the receipt is of operation ${receipt.operation}`));
+      return done(receipt ?? undefined);
+    },
+  };
+}
+
+/** Stands in where no helper is configured: every verb is refused, so whatever needs one parks with the reason. */
+export function noHelper(): HostHelper {
+  const absent = async (verb: HelperVerb) =>
+    refused(reason('helper.absent', `cannot ${verb}: there is no root helper`));
+  return {
+    volumesOf: () => absent('volumes-of'),
+    reapStub: () => absent('reap-stub'),
+    unlock: () => absent('unlock'),
+    poolEnsure: () => absent('pool-ensure'),
+    show: () => absent('show'),
+  };
+}
+
+interface Process {
+  readonly program: string;
+  readonly fixed: readonly string[];
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+}
+
+type Ran =
+  | { readonly is: 'ended'; readonly stdout: string }
+  | { readonly is: 'not-started'; readonly text: string }
+  | { readonly is: 'died'; readonly text: string }
+  | { readonly is: 'timeout' }
+  | { readonly is: 'aborted' };
+
+async function askHelper(process: Process, request: HelperRequest, signal: AbortSignal): Promise<Outcome<DoneAnswer>> {
+  const { verb } = request;
+  const ran = await runOnce(process, JSON.stringify(request), signal);
+  switch (ran.is) {
+    case 'not-started':
+      return refused(reason('helper.cannot-run', `cannot ${verb}: the root helper ${process.program} ${ran.text}`));
+    case 'died':
+      return unknown(reason('helper.died', `cannot ${verb}: the root helper ${ran.text}`));
+    case 'timeout':
+      return unknown(
+        reason('helper.timeout', `cannot ${verb}: the root helper did not answer in ${process.timeoutMs / 1000} s`),
+      );
+    case 'aborted':
+      return unknown(reason('pve.aborted', `cannot ${verb}: the agent stopped waiting for the root helper`));
+    case 'ended':
+      return read(verb, ran.stdout);
+  }
+}
+
+function read(verb: HelperVerb, stdout: string): Outcome<DoneAnswer> {
+  let document: unknown;
+  try {
+    document = JSON.parse(stdout);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return unknown(unreadable(verb, 'it is not JSON'));
+  }
+  const parsed = helperAnswer.safeParse(document);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return unknown(unreadable(verb, `${issue?.path.map(String).join('.') ?? ''} ${issue?.message ?? ''}`.trim()));
+  }
+  const answer = parsed.data;
+  if (answer.is === 'refused') return refused(reason('helper.refused', `cannot ${verb}: ${answer.text}`));
+  if (answer.is === 'busy') return refused(reason('helper.busy', `cannot ${verb}: ${answer.text}`));
+  return done(answer);
+}
+
+const missing = (verb: HelperVerb, field: string) => unknown(unreadable(verb, `${field} is missing`));
+
+const unreadable = (verb: HelperVerb, text: string): Reason =>
+  reason('helper.unreadable-answer', `cannot ${verb}: the answer of the root helper cannot be read: ${text}`);
+
+/**
+ * Ends the process when the time is over or the caller gives up. A process under sudo may outlive that: the verb is
+ * then of unknown outcome, which its receipt settles.
+ */
+async function runOnce(process: Process, input: string, signal: AbortSignal): Promise<Ran> {
+  if (signal.aborted) return { is: 'aborted' };
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  const ended = new AbortController();
+  try {
+    return await Promise.race([execute(process, input, stop.signal, signal), timePassed(process, ended.signal)]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    ended.abort();
+    stop.abort();
+  }
+}
+
+async function timePassed(process: Process, ended: AbortSignal): Promise<Ran> {
+  try {
+    await process.clock.sleep(process.timeoutMs, ended);
+  } catch (error) {
+    if (!ended.aborted) throw error;
+  }
+  return { is: 'timeout' };
+}
+
+function execute(process: Process, input: string, stop: AbortSignal, callers: AbortSignal): Promise<Ran> {
+  return new Promise((resolve) => {
+    const options = { signal: stop, maxBuffer: 1024 * 1024, windowsHide: true, encoding: 'utf8' } as const;
+    const child = execFile(process.program, process.fixed, options, (error, stdout, stderr) => {
+      if (error === null) resolve({ is: 'ended', stdout });
+      else if (callers.aborted) resolve({ is: 'aborted' });
+      else if (child.pid === undefined) resolve({ is: 'not-started', text: `did not start (${String(error.code)})` });
+      else resolve({ is: 'died', text: describeEnd(error, stderr) });
+    });
+    // A helper that ends before it has read everything breaks the pipe; its exit code tells the story.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
+  });
+}
+
+function describeEnd(error: { code?: unknown; signal?: unknown }, stderr: string): string {
+  const how = typeof error.signal === 'string' ? error.signal : `exit code ${String(error.code)}`;
+  const said = stderr.trim().slice(-300);
+  return said === '' ? `ended with ${how}` : `ended with ${how}: ${said}`;
+}

@@ -1,0 +1,28 @@
+/**
+ * The root helper as a command: the adapter of `ports/host-helper.ts` on a real host, in the lab and in the tests
+ * against a real node. Runs one process per verb, no shell, nothing in its arguments.
+ *
+ * The wire. The command gets one JSON document on stdin and answers with one on stdout, then exits 0:
+ *
+ *   {"v":1,"verb":"volumes-of","vmid":9001}
+ *   {"v":1,"verb":"reap-stub","operation":"<id>","vmid":9001,"volumes":["local:9001/vm-9001-disk-0.raw"]}
+ *   {"v":1,"verb":"unlock","operation":"<id>","vmid":9001}
+ *   {"v":1,"verb":"pool-ensure","operation":"<id>","vmid":9001}
+ *   {"v":1,"verb":"show","operation":"<id>"}
+ *
+ *   {"v":1,"is":"done"}                                         reap-stub, unlock, pool-ensure
+ *   {"v":1,"is":"done","volumes":["local:…"]}                   volumes-of
+ *   {"v":1,"is":"done","receipt":null}                          show: never completed
+ *   {"v":1,"is":"done","receipt":{"operation":"<id>","verb":"unlock","at":1800000000000}}
+ *   {"v":1,"is":"refused","text":"the worker of this stub still runs"}    proven: nothing was changed
+ *   {"v":1,"is":"busy","text":"…"}                              nothing was changed, and it may work later
+ *
+ * `at` is wall time in milliseconds. Anything else, no answer, or an exit code other than 0 leaves a verb that changes
+ * something of unknown outcome; `show` with the same operation id settles it. stderr is for people and is kept short.
+ *
+ * Read in this order: wire (both documents), helper-command (the process).
+ */
+export { createHelperCommand, noHelper } from './helper-command.ts';
+export type { HelperCommandOptions } from './helper-command.ts';
+export { helperAnswer, helperRequest } from './wire.ts';
+export type { HelperAnswer, HelperRequest } from './wire.ts';

@@ -1,0 +1,30 @@
+/** The two documents between agent and helper. Strict on both sides: an unknown field means another version. */
+import { vmid, volumeId } from '@felhom/protocol';
+import { z } from 'zod';
+
+const operation = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/);
+const v = z.literal(1);
+
+export const helperRequest = z.discriminatedUnion('verb', [
+  z.strictObject({ v, verb: z.literal('volumes-of'), vmid }),
+  z.strictObject({ v, verb: z.literal('reap-stub'), operation, vmid, volumes: z.array(volumeId).max(256) }),
+  z.strictObject({ v, verb: z.literal('unlock'), operation, vmid }),
+  z.strictObject({ v, verb: z.literal('pool-ensure'), operation, vmid }),
+  z.strictObject({ v, verb: z.literal('show'), operation }),
+]);
+export type HelperRequest = z.output<typeof helperRequest>;
+export type HelperVerb = HelperRequest['verb'];
+
+const receipt = z.strictObject({ operation, verb: z.string().max(40), at: z.number().int().min(0) });
+
+export const helperAnswer = z.discriminatedUnion('is', [
+  z.strictObject({
+    v,
+    is: z.literal('done'),
+    volumes: z.array(volumeId).max(10_000).optional(),
+    receipt: receipt.nullable().optional(),
+  }),
+  z.strictObject({ v, is: z.literal('refused'), text: z.string().min(1).max(1_000) }),
+  z.strictObject({ v, is: z.literal('busy'), text: z.string().min(1).max(1_000) }),
+]);
+export type HelperAnswer = z.output<typeof helperAnswer>;
