@@ -10,7 +10,8 @@ import { orphansOf } from './mounts-step.ts';
 import type { GuestNeeds } from './needs.ts';
 import { formatNewVolume, freeMountKey } from './pve-config.ts';
 import type { GuestView } from './pve-config.ts';
-import { guestRef, keepRecord, laneOf, recordOf } from './registered.ts';
+import { guestRef, keepRecord, recordOf } from './registered.ts';
+import { laneOf } from './vmid-claims.ts';
 import { barrier, patiently, readOwn, patientAttempts } from './settle.ts';
 
 const params = z.strictObject({ guest: guestRef, volume: desiredVolume });

@@ -19,12 +19,13 @@ import { intendRestore, probeRestore, runRestore } from './restore-step.ts';
 import { undoRestore } from './restore-undo.ts';
 import { patientAttempts, probeConfig, writeConfig } from './settle.ts';
 import type { ConfigWrite } from './settle.ts';
+import { laneOf } from './vmid-claims.ts';
 
 export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = {
   name: 'bring-up',
   version: 1,
   parseParams: (raw) => bringUpParams.parse(raw),
-  lanes: ({ desired }) => [`guest:${desired.name}`, `storage:${desired.rootfs.storage}`],
+  lanes: ({ desired }) => [laneOf(desired), `storage:${desired.rootfs.storage}`],
   attemptCap: patientAttempts,
   steps: [
     { name: 'assess', readOnly: true, run: assess },
@@ -35,7 +36,8 @@ export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = 
     { name: 'mounts', intend: intendMounts, run: runMounts, probe: probeMounts },
     { name: 'network', run: runWrite(network), probe: probeWrite(network) },
     { name: 'start', run: start, probe: probeStart, undo: stop },
-    { name: 'up', readOnly: true, run: up, pivot: 'at-outcome' },
+    // Watching changes nothing, but its outcome closes the way back: from here on the guest has served.
+    { name: 'up', run: up, probe: up, pivot: 'at-outcome' },
     { name: 'enable', run: runEnable, probe: probeEnable },
     { name: 'register', run: register, probe: probeRegister },
   ],

@@ -10,7 +10,8 @@ import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/sag
 import type { GuestNeeds } from './needs.ts';
 import { settingsToRaw } from './pve-config.ts';
 import type { GuestView, SettingsChange } from './pve-config.ts';
-import { guestRef, keepRecord, laneOf, recordOf } from './registered.ts';
+import { guestRef, keepRecord, recordOf } from './registered.ts';
+import { laneOf } from './vmid-claims.ts';
 import { probeConfig, readOwn, writeConfig, patientAttempts } from './settle.ts';
 import type { ConfigWrite } from './settle.ts';
 

@@ -1,6 +1,6 @@
 /** Work on a guest that is in the registry: who it is, and what the registry says of it afterwards. */
 import { reason } from '@felhom/protocol';
-import type { GuestName, GuestUid } from '@felhom/protocol';
+import type { GuestUid } from '@felhom/protocol';
 import { z } from 'zod';
 import { guestName, guestUid } from '@felhom/protocol';
 import type { GuestRef } from '../authority/effects.ts';
@@ -14,9 +14,6 @@ export const guestRef = z.strictObject({
   incarnation: z.number().int().min(1),
   name: guestName,
 }) satisfies z.ZodType<GuestRef>;
-
-/** One lane per guest. By name, so that making a guest and changing it never overlap either. */
-export const laneOf = (guest: { readonly name: GuestName }): string => `guest:${guest.name}`;
 
 /** Read again in every step: the marker may have been minted anew since the saga began. */
 export function recordOf(ctx: Pick<Acting, 'needs'>, guest: GuestRef): Outcome<GuestRecord> {

@@ -6,7 +6,8 @@ import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/sag
 import { noteTime } from './grow-volume.saga.ts';
 import type { GuestNeeds } from './needs.ts';
 import { powerOn, probePowerOn, stayUp } from './power.ts';
-import { guestRef, keepRecord, laneOf, recordOf } from './registered.ts';
+import { guestRef, keepRecord, recordOf } from './registered.ts';
+import { laneOf } from './vmid-claims.ts';
 import { readOwn, patientAttempts } from './settle.ts';
 
 const params = z.strictObject({ guest: guestRef });

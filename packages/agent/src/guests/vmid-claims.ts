@@ -3,7 +3,7 @@
  * restores it belongs to, so two sagas never aim at the same VMID: a claim is taken before the intent is durable and
  * stands until the saga has ended. Claims of sagas that were open at start are taken from the journal.
  */
-import type { GuestName, Vmid } from '@felhom/protocol';
+import type { Vmid } from '@felhom/protocol';
 
 export interface VmidClaims {
   /** False when another saga holds it; true again for the holder itself. */
@@ -29,29 +29,28 @@ export function createVmidClaims(open: readonly OpenSaga[]): VmidClaims {
   };
 }
 
-/** An open saga as the journal's fold knows it: running, unwinding or parked. */
+/** An open saga: waiting for its lanes, running, unwinding or parked. */
 export interface OpenSaga {
   readonly sagaId: string;
-  readonly name: string;
-  readonly params: unknown;
-  /** The fold of its intents and outcomes so far. */
+  readonly lanes: readonly string[];
+  /** The fold of its intents and outcomes so far; empty while it waits for its lanes. */
   readonly state: Readonly<Record<string, unknown>>;
 }
 
 export interface InFlight {
-  /** Guests that are being made: neither to be provisioned twice nor missing. */
-  readonly names: ReadonlySet<GuestName>;
+  /** Guests whose lane an open saga holds or waits for: nothing more is asked for them meanwhile. */
+  readonly names: ReadonlySet<string>;
   /** VMIDs that open sagas may have something at: never foreign. */
   readonly vmids: ReadonlySet<Vmid>;
 }
 
-/** What open bring-ups account for. Sagas of other kinds work on registered guests, so they add nothing. */
+const guestLane = 'guest:';
+
 export function inFlightOf(open: readonly OpenSaga[]): InFlight {
-  const names = new Set<GuestName>();
+  const names = new Set<string>();
   const vmids = new Set<Vmid>();
   for (const saga of open) {
-    const name = nameIn(saga.params);
-    if (name !== undefined) names.add(name);
+    for (const lane of saga.lanes) if (lane.startsWith(guestLane)) names.add(lane.slice(guestLane.length));
     const { candidates, vmid } = saga.state;
     if (typeof vmid === 'number') vmids.add(vmid as Vmid);
     else if (Array.isArray(candidates))
@@ -60,9 +59,5 @@ export function inFlightOf(open: readonly OpenSaga[]): InFlight {
   return { names, vmids };
 }
 
-function nameIn(params: unknown): GuestName | undefined {
-  if (typeof params !== 'object' || params === null || !('desired' in params)) return undefined;
-  const { desired } = params;
-  if (typeof desired !== 'object' || desired === null || !('name' in desired)) return undefined;
-  return typeof desired.name === 'string' ? (desired.name as GuestName) : undefined;
-}
+/** One lane per guest. By name, so that making a guest and changing it never overlap either. */
+export const laneOf = (guest: { readonly name: string }): string => `${guestLane}${guest.name}`;
