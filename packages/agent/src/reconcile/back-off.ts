@@ -69,7 +69,7 @@ export function sift(effects: readonly GuestEffect[], failures: Failures, now: n
  * Only failures of what is still asked for are kept, so the memory is bounded by desired state. A guest in the making
  * is not asked for while its saga runs, and has not succeeded by that.
  */
-export function prune(failures: Failures, asked: readonly GuestEffect[], inFlight: ReadonlySet<GuestName>): Failures {
+export function prune(failures: Failures, asked: readonly GuestEffect[], inFlight: ReadonlySet<string>): Failures {
   const keys = new Set(asked.map(keyOf));
   return new Map([...failures].filter(([key, failure]) => keys.has(key) || inFlight.has(failure.guest)));
 }
