@@ -2,7 +2,7 @@
  * The journal on an open, proven database. Every append is one transaction that begins with the fence and ends on the
  * disk (WAL, synchronous=FULL).
  */
-import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { JournalError } from '../../kernel/journal.ts';
 import type { DocumentWrite, Journal, StoredDocument } from '../../kernel/journal.ts';
 import type { FactRecord, JournalRecord } from '../../kernel/records.ts';
@@ -31,40 +31,40 @@ export const defaultBounds: JournalBounds = {
 
 type Row = Record<string, SQLOutputValue>;
 
-/** Raises the epoch: from here on every journal that was opened on this file before is fenced. */
-export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bounds: JournalBounds): Journal {
-  const sql = {
-    meta: database.prepare('SELECT value FROM meta WHERE key = ?'),
-    raiseEpoch: database.prepare(`UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'epoch'`),
-    nextSeq: database.prepare('SELECT coalesce(max(seq), 0) + 1 AS seq FROM records'),
-    insert: database.prepare('INSERT INTO records (seq, saga, topic, at, json, crc) VALUES (?, ?, ?, ?, ?, ?)'),
-    start: database.prepare('INSERT INTO sagas (id, started_seq) VALUES (?, ?)'),
-    end: database.prepare('UPDATE sagas SET ended_at = ? WHERE id = ?'),
-    putDocument: database.prepare(
-      `INSERT INTO documents (key, v, json, crc) VALUES (?, ?, ?, ?)
+const statements = {
+  meta: 'SELECT value FROM meta WHERE key = ?',
+  setEpoch: `UPDATE meta SET value = ?, crc = ? WHERE key = 'epoch'`,
+  nextSeq: 'SELECT coalesce(max(seq), 0) + 1 AS seq FROM records',
+  insert: 'INSERT INTO records (seq, saga, topic, at, json, crc) VALUES (?, ?, ?, ?, ?, ?)',
+  start: 'INSERT INTO sagas (id, started_seq, crc) VALUES (?, ?, ?)',
+  startedSeq: 'SELECT started_seq FROM sagas WHERE id = ?',
+  end: 'UPDATE sagas SET ended_at = ?, crc = ? WHERE id = ?',
+  putDocument: `INSERT INTO documents (key, v, json, crc) VALUES (?, ?, ?, ?)
        ON CONFLICT (key) DO UPDATE SET v = excluded.v, json = excluded.json, crc = excluded.crc`,
-    ),
-    removeDocument: database.prepare('DELETE FROM documents WHERE key = ?'),
-    document: database.prepare('SELECT key, v, json FROM documents WHERE key = ?'),
-    documents: database.prepare(
-      'SELECT key, v, json FROM documents WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key',
-    ),
-    records: database.prepare('SELECT json FROM records WHERE saga = ? ORDER BY seq'),
-    open: database.prepare('SELECT id FROM sagas WHERE ended_at IS NULL ORDER BY started_seq'),
-    recent: database.prepare('SELECT id FROM sagas ORDER BY started_seq DESC LIMIT ?'),
-    facts: database.prepare('SELECT json FROM records WHERE topic = ? ORDER BY seq DESC LIMIT ?'),
-    expired: database.prepare(
-      `SELECT id FROM (
+  removeDocument: 'DELETE FROM documents WHERE key = ?',
+  document: 'SELECT key, v, json FROM documents WHERE key = ?',
+  documents: 'SELECT key, v, json FROM documents WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key',
+  records: 'SELECT json FROM records WHERE saga = ? ORDER BY seq',
+  open: 'SELECT id FROM sagas WHERE ended_at IS NULL ORDER BY started_seq',
+  recent: 'SELECT id FROM sagas ORDER BY started_seq DESC LIMIT ?',
+  facts: 'SELECT json FROM records WHERE topic = ? ORDER BY seq DESC LIMIT ?',
+  expired: `SELECT id FROM (
          SELECT id, ended_at, row_number() OVER (ORDER BY ended_at DESC, started_seq DESC) AS place
          FROM sagas WHERE ended_at IS NOT NULL)
        WHERE place > ? OR (place > ? AND ended_at < ?)`,
-    ),
-    dropRecords: database.prepare('DELETE FROM records WHERE saga = ?'),
-    dropSaga: database.prepare('DELETE FROM sagas WHERE id = ?'),
-    dropFacts: database.prepare(
-      `DELETE FROM records WHERE topic IS NOT NULL AND seq <=
+  dropRecords: 'DELETE FROM records WHERE saga = ?',
+  dropSaga: 'DELETE FROM sagas WHERE id = ?',
+  dropFacts: `DELETE FROM records WHERE topic IS NOT NULL AND seq <=
          (SELECT seq FROM records WHERE topic IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?)`,
-    ),
+} as const;
+
+/** Raises the epoch: from here on every journal that was opened on this file before is fenced. */
+export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bounds: JournalBounds): Journal {
+  const prepared = new Map<string, StatementSync>();
+  const sql = (name: keyof typeof statements): StatementSync => {
+    const known = prepared.get(name) ?? database.prepare(statements[name]);
+    prepared.set(name, known);
+    return known;
   };
   const ask = <T>(what: string, work: () => T): T => {
     try {
@@ -85,38 +85,44 @@ export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bou
         throw error;
       }
     });
-  const storedEpoch = (): number => Number(sql.meta.get('epoch')?.['value']);
+  const storedEpoch = (): number => Number(sql('meta').get('epoch')?.['value']);
 
-  transact(() => sql.raiseEpoch.run());
+  transact(() => {
+    const next = String(storedEpoch() + 1);
+    sql('setEpoch').run(next, rowCheck('epoch', next));
+  });
   const epoch = storedEpoch();
-  const hostEpoch = String(sql.meta.get('host-epoch')?.['value']);
+  const hostEpoch = String(sql('meta').get('host-epoch')?.['value']);
 
   const write = (record: JournalRecord, seq: number): void => {
     const saga = record.kind === 'fact' ? null : record.saga;
     const topic = record.kind === 'fact' ? record.topic : null;
     const json = JSON.stringify(record);
-    sql.insert.run(seq, saga, topic, record.at, json, rowCheck(seq, saga, topic, record.at, json));
-    if (record.kind === 'saga-started') sql.start.run(record.saga, seq);
-    if (record.kind === 'saga-ended') sql.end.run(record.at, record.saga);
+    sql('insert').run(seq, saga, topic, record.at, json, rowCheck(seq, saga, topic, record.at, json));
+    if (record.kind === 'saga-started') sql('start').run(record.saga, seq, rowCheck(record.saga, seq, null));
+    if (record.kind === 'saga-ended') {
+      const startedSeq = Number(sql('startedSeq').get(record.saga)?.['started_seq']);
+      sql('end').run(record.at, rowCheck(record.saga, startedSeq, record.at), record.saga);
+    }
   };
   const writeDocument = (change: DocumentWrite): void => {
     if ('remove' in change) {
-      sql.removeDocument.run(change.remove);
+      sql('removeDocument').run(change.remove);
       return;
     }
     const { key, v, body } = change.put;
     const json = JSON.stringify(body);
-    sql.putDocument.run(key, v, json, rowCheck(key, v, json));
+    sql('putDocument').run(key, v, json, rowCheck(key, v, json));
   };
   /** The past is cut only where something is added to it, in the same transaction. */
   const compact = (): void => {
     const { keepNewest, keepForMs, keepAtMost, keepFacts } = bounds;
-    for (const row of sql.expired.all(Math.max(keepAtMost, keepNewest), keepNewest, clock.now() - keepForMs)) {
+    for (const row of sql('expired').all(Math.max(keepAtMost, keepNewest), keepNewest, clock.now() - keepForMs)) {
       const id = row['id'] as SQLInputValue;
-      sql.dropRecords.run(id);
-      sql.dropSaga.run(id);
+      sql('dropRecords').run(id);
+      sql('dropSaga').run(id);
     }
-    sql.dropFacts.run(keepFacts);
+    sql('dropFacts').run(keepFacts);
   };
   const append: Journal['append'] = (records, documents = []) =>
     transact(() => {
@@ -126,7 +132,7 @@ export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bou
           'journal-fenced',
           `cannot write to the journal as epoch ${epoch}: it was opened again since and is at epoch ${stored}`,
         );
-      let seq = Number(sql.nextSeq.get()?.['seq']);
+      let seq = Number(sql('nextSeq').get()?.['seq']);
       for (const record of records) write(record, seq++);
       for (const change of documents) writeDocument(change);
       if (records.some(({ kind }) => kind === 'saga-ended' || kind === 'fact')) compact();
@@ -137,17 +143,35 @@ export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bou
     hostEpoch,
     append,
     recordsOf: (saga) =>
-      ask('read', () => sql.records.all(saga).map((row) => parseSagaRecord(saga, String(row['json'])))),
-    openSagas: () => ask('read', () => sql.open.all().map((row) => String(row['id']))),
-    recentSagas: (limit) => ask('read', () => sql.recent.all(limit).map((row) => String(row['id']))),
+      ask('read', () =>
+        sql('records')
+          .all(saga)
+          .map((row) => parseSagaRecord(saga, String(row['json']))),
+      ),
+    openSagas: () =>
+      ask('read', () =>
+        sql('open')
+          .all()
+          .map((row) => String(row['id'])),
+      ),
+    recentSagas: (limit) =>
+      ask('read', () =>
+        sql('recent')
+          .all(limit)
+          .map((row) => String(row['id'])),
+      ),
     facts: (topic, limit) =>
-      ask('read', () => sql.facts.all(topic, limit).map((row) => JSON.parse(String(row['json'])) as FactRecord)),
+      ask('read', () =>
+        sql('facts')
+          .all(topic, limit)
+          .map((row) => JSON.parse(String(row['json'])) as FactRecord),
+      ),
     get: (key) =>
       ask('read', () => {
-        const row = sql.document.get(key);
+        const row = sql('document').get(key);
         return row === undefined ? undefined : documentOf(row);
       }),
-    list: (prefix) => ask('read', () => sql.documents.all(prefix).map(documentOf)),
+    list: (prefix) => ask('read', () => sql('documents').all(prefix).map(documentOf)),
     put: (document) => append([], [{ put: document }]),
     remove: (key) => append([], [{ remove: key }]),
     storedEpoch: () => ask('read', storedEpoch),

@@ -14,7 +14,7 @@ import { holdStateDirectory, syncDirectory } from './state-directory.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { defaultBounds, journalOn } from './journal-on.ts';
 import type { JournalBounds } from './journal-on.ts';
-import { firstDamage } from './row-check.ts';
+import { firstDamage, rowCheck } from './row-check.ts';
 
 export interface JournalOptions {
   /** State directory, e.g. /var/lib/felhom-agent. Created when missing; held for the journal's life. */
@@ -61,13 +61,12 @@ export function openJournalOn(database: DatabaseSync, options: Omit<JournalOptio
 }
 
 function prepare(database: DatabaseSync, path: string, options: Omit<JournalOptions, 'directory'>): Journal {
-  const fresh = schemaOf(database) === 0;
-  if (!fresh) prove(database, path);
   upgrade(database, path, (born) => {
     born.exec(`PRAGMA application_id = ${applicationId}`);
-    const put = born.prepare('INSERT INTO meta (key, value) VALUES (?, ?)');
-    put.run('host-epoch', Buffer.from(options.random.bytes(16)).toString('hex'));
-    put.run('epoch', '0');
+    const put = born.prepare('INSERT INTO meta (key, value, crc) VALUES (?, ?, ?)');
+    const hostEpoch = Buffer.from(options.random.bytes(16)).toString('hex');
+    put.run('host-epoch', hostEpoch, rowCheck('host-epoch', hostEpoch));
+    put.run('epoch', '0', rowCheck('epoch', '0'));
   });
   return journalOn(database, options.clock, options.bounds ?? defaultBounds);
 }
@@ -84,10 +83,12 @@ function openFile(directory: StateDirectory): DatabaseSync {
   }
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
     const tables = Number(database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n']);
     if (schemaOf(database) === 0 && (tables > 0 || directory.hasMarker()))
       throw damaged(path, 'it is no journal, or one that lost its content');
+    if (tables > 0) prove(database, path);
+    // Last, because it writes to the file's header.
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     return database;
   } catch (error) {
     database.close();
@@ -99,7 +100,9 @@ function openFile(directory: StateDirectory): DatabaseSync {
 function prove(database: DatabaseSync, path: string): void {
   const id = Number(database.prepare('PRAGMA application_id').get()?.['application_id']);
   if (id !== applicationId) throw damaged(path, 'it is a SQLite file, but no journal');
-  const verdict = String(database.prepare('PRAGMA quick_check(1)').get()?.['quick_check']);
+  // Not quick_check: that one does not compare indexes with their tables, and a saga that its index no longer finds
+  // would be forgotten in silence.
+  const verdict = String(database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check']);
   if (verdict !== 'ok') throw damaged(path, verdict);
   // A newer release may have other columns; `upgrade` refuses it by name.
   if (schemaOf(database) > 1) return;

@@ -10,19 +10,20 @@ export function rowCheck(...parts: readonly (string | number | null)[]): number 
   return crc32(JSON.stringify(parts));
 }
 
+/** What each table's check covers, and how a bad row is named to people. */
+const tables = [
+  { name: 'meta', columns: ['key', 'value'], called: 'setting' },
+  { name: 'sagas', columns: ['id', 'started_seq', 'ended_at'], called: 'saga' },
+  { name: 'records', columns: ['seq', 'saga', 'topic', 'at', 'json'], called: 'record' },
+  { name: 'documents', columns: ['key', 'v', 'json'], called: 'document' },
+] as const;
+
 /** Reads every row once; says which one is not as it was written. */
 export function firstDamage(database: DatabaseSync): string | undefined {
-  const records = database.prepare('SELECT seq, saga, topic, at, json, crc FROM records ORDER BY seq');
-  for (const row of records.iterate()) {
-    const { seq, saga, topic, at, json, crc } = row as Record<string, string | number | null>;
-    if (rowCheck(seq ?? null, saga ?? null, topic ?? null, at ?? null, json ?? null) !== crc)
-      return `record ${String(seq)}${saga === null ? '' : ` of saga ${String(saga)}`} is not as it was written`;
-  }
-  const documents = database.prepare('SELECT key, v, json, crc FROM documents ORDER BY key');
-  for (const row of documents.iterate()) {
-    const { key, v, json, crc } = row as Record<string, string | number | null>;
-    if (rowCheck(key ?? null, v ?? null, json ?? null) !== crc)
-      return `document ${String(key)} is not as it was written`;
-  }
+  for (const { name, columns, called } of tables)
+    for (const row of database.prepare(`SELECT ${columns.join(', ')}, crc FROM ${name}`).iterate()) {
+      const values = columns.map((column) => row[column] as string | number | null);
+      if (rowCheck(...values) !== row['crc']) return `${called} ${String(values[0])} is not as it was written`;
+    }
   return undefined;
 }

@@ -10,9 +10,9 @@ export const applicationId = 0x46656c4a;
 
 /** Entry n brings a file of schema n to n + 1. Released entries never change. */
 const upgraders: readonly string[] = [
-  `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
    CREATE TABLE sagas (
-     id TEXT PRIMARY KEY, started_seq INTEGER NOT NULL, ended_at INTEGER
+     id TEXT PRIMARY KEY, started_seq INTEGER NOT NULL, ended_at INTEGER, crc INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX sagas_by_end ON sagas (ended_at, started_seq);
    CREATE TABLE records (
