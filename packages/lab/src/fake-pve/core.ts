@@ -15,8 +15,11 @@
 /** Injected time. Wall time in milliseconds since the epoch. */
 export interface FakeClock {
   now(): number;
-  /** Resolves after `ms`; rejects never. A simulated clock advances only when its owner says so. */
-  sleep(ms: number): Promise<void>;
+  /**
+   * Resolves after `ms`. Without a signal it rejects never; an aborted signal takes the timer away and rejects. A
+   * simulated clock advances only when its owner says so.
+   */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
 /** Injected randomness (MAC addresses, pids, token secrets). */
@@ -49,6 +52,8 @@ export interface ApiResponse {
   readonly reason: string;
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** The connection broke instead of an answer (a fault); status is 0 then. */
+  readonly dropped?: true;
 }
 
 /** A call that passed authentication and schema validation, as handlers see it. */
@@ -68,12 +73,39 @@ export type Permission =
   /** Path template with `{var}` filled from the parameters; `any` = one of the privileges is enough. */
   | { readonly is: 'check'; readonly path: string; readonly privs: readonly string[]; readonly any?: boolean };
 
+/**
+ * A route is looked up by method and path template, and both must exist in the schema facts. The permission that
+ * Proxmox declares for the method is checked from those facts before the handler runs, so `permission` may be left out;
+ * where given it only documents, the facts decide.
+ */
 export interface Route {
   readonly method: ApiRequest['method'];
   /** `/nodes/{node}/lxc/{vmid}/config` */
   readonly path: string;
-  readonly permission: Permission;
+  readonly permission?: Permission;
   readonly handler: Handler;
+}
+
+/**
+ * What a handler returns when the answer carries more than `data`: `total` of paged lists, or plain text in place of
+ * JSON (log downloads).
+ */
+export class Answer {
+  readonly data: unknown;
+  readonly extra: Readonly<Record<string, unknown>>;
+  readonly text: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    data: unknown,
+    extra: Readonly<Record<string, unknown>> = {},
+    text?: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    this.data = data;
+    this.extra = extra;
+    this.text = text;
+    this.headers = headers;
+  }
 }
 
 /**
@@ -88,6 +120,17 @@ export class PveError extends Error {
     this.status = status;
     this.errors = errors;
   }
+}
+
+/**
+ * An error as Perl prints it when it is caught and put into another text, as in `unable to restore CT 101 - 403
+ * Permission check failed (/, Sys.Modify)`: PVE::Exception shows its code unless it is a plain `die`.
+ */
+export function perlText(error: unknown): string {
+  if (!(error instanceof PveError)) return error instanceof Error ? error.message : String(error);
+  const head = error.status === 500 ? error.message : `${error.status} ${error.message}`;
+  if (error.errors === undefined) return head;
+  return [head, ...Object.entries(error.errors).map(([key, text]) => `${key}: ${text}`)].join('\n');
 }
 
 /** Perl's `die "text\n"`: 500. */
@@ -115,6 +158,18 @@ export interface AccessControl {
   forgetStorage(storage: string): void;
   poolExists(pool: string): boolean;
   poolOfGuest(vmid: number): string | undefined;
+  poolOfStorage(storage: string): string | undefined;
+  /**
+   * PVE: RPCEnvironment check_vm_perm. Passes when the privileges are held on `/pool/{pool}` (when a pool is named) or
+   * on `/vms/{vmid}`; the 403 is the one of `/vms/{vmid}`.
+   */
+  checkGuest(
+    who: Identity,
+    vmid: number,
+    pool: string | undefined,
+    privs: readonly string[],
+    options?: { any?: boolean },
+  ): void;
   addGuestToPool(vmid: number, pool: string): void;
 }
 
@@ -148,6 +203,8 @@ export interface TaskEngine {
   /** kill -9 of a worker: it ends as `unexpected status`, whatever it held on disk stays. */
   kill(upid: string): void;
   running(): readonly { readonly upid: string; readonly type: string; readonly id: string }[];
+  /** Resolves when the task has ended (also when it was killed); at once for an unknown UPID. */
+  settled(upid: string): Promise<void>;
 }
 
 // --------------------------------------------------------------------------------------------------- storage
@@ -173,6 +230,12 @@ export interface ArchiveInfo {
 
 /** Storage as the guests room needs it. All methods throw `PveError` with Proxmox's own text. */
 export interface StorageRoom {
+  /** All defined storages, in the order of storage.cfg. */
+  ids(): readonly string[];
+  /** Row of `/cluster/resources` (id, storage, node, type, status, shared, content, plugintype, disk, maxdisk). */
+  row(storage: string): Record<string, unknown>;
+  /** Not disabled, and meant for this node. */
+  isEnabled(storage: string): boolean;
   exists(storage: string): boolean;
   type(storage: string): string;
   hasContent(storage: string, content: string): boolean;
@@ -185,6 +248,10 @@ export interface StorageRoom {
   volumesOf(vmid: number): readonly VolumeInfo[];
   resize(volid: string, sizeBytes: number): Promise<void>;
   rename(volid: string, targetVmid: number): Promise<VolumeInfo>;
+  /** A new volume of `vmid` on `storage` with the content of `volid`: full clones and moves between storages. */
+  copy(task: Task, volid: string, storage: string, vmid: number): Promise<VolumeInfo>;
+  /** Host path of a volume or archive, as tools print it in task logs. */
+  path(volid: string): string;
   /** Capability as in `pvesm`: snapshot, clone, copy, rename, template. */
   hasFeature(volid: string, feature: string, running: boolean): boolean;
   snapshot(volid: string, name: string): Promise<void>;
@@ -255,5 +322,17 @@ export interface FakePve {
   /** Bridges that exist on the node. */
   readonly bridges: Set<string>;
   /** How long things take, in milliseconds; a scenario makes them slow, the simulation varies them. */
-  readonly pace: { restoreMs: number; startMs: number; stopMs: number; allocateMs: number; backupMs: number };
+  readonly pace: Pace;
+  /** Guests that pvestatd has looked at (it comes by every ten seconds); others are `unknown` in resource lists. */
+  readonly seen: ReadonlySet<number>;
+}
+
+export interface Pace {
+  restoreMs: number;
+  startMs: number;
+  stopMs: number;
+  allocateMs: number;
+  backupMs: number;
+  /** How long a 401 is held back; Proxmox: 3000. */
+  unauthorizedMs: number;
 }
