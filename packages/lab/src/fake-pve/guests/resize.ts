@@ -1,0 +1,91 @@
+// Growing a volume. PVE: API2/LXC.pm resize_vm.
+import type { Call } from '../core.ts';
+import { die } from '../core.ts';
+import { withLock } from './guest-lock.ts';
+import type { MountPoint } from './property-string.ts';
+import { parseMountPoint, parseSize, printMountPoint } from './property-string.ts';
+import { assertUnmodified, checkLock, storeOf, text, vmidOf } from './store.ts';
+
+export async function resize(call: Call): Promise<string> {
+  const { pve, who } = call;
+  const store = storeOf(pve);
+  const vmid = vmidOf(call);
+  store.load(vmid);
+  const growth = await withLock(pve, vmid, async () => checkGrowth(call));
+  return pve.tasks.fork(who, 'resize', `${vmid}`, (task) =>
+    withLock(pve, vmid, async () => {
+      const { config } = store.load(vmid);
+      await task.io(() => pve.storage.resize(growth.mount.volume, growth.wanted));
+      config.active.set(growth.key, printMountPoint(growth.mount, { sizeBytes: growth.wanted }));
+      store.write(vmid, config);
+      const path = pve.storage.path(growth.mount.volume);
+      for (const line of resizeLog(path, growth.current, growth.wanted, store.isRunning(vmid))) task.log(line);
+    }),
+  );
+}
+
+interface Growth {
+  readonly key: string;
+  readonly mount: MountPoint;
+  /** Bytes. */
+  readonly current: number;
+  readonly wanted: number;
+}
+
+function checkGrowth(call: Call): Growth {
+  const { pve } = call;
+  const vmid = vmidOf(call);
+  const key = text(call, 'disk') ?? '';
+  const { config, digest } = storeOf(pve).load(vmid);
+  checkLock(config);
+  assertUnmodified(text(call, 'digest'), digest);
+  const mount = parseMountPoint(key, config.active.get(key));
+  const owner = pve.storage.parse(mount.volume)?.vmid;
+  if (owner !== vmid) die(`can't resize mount point owned by another container (${owner ?? ''})`);
+  const storage = mount.volume.slice(0, mount.volume.indexOf(':'));
+  pve.access.check(call.who, `/storage/${storage}`, ['Datastore.AllocateSpace']);
+  pve.storage.activate(storage);
+  const current = pve.storage.volume(mount.volume)?.sizeBytes;
+  if (current === undefined) die(`Could not determine current size of volume '${mount.volume}'`);
+  const wanted = wantedSize(text(call, 'size') ?? '', current);
+  if (wanted < current) die('unable to shrink disk size');
+  if (wanted === current) die('disk is already at specified size');
+  return { key, mount, current, wanted };
+}
+
+function wantedSize(asked: string, current: number): number {
+  const relative = asked.startsWith('+');
+  return (relative ? current : 0) + (parseSize(relative ? asked.slice(1) : asked) ?? 0);
+}
+
+const BLOCK = 4096;
+const BYTES_PER_INODE = 16 * 1024;
+
+/** What qemu-img, e2fsck and resize2fs print; a mounted filesystem is grown through its loop device. */
+function resizeLog(path: string, before: number, after: number, mounted: boolean): string[] {
+  const blocks = Math.floor(after / BLOCK);
+  if (mounted) {
+    return [
+      'Image resized.',
+      'resize2fs 1.47.0 (5-Feb-2023)',
+      `The filesystem on /dev/loop0 is now ${blocks} (4k) blocks long.`,
+      '',
+    ];
+  }
+  const inodes = Math.floor(before / BYTES_PER_INODE);
+  const used = Math.floor(before / BLOCK / 20);
+  return [
+    'Image resized.',
+    'e2fsck 1.47.0 (5-Feb-2023)',
+    'Pass 1: Checking inodes, blocks, and sizes',
+    'Pass 2: Checking directory structure',
+    'Pass 3: Checking directory connectivity',
+    'Pass 4: Checking reference counts',
+    'Pass 5: Checking group summary information',
+    `${path}: 317/${inodes} files (0.0% non-contiguous), ${used}/${Math.floor(before / BLOCK)} blocks`,
+    'resize2fs 1.47.0 (5-Feb-2023)',
+    `Resizing the filesystem on ${path} to ${blocks} (4k) blocks.`,
+    `The filesystem on ${path} is now ${blocks} (4k) blocks long.`,
+    '',
+  ];
+}

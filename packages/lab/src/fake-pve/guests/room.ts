@@ -1,0 +1,85 @@
+// The guests room as the other rooms of the node use it: reading guests, locking them for a backup, power, reboot.
+import type { FakePve, GuestsRoom } from '../core.ts';
+import { archivedText, mountKeysOf } from './config-file.ts';
+import { bringUp, takeDown } from './power.ts';
+import { parseMountPoint, parseProperties } from './property-string.ts';
+import { rowOf } from './status.ts';
+import type { GuestTraits, InnerGuests } from './store.ts';
+import { GuestStore, isTemplate } from './store.ts';
+
+/** A guest as people have it; `bench` in the recordings is different, see GuestTraits. */
+export const ordinaryTraits: GuestTraits = { hotplug: 'works', addresses: 'configured' };
+/** Guests as on the machine where the recordings were made. */
+export const benchTraits: GuestTraits = { hotplug: 'fails-on-the-bench', addresses: 'none' };
+
+/** `pve` is asked for only after the node is complete, so it may be handed over while it is still being built. */
+export function createGuestsRoom(
+  name: string,
+  pve: () => FakePve,
+  traits: GuestTraits = ordinaryTraits,
+): GuestsRoom & InnerGuests {
+  const store = new GuestStore(name, { ...traits });
+  return {
+    inside: store,
+    ids: () => [...store.files.keys()].toSorted((left, right) => left - right),
+    exists: (vmid) => store.files.has(vmid),
+    config: (vmid) => store.load(vmid).config,
+    isRunning: (vmid) => store.isRunning(vmid),
+    row: (vmid) => rowOf(pve(), vmid),
+    setLock: (vmid, lock) => store.setLock(vmid, lock),
+    backupVolumes: (vmid) => backupVolumes(store, vmid),
+    serialize: (vmid) => archivedText(store.load(vmid).config),
+    firewall: (vmid) => store.firewalls.get(vmid),
+    stop: (vmid) => takeDown(pve(), vmid, (ms) => pve().clock.sleep(ms)),
+    start: (vmid) =>
+      bringUp(
+        pve(),
+        vmid,
+        (ms) => pve().clock.sleep(ms),
+        () => undefined,
+      ),
+    reboot: () => reboot(pve(), store),
+  };
+}
+
+/** `why` and `path` as vzdump logs them; rootfs is always in, another volume only with `backup=1`. */
+function backupVolumes(store: GuestStore, vmid: number): ReturnType<GuestsRoom['backupVolumes']> {
+  const { active } = store.load(vmid).config;
+  const included = new Map<string, string>();
+  const excluded: { path: string; why: string; key: string; kind: string }[] = [];
+  for (const key of mountKeysOf(active)) {
+    const mount = parseMountPoint(key, active.get(key));
+    if (mount.kind === 'volume' && mount.backup) included.set(mount.path, mount.volume);
+    else {
+      const why = mount.kind === 'volume' ? 'disabled' : 'not a volume';
+      excluded.push({ path: mount.path, why, key, kind: mount.kind });
+    }
+  }
+  return { included, excluded };
+}
+
+/**
+ * Everything stops and nothing stays mounted; stale backup locks go, then onboot guests start in their startup order.
+ * One that cannot start stays down.
+ */
+async function reboot(pve: FakePve, store: GuestStore): Promise<void> {
+  store.running.clear();
+  store.mounts.clear();
+  const onboot: { vmid: number; order: number }[] = [];
+  for (const vmid of [...store.files.keys()].toSorted((left, right) => left - right)) {
+    const { active } = store.load(vmid).config;
+    if (active.get('lock') === 'backup') store.setLock(vmid, undefined);
+    const { config } = store.load(vmid);
+    if (active.get('onboot') !== '1' || isTemplate(config) || config.active.has('lock')) continue;
+    const order = parseProperties(active.get('startup') ?? '', 'order').get('order');
+    onboot.push({ vmid, order: order === undefined ? Number.MAX_SAFE_INTEGER : Number(order) });
+  }
+  for (const { vmid } of onboot.toSorted((left, right) => left.order - right.order)) {
+    await bringUp(
+      pve,
+      vmid,
+      (ms) => pve.clock.sleep(ms),
+      () => undefined,
+    ).catch(() => undefined);
+  }
+}
