@@ -73,13 +73,8 @@ test('starting again and backing up again need nobody', () => {
 });
 
 test('every field of a guest that is changed shows up', () => {
-  const covered = new Set(rows.map(([, , field]) => field.split('.')[0]));
-  assert.deepEqual(
-    [...covered].sort(),
-    Object.keys(desiredGuest.shape)
-      .filter((key) => key !== 'name')
-      .sort(),
-  );
+  const covered = new Set(rows.map(([, , field]) => field.split('.')[0] ?? ''));
+  assert.deepEqual(covered, new Set(Object.keys(desiredGuest.shape).filter((key) => key !== 'name')));
 });
 
 test('order does not matter, nor do guests that stay the same', () => {

@@ -240,7 +240,7 @@ test('status says what runs, what is stuck and what to do next', async (t) => {
     assert.match(out, expected);
   assert.ok(!out.includes('\u001b'), 'no escape of the host reaches the terminal');
   const coloured = await w.felhom(['status', 'alpha'], { tty: true });
-  assert.match(coloured.out, /\u001b\[32mrunning/);
+  assert.ok(coloured.out.includes('\u001b[32mrunning'));
   assert.ok(!coloured.out.includes('\u001b[2J'));
 });
 
