@@ -1,10 +1,13 @@
 /**
- * What was submitted and what became of it, kept in the journal. An answer that repeats the last one for the same
- * question is not written again: a blocked action is asked for in every pass, and the journal is bounded.
+ * What was submitted and what became of it, kept in the journal, and beside it the little that admission must not
+ * forget: what was touched within the day, and what is under way. That is a document of its own, because the trail is
+ * cut at a number of entries, and a hub that asks for enough nonsense must not thereby reset the blast radius.
  */
 import { z } from 'zod';
 import { guestName } from '@felhom/protocol';
 import type { Journal } from '../kernel/journal.ts';
+
+const group = z.enum(['create', 'power', 'capacity', 'volumes', 'connection', 'protection', 'display']);
 
 const auditEntry = z.strictObject({
   v: z.literal(1),
@@ -20,17 +23,7 @@ const auditEntry = z.strictObject({
   evidence: z.string(),
   row: z.string(),
   /** What the blast radius counts it as; only of what was started. */
-  group: z.enum(['create', 'power', 'capacity', 'volumes', 'connection', 'protection', 'display']).optional(),
-  /** What it takes from the host's budget while it runs. */
-  reserved: z
-    .strictObject({
-      guests: z.number(),
-      cores: z.number(),
-      memoryMiB: z.number(),
-      swapMiB: z.number(),
-      storagesGiB: z.record(z.string(), z.number()),
-    })
-    .optional(),
+  group: group.optional(),
   answer: z.discriminatedUnion('is', [
     z.strictObject({ is: z.literal('started'), saga: z.string() }),
     z.strictObject({ is: z.literal('blocked'), digest: z.string(), code: z.string() }),
@@ -39,25 +32,58 @@ const auditEntry = z.strictObject({
 });
 export type AuditEntry = z.output<typeof auditEntry>;
 
+const admissionState = z.strictObject({
+  touches: z.array(z.strictObject({ at: z.number(), group, guest: guestName })),
+  underWay: z.array(
+    z.strictObject({
+      key: z.string(),
+      saga: z.string(),
+      /** What it will have taken from the host's budget. */
+      reserved: z
+        .strictObject({
+          guests: z.number(),
+          cores: z.number(),
+          memoryMiB: z.number(),
+          swapMiB: z.number(),
+          storagesGiB: z.record(z.string(), z.number()),
+        })
+        .optional(),
+    }),
+  ),
+});
+export type AdmissionState = z.output<typeof admissionState>;
+
 export interface AuditTrail {
-  /** Durable when it returns. */
-  append(entry: AuditEntry): void;
+  /** Durable when it returns, entry and state together or neither. */
+  append(entry: AuditEntry, state?: AdmissionState): void;
   /** Since `at`, oldest first. Entries that this release cannot read are left out. */
   since(at: number): readonly AuditEntry[];
+  state(): AdmissionState;
 }
 
 const topic = 'audit';
-/** Far above what 24 hours of changing answers come to. */
+const key = 'admission';
 const mostEntries = 20_000;
 
-export function createAuditTrail(journal: Pick<Journal, 'append' | 'facts'>): AuditTrail {
+export function createAuditTrail(journal: Pick<Journal, 'append' | 'facts' | 'get'>): AuditTrail {
   return {
-    append: (entry) => journal.append([{ v: 1, kind: 'fact', at: entry.at, topic, body: entry }]),
+    append: (entry, state) =>
+      journal.append(
+        [{ v: 1, kind: 'fact', at: entry.at, topic, body: entry }],
+        state === undefined ? [] : [{ put: { key, v: 1, body: state } }],
+      ),
     since: (at) =>
       journal
         .facts(topic, mostEntries)
         .filter((fact) => fact.at >= at)
         .flatMap((fact) => auditEntry.safeParse(fact.body).data ?? [])
         .toReversed(),
+    state: () => {
+      const stored = journal.get(key);
+      if (stored === undefined) return { touches: [], underWay: [] };
+      if (stored.v !== 1)
+        throw new TypeError(`cannot read what admission remembers: version ${stored.v}, this release knows 1`);
+      return admissionState.parse(stored.body);
+    },
   };
 }

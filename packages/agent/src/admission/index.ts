@@ -9,5 +9,5 @@
 export { createAdmission } from './submit.ts';
 export type { Admission, AdmissionOptions, FactsOfWorld, Submission } from './submit.ts';
 export { createAuditTrail } from './audit-trail.ts';
-export type { AuditEntry, AuditTrail } from './audit-trail.ts';
+export type { AdmissionState, AuditEntry, AuditTrail } from './audit-trail.ts';
 export type { BlockedActions, SeenBlockedAction } from './blocked-actions.ts';
