@@ -7,8 +7,10 @@
 export { createReconcileLoop } from './loop.ts';
 export type { LoopNeeds, ReconcileLoop } from './loop.ts';
 export { newPassMemory, pass } from './pass.ts';
-export type { PassMemory, PassNeeds, PassReport, Submitted } from './pass.ts';
+export type { PassMemory, PassNeeds, PassReport } from './pass.ts';
 export { plan } from './plan.ts';
 export type { Plan, PlanInput } from './plan.ts';
 export { emptyMemory, observe } from './observe.ts';
 export type { Observation, ObserveNeeds, ObserverMemory } from './observe.ts';
+export { gatherFacts } from './gate-facts.ts';
+export type { GateFactsNeeds } from './gate-facts.ts';

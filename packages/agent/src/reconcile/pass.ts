@@ -1,6 +1,7 @@
 /** One pass: observe, plan, submit each, report. It permits nothing and waits for no saga. */
-import type { BlockedAction, Finding, HeldDesiredState, Reason } from '@felhom/protocol';
+import type { BlockedAction, Finding, HeldDesiredState } from '@felhom/protocol';
 import { carrySince } from '@felhom/protocol';
+import type { Submission } from '../admission/index.ts';
 import type { GuestEffect } from '../authority/effects.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import type { GuestStanding, InFlight } from '../guests/index.ts';
@@ -12,20 +13,13 @@ import { emptyMemory, observe } from './observe.ts';
 import type { Observation, ObserveNeeds, ObserverMemory } from './observe.ts';
 import { plan } from './plan.ts';
 
-export type Submitted =
-  | { readonly is: 'started'; readonly sagaId: string; readonly ended: Promise<SagaEnd> }
-  /** A saga holds the guest's lane; the next pass sees what it left. */
-  | { readonly is: 'busy' }
-  | { readonly is: 'blocked'; readonly action: BlockedAction }
-  | { readonly is: 'refused'; readonly why: Reason };
-
 export interface PassNeeds extends ObserveNeeds {
   desired(): HeldDesiredState;
   registry(): readonly GuestRecord[];
   policy(): HostPolicy;
   inFlight(): InFlight;
   /** The only door to a mutation. Gets the snapshot that the plan was made from, for the gate's facts. */
-  submit(effect: GuestEffect, observation: Observation): Promise<Submitted>;
+  submit(effect: GuestEffect, observation: Observation): Promise<Submission>;
   /** Wall time, milliseconds. */
   now(): number;
   /** Something ended: the world is worth another look. */
@@ -36,7 +30,7 @@ export interface PassReport {
   readonly at: number;
   readonly observation: Observation;
   readonly effects: readonly GuestEffect[];
-  readonly submitted: readonly { readonly effect: GuestEffect; readonly result: Submitted }[];
+  readonly submitted: readonly { readonly effect: GuestEffect; readonly result: Submission }[];
   readonly blocked: readonly BlockedAction[];
   readonly findings: readonly Finding[];
   readonly guests: readonly GuestStanding[];
@@ -61,7 +55,7 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
   const planned = plan({ desired, observed: observation, registry, policy, inFlight, now: at });
   memory.failures = prune(memory.failures, planned.effects, inFlight.names);
   const sifted = sift(planned.effects, memory.failures, at);
-  const submitted: { effect: GuestEffect; result: Submitted }[] = [];
+  const submitted: { effect: GuestEffect; result: Submission }[] = [];
   for (const effect of sifted.ready) {
     signal.throwIfAborted();
     const result = await needs.submit(effect, observation);
@@ -100,7 +94,7 @@ async function follow(
   needs.wake();
 }
 
-function refusalOf(effect: GuestEffect, result: Submitted, now: number): Finding[] {
+function refusalOf(effect: GuestEffect, result: Submission, now: number): Finding[] {
   if (result.is !== 'refused') return [];
   return [
     {
