@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { reason } from '@felhom/protocol';
 import { done, unknown } from '../kernel/saga.ts';
@@ -153,3 +154,25 @@ test('a node that does not answer is not judged', async () => {
   assert.deepEqual(check, { is: 'not-checked', why });
   assert.deepEqual(findingsOf(check, 1), []);
 });
+
+const recording = '../shared/pve/exchanges/52-least-privilege-pool.json';
+
+test(
+  'what a real node answered for the least-privilege token has no fault',
+  { skip: existsSync(recording) ? false : `no recording ${recording}` },
+  () => {
+    const calls = JSON.parse(readFileSync(recording, 'utf8')) as {
+      as?: string;
+      path?: string;
+      body?: { data?: Record<string, Record<string, number>> };
+    }[];
+    const answer = calls.find((call) => call.path === '/access/permissions' && call.as?.startsWith('felhomx@pve'));
+    const held = new Map(
+      Object.entries(answer?.body?.data ?? {}).map(([path, some]) => [path, new Set(Object.keys(some))]),
+    );
+    assert.ok(held.size > 10);
+    const acl = requiredAcl({ pool: 'felhomx', storages: ['felhom', 'btr'], node: 'pve1', bridges: ['vmbr0'] });
+    assert.deepEqual(comparePermissions(held, acl, 'felhomx@pve'), []);
+    assert.deepEqual(undeclaredVmids(held, { from: 9000, to: 9010 }), [9010]);
+  },
+);
