@@ -12,6 +12,7 @@ import {
   hostAnswer,
   hostId,
   hostList,
+  maxPollRequestBytes,
   pollAnswerKind,
   parseVersioned,
   problem as problemSchema,
@@ -322,7 +323,7 @@ test('a body that is too large, of another kind or no JSON is refused by status'
       headers: { authorization: `Bearer ${w.apiKey}`, 'content-type': type },
       payload,
     });
-  assert.equal((await send('x'.repeat(4_194_305), 'application/json')).statusCode, 413);
+  assert.equal((await send('x'.repeat(maxPollRequestBytes + 1), 'application/json')).statusCode, 413);
   assert.equal((await send('<poll/>', 'text/xml')).statusCode, 415);
   const broken = await send('{"secret-canary', 'application/json');
   assert.equal(broken.statusCode, 400);
@@ -462,6 +463,9 @@ test('felhom-hub: init prints the token to stdout alone, a second init refuses, 
   const served = await run(['serve']);
   assert.equal(served.code, 0, served.err);
   assert.match(served.out, /"the hub listens"/);
+  const viewer = await run(['init', '--operator', 'viewer', '--role', 'reader']);
+  assert.match(viewer.out, /^fop1\.viewer\./);
+  assert.equal((await run(['init', '--operator', 'x', '--role', 'king'])).code, 2);
   assert.match((await run(['version'])).out, /^felhom-hub \d/);
   assert.equal((await run(['dance'])).code, 2);
   assert.equal((await run(['serve', '--nope'])).code, 2);

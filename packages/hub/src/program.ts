@@ -19,9 +19,10 @@ export interface ProgramIo {
 
 const usage = `usage: felhom-hub COMMAND [--config FILE]
 
-  init [--operator NAME]   create the database and an operator token, printed once
-  serve                    answer agents, operators and the dashboard
-  version                  print the version
+  init [--operator NAME] [--role operator|reader]
+           create the database where there is none, and a token, printed once
+  serve    answer agents, operators and the dashboard
+  version  print the version
 
 Configuration: /etc/felhom-hub/config.json (host, port, database, tls.certFile, tls.keyFile, logLevel,
 pollAfterSeconds); each entry also as FELHOM_HUB_HOST, _PORT, _DATABASE, _TLS_CERT, _TLS_KEY, _LOG_LEVEL,
@@ -33,7 +34,12 @@ export async function runHub(argv: readonly string[], io: ProgramIo): Promise<nu
     const parsed = parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { config: { type: 'string' }, operator: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        config: { type: 'string' },
+        operator: { type: 'string' },
+        role: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
     const [command, ...rest] = parsed.positionals;
     if (parsed.values.help === true) {
@@ -45,8 +51,7 @@ export async function runHub(argv: readonly string[], io: ProgramIo): Promise<nu
       io.stdout.write(`felhom-hub ${hubVersion()}\n`);
       return 0;
     }
-    if (command === 'init')
-      return await init(loadHubConfig(parsed.values.config, io.env), parsed.values.operator ?? 'admin', io);
+    if (command === 'init') return await init(loadHubConfig(parsed.values.config, io.env), parsed.values, io);
     if (command === 'serve') return await serve(loadHubConfig(parsed.values.config, io.env), io);
     return wrongUsage(io, command === undefined ? 'no command was given' : `there is no command ${command}`);
   } catch (error) {
@@ -62,14 +67,19 @@ function wrongUsage(io: ProgramIo, why: string): number {
   return 2;
 }
 
-async function init(config: HubConfig, operator: string, io: ProgramIo): Promise<number> {
+async function init(
+  config: HubConfig,
+  { operator = 'admin', role = 'operator' }: { readonly operator?: string; readonly role?: string },
+  io: ProgramIo,
+): Promise<number> {
+  if (role !== 'operator' && role !== 'reader') return wrongUsage(io, 'a role is operator or reader');
   if (!/^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/.test(operator))
     return wrongUsage(io, 'the name of an operator is lower-case letters, digits and dashes');
   const hub = openHub(config, undefined);
   try {
-    const { token } = await hub.createOperator(operator, 'operator');
+    const { token } = await hub.createOperator(operator, role);
     io.stderr.write(
-      `The hub's database is ${config.database}. The token of operator ${operator} follows; it is shown this once and ` +
+      `The hub's database is ${config.database}. The token of ${role} ${operator} follows; it is shown this once and ` +
         'kept as a hash only.\nNext: felhom login URL, then felhom hosts add NAME.\n',
     );
     io.stdout.write(`${token}\n`);

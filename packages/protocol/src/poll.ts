@@ -11,8 +11,8 @@ import { report } from './report.ts';
 import type { Versioned } from './parse.ts';
 
 export const pollVersions = [1] as const;
-/** Bytes of a request body; a report at all its bounds stays below. */
-export const maxPollRequestBytes = 4_194_304;
+/** Bytes of a request body: a report of 2 MiB and a held document at its limit, escaped as a JSON string. */
+export const maxPollRequestBytes = 6_291_456;
 /** Bytes of an answer body: a document at its limit, escaped as a JSON string, and the envelope around it. */
 export const maxPollAnswerBytes = 3_145_728;
 

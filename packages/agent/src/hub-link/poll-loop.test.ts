@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { digestOfText, hostId } from '@felhom/protocol';
+import { digestOfText, errorCatalogue, finding, hostId, reason } from '@felhom/protocol';
 import type { PollAnswer, PollRequest } from '@felhom/protocol';
+import { findingsOfLink } from './findings.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { HubAnswer } from '../ports/hub.ts';
 import { createHubLink, planNextPoll } from './poll-loop.ts';
@@ -334,4 +335,22 @@ test('an entry that cannot be cut to the schema is dropped and counted, not fata
     ['t'],
   );
   assert.equal(fitted.cut.sagas, 1);
+});
+
+test('every trouble with the hub or the document is a finding with advice', () => {
+  const held = { is: 'unreadable', why: reason('desired.store-unreadable', 'cannot read: damaged') } as const;
+  const refusal = reason('desired.older-generation', 'cannot adopt: older');
+  const lastFailure = reason('hub.certificate-expired', 'cannot poll: expired');
+  const found = findingsOfLink({ held, refusal, lastFailure }, 5);
+  assert.deepEqual(
+    found.map((f) => [f.key, f.severity, f.subject, f.since]),
+    [
+      ['desired.store-unreadable', 'critical', 'desired state', 5],
+      ['desired.older-generation', 'warning', 'desired state', 5],
+      ['hub.certificate-expired', 'warning', 'hub', 5],
+    ],
+  );
+  assert.deepEqual(findingsOfLink({ held: { is: 'never-received' }, refusal: undefined }, 5), []);
+  for (const code of Object.keys(errorCatalogue))
+    assert.ok(finding.shape.key.safeParse(code).success, `${code} can be the key of a finding`);
 });

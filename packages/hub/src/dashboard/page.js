@@ -9,7 +9,7 @@
 
   const looks = {
     ok: ['good', 'ok', 'As desired.'],
-    working: ['work', 'working', 'Making it so.'],
+    working: ['work', 'working', 'Bringing the host to its desired state.'],
     'needs-attention': ['warn', 'needs attention', 'Something waits for a person; see below.'],
     'no-report': ['warn', 'no report', 'Polls, but no report that this hub can read came yet.'],
     late: ['warn', 'late', 'No contact for longer than usual.'],
