@@ -222,13 +222,13 @@ export function createRunner(options: RunnerOptions): Runner {
   // -------------------------------------------------------------------------------------------- start, recover
 
   const begin = async (
-    id: string,
+    request: LaneRequest,
     definition: AnySaga,
     params: unknown,
     needs: unknown,
     signal: AbortSignal,
   ): Promise<SagaEnd> => {
-    const request = requestOf(id, definition, definition.parseParams(params));
+    const id = request.owner;
     queued.set(id, { definition, lanes: request.lanes, since: clock.now() });
     let lease: Lease;
     try {
@@ -281,8 +281,8 @@ export function createRunner(options: RunnerOptions): Runner {
         throw new TypeError(`cannot start saga ${definition.name}@${definition.version}: it is not registered`);
       const id = `${definition.name}-${Buffer.from(random.bytes(8)).toString('hex')}`;
       const journaled = asJournaled(params);
-      definition.parseParams(journaled);
-      return { id, ended: begin(id, found, journaled, needs, AbortSignal.any([life.signal, signal])) };
+      const request = requestOf(id, found, definition.parseParams(journaled));
+      return { id, ended: begin(request, found, journaled, needs, AbortSignal.any([life.signal, signal])) };
     },
 
     resumeAll: (needsOf) => {

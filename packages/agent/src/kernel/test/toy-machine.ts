@@ -23,7 +23,7 @@ export interface Boot {
   readonly lanes: Lanes;
   readonly power: PowerSwitch;
   readonly needs: ToyNeeds;
-  /** Ends of the sagas that were open at this boot, then of the one started in it, if any. */
+  /** Ends of the sagas that were open at this boot. */
   finish(): Promise<readonly SagaEnd[]>;
 }
 
@@ -32,7 +32,7 @@ export function toyMachine(world: ToyWorld = emptyWorld(), sagas: readonly AnySa
   const clock = toyClock();
   const random = toyRandom();
 
-  const boot = (crash?: { readonly at: CrashPoint; readonly nth?: number }): Boot => {
+  const bootWith = (release: readonly AnySaga[], crash?: { readonly at: CrashPoint; readonly nth?: number }): Boot => {
     const journal = openJournalOn(disk, { clock, random });
     const power = installPowerSwitch(journal, (point, nth) => point === crash?.at && nth === (crash.nth ?? 1));
     const lanes = createLanes(clock);
@@ -49,10 +49,16 @@ export function toyMachine(world: ToyWorld = emptyWorld(), sagas: readonly AnySa
       lanes,
       clock,
       random,
-      registry: createRegistry(sagas),
+      registry: createRegistry(release),
     });
     const open = runner.resumeAll(() => needs).map(({ ended }) => ended);
     return { runner, journal: power.journal, lanes, power, needs, finish: () => Promise.all(open) };
   };
-  return { boot, world, clock, disk };
+  return {
+    boot: (crash?: { readonly at: CrashPoint; readonly nth?: number }) => bootWith(sagas, crash),
+    /** With another release, which knows other sagas. */
+    reboot: (release: readonly AnySaga[]) => bootWith(release),
+    world,
+    clock,
+  };
 }
