@@ -23,7 +23,14 @@ export interface PollPace {
   readonly maxMs: number;
   /** Used while the hub expresses no wish. */
   readonly defaultMs: number;
+  /**
+   * Shortest gap when the agent itself has news, such as progress of a saga that a person may be watching. The range
+   * above binds the hub's wishes, not this; 2 s unless told, never above `minMs`.
+   */
+  readonly newsMs?: number;
 }
+
+const defaultNewsMs = 2000;
 
 /**
  * How long to wait before the next poll, in milliseconds. `draw` is uniform in [0, 1).
@@ -90,7 +97,7 @@ export interface HubLink {
   /** One poll, at once. For the simulation and `felhom-agent doctor`. */
   pollOnce(signal: AbortSignal): Promise<HubAnswer>;
   /**
-   * There is news: poll as soon as `minMs` has passed since the last attempt. Ignored while the hub fails, because
+   * There is news: poll as soon as `newsMs` has passed since the last attempt. Ignored while the hub fails, because
    * then the back-off decides.
    */
   pollSoon(): void;
@@ -201,14 +208,14 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
               { is: 'failed', failures, retryAfterMs: toMs(answer.retryAfterSeconds) },
               draw(),
             );
-      const soonest = Math.min(wait, options.pace.minMs);
+      const soonest = Math.min(wait, options.pace.minMs, options.pace.newsMs ?? defaultNewsMs);
       const dueAt = clock.now() + wait;
       nextPollAt = dueAt;
       if (answer.is === 'failed') {
         await waitUntilDue(wait, signal);
         continue;
       }
-      // News may not come faster than the shortest interval; after it, news ends the waiting.
+      // News has a shortest gap of its own; after it, news ends the waiting.
       await sleepThrough(soonest, signal);
       if (!signal.aborted && !news) await waitUntilDue(wait - soonest, signal);
     }
