@@ -226,7 +226,7 @@ test('a VMID with volumes and no guest is passed over and reported', async () =>
 test('a volume that somebody attached meanwhile is not freed: the undo parks and names it', async () => {
   const world = new World();
   world.node.mishaps.start.push({ fails: 'no' });
-  const start = world.node.writer.start;
+  const start = world.node.writer.start.bind(world.node.writer);
   world.node.writer.start = (vmid, signal) => {
     world.node.volumes.set('local:9000/vm-9000-disk-77.raw' as never, 9000);
     return start(vmid, signal);

@@ -52,7 +52,7 @@ export class World {
   crashed = false;
   #seed = 1;
 
-  readonly clock: Clock = {
+  readonly clock: { -readonly [K in keyof Clock]: Clock[K] } = {
     now: () => this.now,
     monotonicMs: () => this.now,
     bootMs: () => this.now,
