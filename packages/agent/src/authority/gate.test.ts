@@ -19,7 +19,7 @@ import {
   ref,
   seen,
 } from '../../test/gate-facts.ts';
-import { blockedAction, guestName, isErrorCode } from '@felhom/protocol';
+import { blockedAction, guestName, isErrorCode, vmid } from '@felhom/protocol';
 import { decide } from './gate.ts';
 import type { Decision } from './gate.ts';
 import type { Effect, EffectKind } from './effects.ts';
@@ -393,11 +393,13 @@ test('a surprise under the VMID refuses the compensation, and so does bulk on re
 
 for (const [what, change] of [
   ['not marked scratch', { scratch: false }],
-  ['outside the scratch range', { vmid: basis.vmid }],
+  ['below the scratch range', { vmid: basis.vmid }],
+  ['above the scratch range', { vmid: vmid.parse(9200) }],
   ['that has served', { servedAt: 1 }],
   ['of another guest', { uid: otherUid }],
 ] as const)
   test(`a scratch record ${what} opens nothing`, () => {
-    const evidence: Evidence = { ...evidences.scratch, record: { ...evidences.scratch.record, ...change } };
+    const record = { ...evidences.scratch.record, ...change };
+    const evidence: Evidence = { ...evidences.scratch, record, seen: { ...evidences.scratch.seen, vmid: record.vmid } };
     assert.notEqual(ask('guest-remove', fresh, evidence), 'W');
   });

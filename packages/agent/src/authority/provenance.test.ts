@@ -42,6 +42,12 @@ const rows: readonly {
     expect: 'gate.holds-data',
   },
   {
+    name: 'bulk carried over that the saga counts as its own, and nobody sees',
+    basis: { allocated: [rootVolume, bulk], carriedOver: [bulk] },
+    seen: { config: [rootVolume], listed: [rootVolume] },
+    expect: 'gate.holds-data',
+  },
+  {
     name: 'bulk carried over that has left again',
     basis: { carriedOver: [bulk] },
     expect: 'warranted',
