@@ -30,6 +30,8 @@ test('a GET whose connection broke is asked again, a write never is', async () =
   const reading = setUp((_, count) => (count < 3 ? broken : ok({ version: '9.2.11', release: '9.2' })));
   assert.equal((await reading.clock.until(reading.pve.facts.version(never))).is, 'done');
   assert.equal(reading.transport.requests.length, 3);
+  for (const { headers } of reading.transport.requests)
+    assert.deepEqual(headers, { authorization: `PVEAPIToken=felhom@pve!agent=${secret}` });
   const writing = setUp(() => broken);
   assert.equal(codeOf(await writing.clock.until(writing.pve.writer.start(id, never))), 'unknown pve.connection-lost');
   assert.equal(writing.transport.requests.length, 1);

@@ -116,6 +116,13 @@ test('an outage does not end the wait; patience does', async () => {
   assert.ok(away.clock.monotonicMs() >= 600_000 && away.clock.monotonicMs() < 640_000);
 });
 
+test('patience begins anew with every answer', async () => {
+  const { tasks, clock } = setUp((look) => (look === 45 ? running : look < 80 ? down : ended('OK')));
+  const end = await clock.until(tasks.wait(upid, {}, never));
+  assert.equal(end.is, 'done');
+  assert.ok(clock.monotonicMs() > 1_000_000, 'longer than the patience of 600 s, but never at a stretch');
+});
+
 test('a refusal while waiting proves nothing about the task', async () => {
   const { tasks, clock } = setUp(() => failedWith(403, 'Permission check failed (/nodes/pve1, Sys.Audit)'));
   assert.equal((await clock.until(tasks.wait(upid, {}, never))).is, 'unknown');
