@@ -33,13 +33,26 @@ export function checkVolume(
   content: 'images' | 'backup' | 'vztmpl',
 ): void {
   const parsed = pve.storage.parse(volid);
-  if (parsed !== undefined) {
+  if (parsed === undefined) refuseUnknown(pve, who, volid);
+  else {
     if (parsed.content !== content) {
       die(`unable to use volume ${volid} - content type needs to be '${content === 'images' ? 'rootdir' : content}'`);
     }
     if (parsed.content !== 'vztmpl' && parsed.vmid === vmid) return;
   }
   pve.storage.checkAccess(who, volid);
+}
+
+/** What is no volume id is a path, and paths are for root. */
+function refuseUnknown(pve: FakePve, who: Identity, volid: string): void {
+  const storage = /^([A-Za-z][A-Za-z0-9._-]*):/.exec(volid)?.[1];
+  if (storage !== undefined) {
+    if (!pve.storage.exists(storage)) die(`storage '${storage}' does not exist`);
+    die(`unable to parse volume ID '${volid}'`);
+  }
+  if (!pve.access.isRoot(who)) {
+    die('Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.');
+  }
 }
 
 export interface ConfigChange {

@@ -12,33 +12,24 @@ export const ordinaryTraits: GuestTraits = { hotplug: 'works', addresses: 'confi
 /** Guests as on the machine where the recordings were made. */
 export const benchTraits: GuestTraits = { hotplug: 'fails-on-the-bench', addresses: 'none' };
 
-/** `pve` is asked for only after the node is complete, so it may be handed over while it is still being built. */
-export function createGuestsRoom(
-  name: string,
-  pve: () => FakePve,
-  traits: GuestTraits = ordinaryTraits,
-): GuestsRoom & InnerGuests {
-  const store = new GuestStore(name, { ...traits });
+/** `pve` may still be under construction: nothing of it but its name is used before the first call. */
+export function createGuestsRoom(pve: FakePve, traits: GuestTraits = ordinaryTraits): GuestsRoom & InnerGuests {
+  const store = new GuestStore(pve.name, { ...traits });
+  const work = (ms: number): Promise<void> => pve.clock.sleep(ms);
   return {
     inside: store,
     ids: () => [...store.files.keys()].toSorted((left, right) => left - right),
     exists: (vmid) => store.files.has(vmid),
     config: (vmid) => store.load(vmid).config,
     isRunning: (vmid) => store.isRunning(vmid),
-    row: (vmid) => rowOf(pve(), vmid),
+    row: (vmid) => rowOf(pve, vmid),
     setLock: (vmid, lock) => store.setLock(vmid, lock),
     backupVolumes: (vmid) => backupVolumes(store, vmid),
     serialize: (vmid) => archivedText(store.load(vmid).config),
     firewall: (vmid) => store.firewalls.get(vmid),
-    stop: (vmid) => takeDown(pve(), vmid, (ms) => pve().clock.sleep(ms)),
-    start: (vmid) =>
-      bringUp(
-        pve(),
-        vmid,
-        (ms) => pve().clock.sleep(ms),
-        () => undefined,
-      ),
-    reboot: () => reboot(pve(), store),
+    stop: (vmid) => takeDown(pve, vmid, work),
+    start: (vmid) => bringUp(pve, vmid, work, () => undefined),
+    reboot: () => reboot(pve, store),
   };
 }
 
@@ -58,6 +49,9 @@ function backupVolumes(store: GuestStore, vmid: number): ReturnType<GuestsRoom['
   return { included, excluded };
 }
 
+/** A guest that does not come up by itself is simply down, as after a real boot. */
+const ignored = (): undefined => undefined;
+
 /**
  * Everything stops and nothing stays mounted; stale backup locks go, then onboot guests start in their startup order.
  * One that cannot start stays down.
@@ -75,11 +69,6 @@ async function reboot(pve: FakePve, store: GuestStore): Promise<void> {
     onboot.push({ vmid, order: order === undefined ? Number.MAX_SAFE_INTEGER : Number(order) });
   }
   for (const { vmid } of onboot.toSorted((left, right) => left.order - right.order)) {
-    await bringUp(
-      pve,
-      vmid,
-      (ms) => pve.clock.sleep(ms),
-      () => undefined,
-    ).catch(() => undefined);
+    await bringUp(pve, vmid, (ms) => pve.clock.sleep(ms), ignored).catch(ignored);
   }
 }
