@@ -123,7 +123,7 @@ function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored
         },
       },
       clock: time.clock,
-      random: { bytes: (count) => new Uint8Array(count).fill(128) },
+      random: { bytes: () => Uint8Array.of(128, 0) },
       heldStore: { get: () => text, put: (next) => void (text = next) },
       sequence: createPollSequence({ get: () => sequence, put: (next) => void (sequence = next) }),
       report: () => fitReport(reported),
@@ -149,7 +149,11 @@ test('a document is adopted, made durable, and wakes the reconciler once', async
   const w = world(() => ({ is: 'answered', answer: withDocument }));
   const running = w.link.run(w.stop.signal);
   await w.advance(70_000);
-  assert.equal(w.requests.length, 3);
+  assert.deepEqual(
+    w.at.map((at) => at - 1_000_000),
+    [0, 2000, 32_000, 62_000],
+    'at once, soon after to say that it arrived, then at the interval',
+  );
   assert.equal(w.requests[0]?.held.is, 'never-received');
   assert.deepEqual(w.requests[1]?.held, {
     is: 'held',
@@ -249,7 +253,8 @@ test('news is sent early but never faster than its own gap', async () => {
     w.link.pollSoon();
     await w.advance(100);
   }
-  assert.ok(w.requests.length <= 8, `${w.requests.length} polls`);
+  const polls = w.at.length;
+  assert.ok(polls <= 8, `${polls} polls`);
   w.stop.abort();
   await running;
 });

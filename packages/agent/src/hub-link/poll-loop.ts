@@ -169,6 +169,8 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
         storeHeld(needs.heldStore, adoption.held);
         held = adoption.held;
         refusal = undefined;
+        // The hub learns soon that the document arrived.
+        news = true;
         const { lineage, generation } = adoption.held.state;
         needs.note({ kind: 'desired-adopted', lineage, generation, digest: adoption.held.digest });
         needs.wake();
