@@ -204,6 +204,7 @@ export async function createBench(traits?: GuestTraits): Promise<Bench> {
   await setUp('POST', '/access/roles', { roleid: 'Agent', privs: AGENT_ROLE.join(',') });
   await setUp('POST', '/access/users', { userid: 'agent@pve' });
   await setUp('POST', '/access/users/agent@pve/token/main', { privsep: 0 });
+  await setUp('POST', '/access/users/root@pam/token/bench', { privsep: 0 });
   await setUp('PUT', '/access/acl', { path: '/', roles: 'Agent', users: 'agent@pve' });
   return {
     clock,
