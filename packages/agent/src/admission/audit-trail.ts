@@ -1,10 +1,10 @@
 /**
  * What was submitted and what became of it, kept in the journal, and beside it the little that admission must not
- * forget: what was touched within the day, and what is under way. That is a document of its own, because the trail is
+ * forget: what was touched and grown within the day, and what is under way. That is a document of its own, because the trail is
  * cut at a number of entries, and a hub that asks for enough nonsense must not thereby reset the blast radius.
  */
 import { z } from 'zod';
-import { guestName } from '@felhom/protocol';
+import { guestName, guestUid } from '@felhom/protocol';
 import type { Journal } from '../kernel/journal.ts';
 
 const group = z.enum(['create', 'power', 'capacity', 'volumes', 'connection', 'protection', 'display']);
@@ -34,6 +34,8 @@ export type AuditEntry = z.output<typeof auditEntry>;
 
 const admissionState = z.strictObject({
   touches: z.array(z.strictObject({ at: z.number(), group, guest: guestName })),
+  /** Growth of guests' volumes that was begun within the day. */
+  growths: z.array(z.strictObject({ at: z.number(), guest: guestUid, grownGiB: z.number() })).default([]),
   underWay: z.array(
     z.strictObject({
       key: z.string(),
@@ -80,7 +82,7 @@ export function createAuditTrail(journal: Pick<Journal, 'append' | 'facts' | 'ge
         .toReversed(),
     state: () => {
       const stored = journal.get(key);
-      if (stored === undefined) return { touches: [], underWay: [] };
+      if (stored === undefined) return { touches: [], growths: [], underWay: [] };
       if (stored.v !== 1)
         throw new TypeError(`cannot read what admission remembers: version ${stored.v}, this release knows 1`);
       return admissionState.parse(stored.body);

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { guestName } from '@felhom/protocol';
 import {
+  dataVolume,
   effects,
   evidences,
   factsFor,
@@ -342,6 +343,26 @@ test('a flood of refused nonsense does not make a restarted agent forget what it
   for (let n = 0; n < 20; n += 1) await first.submit(provision('x', { golden: `none.${n}` }));
   assert.ok(first.audit.since(0).every(({ answer }) => answer.is === 'refused'));
   assert.equal((await boot().submit(small('c'))).is, 'blocked');
+});
+
+test('a guest grows by half within a day, in how many parts and over how many restarts ever', async () => {
+  const { boot, world, pass } = machine();
+  const grow = (from: number, to: number): Effect => ({
+    kind: 'volume-grow',
+    guest: ref,
+    volume: 'data',
+    volid: dataVolume,
+    from,
+    to,
+  });
+  const first = boot();
+  const { ended } = await started(first.submit(grow(20, 30)));
+  await finish(first.ends, 'guest:photos');
+  await ended;
+  world.facts = { guest: makeGuest({ sizeGiB: 38 }) };
+  assert.equal((await boot().submit(grow(30, 35))).is, 'blocked', 'fifteen of twenty-eight are too many');
+  pass(24 * hour);
+  assert.equal((await boot().submit(grow(30, 35))).is, 'started');
 });
 
 test('after a restart an open saga is still the one that carries out its effect, and still counts', async () => {

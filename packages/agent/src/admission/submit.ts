@@ -3,10 +3,10 @@
  * the reconciler, a signed job or a guest, ends here with an effect and the evidence it rests on.
  */
 import { digestOfText, reason } from '@felhom/protocol';
-import type { BlockedAction, GuestName, Reason } from '@felhom/protocol';
+import type { BlockedAction, GuestName, GuestUid, Reason } from '@felhom/protocol';
 import { blastWindowMs } from '../authority/blast-radius.ts';
 import type { Effect, GuestEffect } from '../authority/effects.ts';
-import type { Evidence, GateFacts, Touch } from '../authority/facts.ts';
+import type { Evidence, GateFacts, GuestFacts, Touch } from '../authority/facts.ts';
 import { decide } from '../authority/gate.ts';
 import type { Decision } from '../authority/gate.ts';
 import { isGuestEffect, rowOf } from '../authority/gate-table.ts';
@@ -19,8 +19,10 @@ import { createBlockedActions } from './blocked-actions.ts';
 import type { BlockedActions } from './blocked-actions.ts';
 import { reservationOf, withReservations } from './reservations.ts';
 
-/** All but the touches, which admission counts itself: two effects of one pass must not both be the last that fits. */
-export type FactsOfWorld = Omit<GateFacts, 'touches'>;
+/** All but what admission counts itself: two effects of one pass must not both be the last that fits. */
+export interface FactsOfWorld extends Omit<GateFacts, 'touches' | 'guest'> {
+  readonly guest: Omit<GuestFacts, 'grownGiB'> | undefined;
+}
 
 export type SagaChoice =
   | { readonly is: 'saga'; readonly definition: AnySaga; readonly params: unknown }
@@ -60,6 +62,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
   const past = audit.since(clock.now() - blastWindowMs);
   const remembered = audit.state();
   let touches: readonly Touch[] = remembered.touches;
+  let growths: AdmissionState['growths'] = remembered.growths;
   const lastAnswers = new Map(past.map((entry) => [entry.key, answerKey(entry.answer)]));
   const blocked = createBlockedActions(stillBlocked(past));
   /** Key → the saga that carries it out, sagas of an earlier run among them. */
@@ -80,7 +83,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
   const judge = (effect: Effect, evidence: Evidence, facts: FactsOfWorld): Decision => {
     forgetEnded();
     const reserved = [...running.values()].flatMap((entry) => entry.reserved ?? []);
-    return decide(effect, evidence, withReservations({ ...facts, touches }, reserved), clock.now());
+    const now = clock.now();
+    const guest = facts.guest && { ...facts.guest, grownGiB: grownWithinADay(growths, facts.guest.record.uid, now) };
+    return decide(effect, evidence, withReservations({ ...facts, guest, touches }, reserved), now);
   };
 
   const record = (entry: Omit<AuditEntry, 'v' | 'at'>): void => {
@@ -147,15 +152,20 @@ export function createAdmission(options: AdmissionOptions): Admission {
     };
     const underWay: UnderWay = { key, saga: id, reserved };
     const nowTouched = [...touches.filter((touch) => touch.at > entry.at - blastWindowMs), ...touchOf(entry)];
+    const nowGrown = [
+      ...growths.filter((growth) => growth.at > entry.at - blastWindowMs),
+      ...growthOf(effect, entry.at),
+    ];
     try {
       // The runner writes its first record after this turn at the earliest: an effect is on the audit trail before it
       // is in the journal of sagas, and so before it is in the world. What cannot be audited is withdrawn.
-      audit.append(entry, { touches: nowTouched, underWay: [...running.values(), underWay] });
+      audit.append(entry, { touches: nowTouched, growths: nowGrown, underWay: [...running.values(), underWay] });
     } catch (error) {
       withdrawal.abort(reason('journal.full', `cannot begin saga ${id}: it could not be put on the audit trail`));
       throw error;
     }
     touches = nowTouched;
+    growths = nowGrown;
     running.set(key, underWay);
     turn += 1;
     for (const lane of exclusiveLanes(definition, params)) lastBegun.set(lane, { turn, saga: id });
@@ -247,6 +257,19 @@ function answerKey(answer: AuditEntry['answer']): string {
 function touchOf(entry: AuditEntry): Touch[] {
   if (entry.answer.is !== 'started' || entry.group === undefined || entry.guest === '') return [];
   return [{ at: entry.at, group: entry.group, guest: entry.guest }];
+}
+
+function growthOf(effect: GuestEffect, at: number): AdmissionState['growths'] {
+  return effect.kind === 'volume-grow'
+    ? [{ at, guest: effect.guest.uid, grownGiB: Math.max(0, effect.to - effect.from) }]
+    : [];
+}
+
+/** What was begun counts, whatever became of it: a growth that failed half-way may have happened. */
+function grownWithinADay(growths: AdmissionState['growths'], guest: GuestUid, now: number): number {
+  return growths
+    .filter((growth) => growth.guest === guest && growth.at > now - blastWindowMs)
+    .reduce((sum, growth) => sum + growth.grownGiB, 0);
 }
 
 /** Digest → when it was first asked for, of what was still blocked at the end of the trail. */
