@@ -8,9 +8,9 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
 /** What each package may import. Trust walls: the hub cannot reach signing code, nothing that ships can reach the lab. */
-const packageArrows: Record<string, readonly string[]> = {
+export const packageArrows: Record<string, readonly string[]> = {
   protocol: [],
-  terminal: [],
+  terminal: ['protocol'],
   agent: ['protocol', 'terminal'],
   hub: ['protocol'],
   cli: ['protocol', 'terminal'],
@@ -18,7 +18,7 @@ const packageArrows: Record<string, readonly string[]> = {
 };
 
 /** What each room of the agent may import. `*` = every room; a file directly in `src` is its own room. */
-const agentArrows: Record<string, readonly string[]> = {
+export const agentArrows: Record<string, readonly string[]> = {
   kernel: [],
   authority: ['kernel', 'host-policy.ts'],
   ports: ['kernel', 'authority'],
@@ -29,21 +29,24 @@ const agentArrows: Record<string, readonly string[]> = {
   'node-check': ['ports', 'kernel', 'host-policy.ts'],
   reconcile: ['guests', 'admission', 'authority', 'ports', 'kernel', 'host-policy.ts'],
   'hub-link': ['ports', 'kernel', 'authority', 'host-policy.ts'],
-  doctor: ['ports', 'kernel', 'host-policy.ts'],
+  overview: ['reconcile', 'admission', 'hub-link', 'kernel', 'host-policy.ts'],
+  doctor: ['node-check', 'ports', 'kernel', 'host-policy.ts'],
   'admin-socket': ['admission', 'authority', 'reconcile', 'ports', 'kernel', 'host-policy.ts'],
   'saga-registry.ts': ['guests', 'authority', 'kernel', 'ports', 'host-policy.ts'],
   adapters: ['ports', 'kernel', 'authority', 'hub-link', 'host-policy.ts'],
   commands: ['*'],
   'main.ts': ['*'],
   'agent.ts': ['*'],
+  'desired-source.ts': ['adapters', 'hub-link', 'kernel', 'ports', 'host-policy.ts'],
   'index.ts': ['*'],
+  'version.ts': [],
 };
 
 const longestFile = 500;
 
 /** Real time and randomness live in these places only; the simulation owns them everywhere else. */
 const mayReadClock = [
-  /^packages\/agent\/src\/adapters\//,
+  /^packages\/agent\/src\/(?:adapters\/|main\.ts$)/,
   /^packages\/(hub|cli)\/src\/(main|adapters)/,
   /^packages\/hub\/src\/system\.ts$/,
   /^packages\/cli\/src\/system\.ts$/,

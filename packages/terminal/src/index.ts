@@ -1,6 +1,6 @@
 /**
  * Text for people at a terminal. Pure: strings in, strings out; who may have colour is asked once, by `wantsColour`.
- * Read in this order: style, units, width, table, progress.
+ * Read in this order: style, units, width, table, progress, report-view, completion.
  */
 export { createStyle, wantsColour } from './style.ts';
 export type { Style, Tone } from './style.ts';
@@ -10,3 +10,7 @@ export { indent, renderFacts, renderTable } from './table.ts';
 export type { Column } from './table.ts';
 export { overallFraction, renderBar, renderProgress } from './progress.ts';
 export type { StepProgress } from './progress.ts';
+export { completionScript, completionShells } from './completion.ts';
+export type { CommandShape, CompletionShell } from './completion.ts';
+export { renderReport, reportFacts } from './report-view.ts';
+export type { ReportView } from './report-view.ts';

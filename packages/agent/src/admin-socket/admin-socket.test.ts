@@ -13,6 +13,8 @@ const routes: AdminRoutes = {
   'GET /v1/journal': (limit) => ({ limit }),
   'GET /v1/version': () => ({ version: '0' }),
   'POST /v1/wake': () => ({ woken: true }),
+  'POST /v1/resume': (saga) => ({ resumed: saga }),
+  'POST /v1/abandon': (saga) => ({ abandoned: saga }),
 };
 
 async function open(t: TestContext): Promise<string> {

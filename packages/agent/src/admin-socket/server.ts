@@ -1,8 +1,8 @@
 /**
  * The local admin socket: how `felhom-agent status` and its siblings talk to the running agent.
  *
- * HTTP on a unix socket with mode 0600, so the file's owner and root are the only callers. It reads; the one thing it
- * can cause is an earlier pass, which changes nothing that would not have happened by itself.
+ * HTTP on a unix socket with mode 0600, so the file's owner and root are the only callers. It reads; what it can cause
+ * is an earlier pass, and the going on or ending of a parked saga. Nothing that needs a signature passes here.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
@@ -17,6 +17,9 @@ export interface AdminRoutes {
   readonly 'GET /v1/journal': (limit: number) => unknown;
   readonly 'GET /v1/version': () => unknown;
   readonly 'POST /v1/wake': () => unknown;
+  /** A parked saga goes on, or ends as it stands. Neither destroys anything. */
+  readonly 'POST /v1/resume': (saga: string) => unknown;
+  readonly 'POST /v1/abandon': (saga: string) => unknown;
 }
 
 export interface AdminSocket {
@@ -68,6 +71,8 @@ async function dispatch(routes: AdminRoutes, route: string, url: URL, signal: Ab
     const limit = Number(url.searchParams.get('limit') ?? '50');
     return routes[known](Number.isInteger(limit) && limit > 0 ? Math.min(limit, 1000) : 50);
   }
+  if (known === 'POST /v1/resume' || known === 'POST /v1/abandon')
+    return routes[known](url.searchParams.get('saga') ?? '');
   if (known === 'GET /v1/plan' || known === 'GET /v1/doctor') return routes[known](signal);
   return routes[known]();
 }

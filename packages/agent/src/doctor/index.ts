@@ -7,7 +7,8 @@
 import type { Reason } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/clock.ts';
-import type { Outcome } from '../kernel/saga.ts';
+import { findingsOf } from '../node-check/index.ts';
+import type { NodeCheck } from '../node-check/index.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { NodeFacts, StorageRow, Stores } from '../ports/proxmox.ts';
 
@@ -25,8 +26,7 @@ export interface DoctorNeeds {
   readonly node: NodeFacts;
   readonly stores: Stores;
   readonly helper: HostHelper | undefined;
-  /** Missing and dangerous surplus privileges, as text with the command that mends them. */
-  readonly permissionTroubles: (signal: AbortSignal) => Promise<Outcome<readonly { text: string; advice: string }[]>>;
+  readonly nodeCheck: (signal: AbortSignal) => Promise<NodeCheck>;
 }
 
 /** How far the node's clock may be from ours before task searches and archive names become ambiguous. */
@@ -34,20 +34,13 @@ const clockToleranceSeconds = 30;
 
 export async function examine(needs: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
   const parts = await Promise.all([
-    checkVersion(needs, signal),
+    checkProxmox(needs, signal),
     checkClock(needs, signal),
-    checkPermissions(needs, signal),
     checkStorages(needs, signal),
     checkGoldens(needs, signal),
     checkHelper(needs, signal),
   ]);
   return parts.flat();
-}
-
-async function checkVersion({ node }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
-  const version = await node.version(signal);
-  if (version.is !== 'done') return [cannot('proxmox', version.why)];
-  return [{ check: 'proxmox', verdict: 'ok', text: `Proxmox VE ${version.value.version} answers` }];
 }
 
 async function checkClock({ node, clock }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
@@ -66,18 +59,36 @@ async function checkClock({ node, clock }: DoctorNeeds, signal: AbortSignal): Pr
   ];
 }
 
-async function checkPermissions({ permissionTroubles }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
-  const troubles = await permissionTroubles(signal);
-  if (troubles.is !== 'done') return [cannot('permissions', troubles.why)];
-  if (troubles.value.length === 0)
-    return [{ check: 'permissions', verdict: 'ok', text: 'the token has what it needs and nothing dangerous' }];
-  return troubles.value.map(({ text, advice }) => ({ check: 'permissions', verdict: 'failed', text, advice }));
+async function checkProxmox({ nodeCheck, clock }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const node = await nodeCheck(signal);
+  if (node.is === 'not-checked') return [cannot('proxmox', node.why)];
+  const findings = findingsOf(node, clock.now());
+  const answers: CheckResult = { check: 'proxmox', verdict: 'ok', text: `Proxmox VE ${node.version} answers` };
+  if (findings.length === 0)
+    return [
+      answers,
+      { check: 'permissions', verdict: 'ok', text: 'the token has what it needs and nothing dangerous' },
+    ];
+  return [
+    answers,
+    ...findings.map(({ severity, text, advice }): CheckResult => ({
+      check: 'permissions',
+      verdict: severity === 'info' ? 'warning' : 'failed',
+      text,
+      advice: advice.command ?? advice.text,
+    })),
+  ];
 }
 
 async function checkStorages({ stores, policy }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
   const rows = await stores.list(signal);
   if (rows.is !== 'done') return [cannot('storage', rows.why)];
-  return policy.storages.map((id) => judgeStorage(id, rows.value.find((row) => row.storage === id)));
+  return policy.storages.map((id) =>
+    judgeStorage(
+      id,
+      rows.value.find((row) => row.storage === id),
+    ),
+  );
 }
 
 function judgeStorage(id: string, row: StorageRow | undefined): CheckResult {

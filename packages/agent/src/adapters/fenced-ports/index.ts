@@ -1,0 +1,42 @@
+/**
+ * Re-reads the fence before every call that changes something [R49]. The journal refuses the records of an agent that
+ * was overtaken; this refuses its calls, also those in the middle of a step.
+ */
+import type { Fence } from '../../kernel/fence.ts';
+import { unknown } from '../../kernel/saga.ts';
+import type { Outcome } from '../../kernel/saga.ts';
+import type { HostHelper } from '../../ports/host-helper.ts';
+import type { GuestDestroyer, GuestWriter } from '../../ports/proxmox.ts';
+
+type Check = Pick<Fence, 'check'>;
+
+/** `unknown`, not `refused`: an agent that lost its fence must not unwind either. */
+function ifHeld<T>(fence: Check, call: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+  const verdict = fence.check();
+  return verdict.is === 'held' ? call() : Promise.resolve(unknown(verdict.why));
+}
+
+export function fenceWriter(writer: GuestWriter, fence: Check): GuestWriter {
+  return {
+    restore: (...call) => ifHeld(fence, () => writer.restore(...call)),
+    configure: (...call) => ifHeld(fence, () => writer.configure(...call)),
+    resize: (...call) => ifHeld(fence, () => writer.resize(...call)),
+    start: (...call) => ifHeld(fence, () => writer.start(...call)),
+    shutdown: (...call) => ifHeld(fence, () => writer.shutdown(...call)),
+    stop: (...call) => ifHeld(fence, () => writer.stop(...call)),
+  };
+}
+
+export function fenceDestroyer(destroyer: GuestDestroyer, fence: Check): GuestDestroyer {
+  return { destroy: (...call) => ifHeld(fence, () => destroyer.destroy(...call)) };
+}
+
+export function fenceHelper(helper: HostHelper, fence: Check): HostHelper {
+  return {
+    volumesOf: (...call) => helper.volumesOf(...call),
+    show: (...call) => helper.show(...call),
+    reapStub: (...call) => ifHeld(fence, () => helper.reapStub(...call)),
+    unlock: (...call) => ifHeld(fence, () => helper.unlock(...call)),
+    poolEnsure: (...call) => ifHeld(fence, () => helper.poolEnsure(...call)),
+  };
+}

@@ -1,0 +1,353 @@
+/**
+ * The agent, put together from its rooms. `main.ts` gives it the real world, the lab a simulated one; nothing below
+ * this file knows the difference.
+ *
+ * Order of a start: the journal is open (its epoch is the fence) → lanes of open sagas are taken → they resume in the
+ * background → desired state is asked for → reconcile. Read in this order: AgentParts, createAgent, then the rooms.
+ */
+import { reason } from '@felhom/protocol';
+import type { Finding, HostId, Reason, Report } from '@felhom/protocol';
+import { fenceDestroyer, fenceHelper, fenceWriter } from './adapters/fenced-ports/index.ts';
+import { createGuestRegistry } from './adapters/guest-registry/index.ts';
+import { createAdmission, createAuditTrail } from './admission/index.ts';
+import type { Admission, AuditTrail, Submission } from './admission/index.ts';
+import type { Effect, Evidence, GuestEffect } from './authority/index.ts';
+import type { GuestRecord } from './authority/guest-record.ts';
+import { createVmidClaims, inFlightOf, sagaForEffect } from './guests/index.ts';
+import type { GuestNeeds, InFlight, OpenSaga } from './guests/index.ts';
+import type { HostPolicy } from './host-policy.ts';
+import { openSource } from './desired-source.ts';
+import type { DesiredSource } from './desired-source.ts';
+import { fitReport, heldForPlanning } from './hub-link/index.ts';
+import type { Held } from './hub-link/index.ts';
+import { createFence, createLanes, createRunner, foldSaga } from './kernel/index.ts';
+import type { Clock, CrashPoints, Journal, Outcome, Random, SagaStatus } from './kernel/index.ts';
+import { checkNode, findingsOf, requiredAcl } from './node-check/index.ts';
+import type { NodeCheck } from './node-check/index.ts';
+import { findingOf, reportFacts } from './overview/index.ts';
+import type { HostHelper } from './ports/host-helper.ts';
+import type { Log } from './ports/log.ts';
+import type {
+  GuestDestroyer,
+  GuestReader,
+  GuestWriter,
+  NodeFacts,
+  NodePackages,
+  PveTasks,
+  Stores,
+} from './ports/proxmox.ts';
+import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconcile/index.ts';
+import type { Observation, PassReport } from './reconcile/index.ts';
+import { createSagaRegistry } from './saga-registry.ts';
+
+/** Proxmox as the agent needs it; `PveClient` is one. */
+export interface ProxmoxPorts {
+  readonly reader: GuestReader;
+  readonly writer: GuestWriter;
+  readonly destroyer: GuestDestroyer;
+  readonly tasks: PveTasks;
+  readonly stores: Stores;
+  readonly facts: NodeFacts & NodePackages;
+}
+
+export interface AgentParts {
+  readonly host: HostId;
+  readonly version: string;
+  readonly journal: Journal;
+  readonly crashPoints: CrashPoints;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly proxmox: ProxmoxPorts;
+  /** `user@realm!token`, as it stands in our own task ids. */
+  readonly tokenId: string;
+  readonly helper: HostHelper;
+  /** `undefined` while the policy file does not read: then nothing is changed. */
+  readonly policy: () => HostPolicy | undefined;
+  readonly source: DesiredSource;
+  readonly reconcile: { readonly intervalMs: number; readonly pauseMs: number };
+  /** Troubles of the configuration that the agent started in spite of. */
+  readonly degraded?: readonly Reason[];
+  /** The process has to begin again: the fence is lost, or the journal failed. */
+  readonly onHalt: (why: Reason) => void;
+}
+
+export interface Agent {
+  /** Resumes what was open, then works until stopped. */
+  start(): void;
+  /** Stops waiting everywhere; running Proxmox tasks go on and are picked up by the next start. */
+  stop(): Promise<void>;
+  wake(): void;
+  report(): Report;
+  held(): Held;
+  guests(): readonly GuestRecord[];
+  sagas(): readonly SagaStatus[];
+  /** One pass without acting: every planned effect with the gate's answer. */
+  preview(signal: AbortSignal): Promise<readonly PlannedEffect[]>;
+  checkNode(signal: AbortSignal): Promise<NodeCheck>;
+  resumeSaga(id: string, by: string): Outcome<unknown>;
+  abandonSaga(id: string, by: string): Outcome<void>;
+}
+
+export interface PlannedEffect {
+  readonly effect: GuestEffect;
+  readonly verdict: 'allowed' | 'blocked' | 'refused' | 'unknown';
+  readonly why?: Reason;
+  /** Of a blocked action. */
+  readonly digest?: string;
+}
+
+const evidence: Evidence = { is: 'desired-state' };
+
+/** Throws when the journal holds what this release cannot read: starting over it would forget guests. */
+export function createAgent(parts: AgentParts): Agent {
+  const { journal, clock, random, log, proxmox } = parts;
+  const startedAt = clock.now();
+  const life = new AbortController();
+  const fence = createFence(journal, clock);
+  const registry = createGuestRegistry(journal);
+  const audit = createAuditTrail(journal);
+  const lanes = createLanes(clock);
+  const known = createSagaRegistry();
+  const claims = createVmidClaims(openSagas(journal, journaledSagas(journal)));
+  const needs: GuestNeeds = {
+    reader: proxmox.reader,
+    writer: fenceWriter(proxmox.writer, fence),
+    destroyer: fenceDestroyer(proxmox.destroyer, fence),
+    tasks: proxmox.tasks,
+    stores: proxmox.stores,
+    node: proxmox.facts,
+    helper: fenceHelper(parts.helper, fence),
+    registry,
+    claims,
+    policy: () => {
+      const policy = parts.policy();
+      if (policy === undefined) throw new Error('cannot go on: the policy file of this host does not read');
+      return policy;
+    },
+    tokenId: parts.tokenId,
+  };
+  const runner = createRunner({
+    journal,
+    fence,
+    clock,
+    random,
+    crashPoints: parts.crashPoints,
+    lanes,
+    registry: known,
+    onHalt: (why) => {
+      log.error('halted', { code: why.code, why: why.text });
+      life.abort(why);
+      parts.onHalt(why);
+    },
+  });
+  const recovered = runner.resumeAll(() => needs);
+  for (const { log: saga, plan } of recovered) log.info('open saga', { saga: saga.id, plan: plan.is });
+
+  let observation: Observation | undefined;
+  let lastPass: PassReport | undefined;
+  let nodeCheck: NodeCheck = { is: 'not-checked', why: reason('gate.node-check', 'the node was not asked yet') };
+  const admission = createAdmission({
+    factsFor: (effect, signal) => factsFor(effect, signal),
+    sagaFor: sagaForEffect,
+    needsOf: () => needs,
+    runner,
+    audit,
+    clock,
+  });
+
+  const factsFor: Parameters<typeof createAdmission>[0]['factsFor'] = async (effect, signal) => {
+    if (observation === undefined)
+      return { is: 'refused', why: reason('gate.facts-unknown', 'cannot decide before the first look at the host') };
+    return gatherFacts(
+      effect,
+      {
+        stores: proxmox.stores,
+        hostEpoch: journal.hostEpoch,
+        policy: parts.policy(),
+        registry: registry.all(),
+        observation,
+        grownGiB: (record) => grownWithinADay(audit, record, clock.now()),
+      },
+      signal,
+    );
+  };
+
+  const memory = newPassMemory();
+  const passNeeds = (policy: HostPolicy, submit: (effect: GuestEffect, seen: Observation) => Promise<Submission>) => ({
+    reader: proxmox.reader,
+    stores: proxmox.stores,
+    tasks: proxmox.tasks,
+    node: proxmox.facts,
+    tokenId: parts.tokenId,
+    desired: () => heldForPlanning(source.held()),
+    registry: () => registry.all(),
+    policy: () => policy,
+    inFlight: (): InFlight => inFlightOf(openSagas(journal, runner.status())),
+    submit,
+    now: () => clock.now(),
+    wake: () => loop.wake(),
+  });
+
+  const submitTo =
+    (signal: AbortSignal) =>
+    async (effect: GuestEffect, seen: Observation): Promise<Submission> => {
+      observation = seen;
+      if (nodeCheck.is === 'not-checked') return { is: 'refused', why: nodeCheck.why };
+      const [block] = nodeCheck.blocks;
+      if (block !== undefined) return { is: 'refused', why: block };
+      return admission.submit(effect, evidence, signal);
+    };
+
+  const onePass = async (signal: AbortSignal): Promise<PassReport> => {
+    const policy = parts.policy();
+    if (policy === undefined) throw new Error('the policy file does not read');
+    await source.refresh();
+    nodeCheck = await askNode(parts, policy, signal);
+    admission.blocked.beginPass();
+    const result = await pass(passNeeds(policy, submitTo(signal)), memory, signal);
+    if (result.observation.problem === undefined) admission.blocked.endPass();
+    observation = result.observation;
+    return result;
+  };
+
+  const loop = createReconcileLoop({
+    pass: onePass,
+    report: (result) => {
+      const changed = lastPass?.converged !== result.converged;
+      lastPass = result;
+      if (changed) log.info(result.converged ? 'converged' : 'working', { guests: result.guests.length });
+      source.news();
+    },
+    failed: (error) => log.error('a pass failed', { why: error instanceof Error ? error.message : String(error) }),
+    clock,
+    ...parts.reconcile,
+  });
+
+  const report = (): Report =>
+    fitReport(
+      reportFacts({
+        versions: {
+          agent: parts.version,
+          node: process.versions.node,
+          proxmox: nodeCheck.is === 'checked' ? nodeCheck.version : undefined,
+        },
+        startedAt,
+        now: clock.now(),
+        policy: parts.policy(),
+        pass: lastPass,
+        sagas: runner.status(),
+        stepsOf: ({ name, version }) => known.find(name, version)?.steps.map((step) => step.name) ?? [],
+        blocked: admission.blocked.list(),
+        findings: hostFindings(),
+      }),
+    );
+
+  const hostFindings = (): Finding[] => {
+    const now = clock.now();
+    const refusal = source.refusal();
+    return [
+      ...(parts.degraded ?? []).map((why) => findingOf('host.configuration', why, startedAt)),
+      ...(parts.policy() === undefined
+        ? [
+            findingOf(
+              'host.policy',
+              reason('gate.policy-unreadable', 'the policy file of this host does not read'),
+              startedAt,
+            ),
+          ]
+        : []),
+      ...(refusal === undefined ? [] : [findingOf('host.desired-refused', refusal, now)]),
+      ...(nodeCheck.is === 'not-checked' && lastPass !== undefined
+        ? [findingOf('host.proxmox-unreachable', nodeCheck.why, now)]
+        : findingsOf(nodeCheck, now)),
+    ];
+  };
+
+  const source = openSource(parts, { report, wake: () => loop.wake() });
+
+  return {
+    start: () => {
+      // Both run until `life` ends; what can go wrong inside them is theirs to report.
+      void source.run(life.signal);
+      void loop.run(life.signal);
+    },
+    stop: async () => {
+      const why = reason('agent.stopping', 'the agent is stopping; open sagas go on at the next start');
+      if (!life.signal.aborted) life.abort(why);
+      await runner.stop(why);
+    },
+    wake: () => loop.wake(),
+    report,
+    held: () => source.held(),
+    guests: () => registry.all(),
+    sagas: () => runner.status(),
+    preview: (signal) => preview(admission, signal),
+    checkNode: async (signal) => {
+      const policy = parts.policy();
+      return policy === undefined ? nodeCheck : askNode(parts, policy, signal);
+    },
+    resumeSaga: (id, by) => runner.resume(id, by),
+    abandonSaga: (id, by) => runner.abandon(id, by),
+  };
+
+  async function preview(door: Admission, signal: AbortSignal): Promise<readonly PlannedEffect[]> {
+    const policy = parts.policy();
+    if (policy === undefined) throw new Error('the policy file of this host does not read');
+    await source.refresh();
+    const planned: PlannedEffect[] = [];
+    const look = passNeeds(policy, async (effect, seen) => {
+      observation = seen;
+      const decision = await door.preview(effect, evidence, signal);
+      planned.push(asPlanned(effect, decision));
+      return { is: 'busy', lane: 'preview', holder: 'preview' };
+    });
+    await pass(look, newPassMemory(), signal);
+    return planned;
+  }
+}
+
+/** Queued sagas have no records yet, and already mean to change their guest. */
+function openSagas(journal: Journal, sagas: readonly Pick<SagaStatus, 'id' | 'lanes'>[]): readonly OpenSaga[] {
+  return sagas.map(({ id, lanes }) => ({ sagaId: id, lanes, state: foldSaga(journal.recordsOf(id))?.state ?? {} }));
+}
+
+function journaledSagas(journal: Journal): readonly Pick<SagaStatus, 'id' | 'lanes'>[] {
+  return journal.openSagas().map((id) => ({ id, lanes: foldSaga(journal.recordsOf(id))?.lanes ?? [] }));
+}
+
+function askNode(parts: AgentParts, policy: HostPolicy, signal: AbortSignal): Promise<NodeCheck> {
+  const { facts } = parts.proxmox;
+  const goldens = Object.values(policy.goldens).map((golden) => golden.archive.slice(0, golden.archive.indexOf(':')));
+  const required = requiredAcl({
+    pool: policy.pool,
+    storages: [...new Set([...policy.storages, ...goldens])],
+    node: policy.node,
+    bridges: policy.bridges,
+  });
+  const identity = parts.tokenId.slice(0, parts.tokenId.indexOf('!'));
+  return checkNode({ facts, packages: facts }, required, identity, signal);
+}
+
+function grownWithinADay(audit: AuditTrail, record: GuestRecord, now: number): number {
+  let grown = 0;
+  for (const entry of audit.since(now - 86_400_000)) {
+    if (entry.kind !== 'volume-grow' || entry.answer.is !== 'started') continue;
+    const effect = entry.effect as Effect;
+    if (effect.kind === 'volume-grow' && effect.guest.uid === record.uid) grown += effect.to - effect.from;
+  }
+  return grown;
+}
+
+function asPlanned(effect: GuestEffect, decision: Awaited<ReturnType<Admission['preview']>>): PlannedEffect {
+  if (decision.is !== 'done') return { effect, verdict: 'unknown', why: decision.why };
+  const { value } = decision;
+  switch (value.is) {
+    case 'allowed':
+      return { effect, verdict: 'allowed' };
+    case 'blocked':
+      return { effect, verdict: 'blocked', why: value.why, digest: value.action.digest };
+    case 'refused':
+      return { effect, verdict: 'refused', why: value.why };
+  }
+}

@@ -1,0 +1,208 @@
+/** Turns a configuration into an agent with the real adapters. The only place that builds them. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { reason } from '@felhom/protocol';
+import type { Reason } from '@felhom/protocol';
+import { createAgent } from '../agent.ts';
+import type { Agent } from '../agent.ts';
+import { loadFile, loadSecret } from '../adapters/config-file/index.ts';
+import { createDesiredFile } from '../adapters/desired-file/index.ts';
+import { createHelperCommand, noHelper } from '../adapters/helper-command/index.ts';
+import { createHubHttps } from '../adapters/hub-https/index.ts';
+import type { ServerTrust } from '../adapters/hub-https/index.ts';
+import { createPveClient, createPveHttps } from '../adapters/pve-http/index.ts';
+import { openJournal } from '../adapters/sqlite-journal/index.ts';
+import type { AgentConfig, Trust } from '../config.ts';
+import type { DesiredSource } from '../desired-source.ts';
+import { examine } from '../doctor/index.ts';
+import type { CheckResult } from '../doctor/index.ts';
+import { hostPolicy } from '../host-policy.ts';
+import type { HostPolicy } from '../host-policy.ts';
+import { foldSaga, noCrashPoints } from '../kernel/index.ts';
+import type { Clock, Journal, Random } from '../kernel/index.ts';
+import type { Log } from '../ports/log.ts';
+import { agentVersion } from '../version.ts';
+
+export interface OpenHost {
+  readonly agent: Agent;
+  describeSource(): string;
+  examine(signal: AbortSignal): Promise<readonly CheckResult[]>;
+  journalView(limit: number): readonly JournaledSaga[];
+  close(): Promise<void>;
+}
+
+/** One saga as `felhom-agent journal` shows it. */
+export interface JournaledSaga {
+  readonly id: string;
+  readonly name: string;
+  readonly startedAt: number;
+  readonly lastAt: number;
+  readonly end: string;
+  readonly why: Reason | undefined;
+}
+
+interface World {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly onHalt: (why: Reason) => void;
+}
+
+export type Opened = { readonly is: 'open'; readonly host: OpenHost } | { readonly is: 'bad'; readonly why: Reason };
+
+/** Throws `JournalError` when the state directory cannot be used. */
+export function openHost(config: AgentConfig, world: World): Opened {
+  const policyFile = watchPolicy(config.policyFile);
+  const policy = policyFile();
+  // The node's name is in it, so there is no adapter without one.
+  if (policy === undefined) {
+    const loaded = loadFile(config.policyFile, hostPolicy);
+    return {
+      is: 'bad',
+      why: loaded.is === 'bad' ? loaded.why : reason('config.invalid', `cannot use ${config.policyFile}`),
+    };
+  }
+  const token = loadSecret(config.proxmox.tokenFile);
+  if (token.is === 'bad') return token;
+  const trust = loadTrust(config.proxmox.trust);
+  if (trust.is === 'bad') return trust;
+  const source = openSourceOf(config, world.clock);
+  if (source.is === 'bad') return source;
+  const proxmox = createPveClient({
+    transport: createPveHttps({ url: config.proxmox.url, trust: trust.value, now: () => world.clock.now() }),
+    node: policy.node,
+    token: token.value,
+    clock: world.clock,
+  });
+  const helper =
+    config.helper === undefined
+      ? noHelper()
+      : createHelperCommand({ command: config.helper.command, clock: world.clock });
+  const journal = openJournal({ directory: config.stateDirectory, clock: world.clock, random: world.random });
+  let agent: Agent;
+  try {
+    agent = createAgent({
+      host: config.host,
+      version: agentVersion,
+      journal,
+      crashPoints: noCrashPoints,
+      clock: world.clock,
+      random: world.random,
+      log: world.log,
+      proxmox,
+      tokenId: token.value.slice(0, token.value.indexOf('=')),
+      helper,
+      policy: policyFile,
+      source: source.value.source,
+      reconcile: {
+        intervalMs: config.reconcile.everySeconds * 1000,
+        pauseMs: Math.min(1000, config.reconcile.everySeconds * 1000),
+      },
+      onHalt: world.onHalt,
+    });
+  } catch (error) {
+    journal.close();
+    throw error;
+  }
+  return {
+    is: 'open',
+    host: {
+      agent,
+      describeSource: () => source.value.text,
+      examine: (signal) =>
+        examine(
+          {
+            clock: world.clock,
+            policy: policyFile() ?? policy,
+            node: proxmox.facts,
+            stores: proxmox.stores,
+            helper: config.helper === undefined ? undefined : helper,
+            nodeCheck: (abort) => agent.checkNode(abort),
+          },
+          signal,
+        ),
+      journalView: (limit) => viewJournal(journal, limit),
+      close: async () => {
+        await source.value.close();
+        await proxmox.close();
+        journal.close();
+      },
+    },
+  };
+}
+
+type Result<T> = { readonly is: 'loaded'; readonly value: T } | { readonly is: 'bad'; readonly why: Reason };
+
+function loadTrust(trust: Trust): Result<ServerTrust> {
+  if ('spkiSha256' in trust) return { is: 'loaded', value: trust };
+  try {
+    return { is: 'loaded', value: { ca: readFileSync(trust.caFile, 'utf8') } };
+  } catch (error) {
+    return { is: 'bad', why: reason('config.unreadable', `cannot read ${trust.caFile}: ${(error as Error).message}`) };
+  }
+}
+
+interface BuiltSource {
+  readonly source: DesiredSource;
+  readonly text: string;
+  close(): Promise<void>;
+}
+
+function openSourceOf(config: AgentConfig, clock: Clock): Result<BuiltSource> {
+  const { desired } = config;
+  if ('file' in desired)
+    return {
+      is: 'loaded',
+      value: {
+        source: { is: 'file', open: (store) => createDesiredFile(desired.file, store, () => clock.now()) },
+        text: `file ${desired.file}`,
+        close: () => Promise.resolve(),
+      },
+    };
+  const key = loadSecret(desired.hub.keyFile);
+  if (key.is === 'bad') return key;
+  const trust = loadTrust(desired.hub.trust);
+  if (trust.is === 'bad') return trust;
+  const hub = createHubHttps({ url: desired.hub.url, apiKey: key.value, trust: trust.value, now: () => clock.now() });
+  return {
+    is: 'loaded',
+    value: { source: { is: 'hub', hub }, text: `hub ${desired.hub.url}`, close: () => hub.close() },
+  };
+}
+
+/** Reads the file again when it changed. A change that does not read suspends the policy, and so every mutation. */
+function watchPolicy(file: string): () => HostPolicy | undefined {
+  let stamp = '';
+  let policy: HostPolicy | undefined;
+  return () => {
+    const now = stampOf(file);
+    if (now === stamp) return policy;
+    stamp = now;
+    const loaded = loadFile(file, hostPolicy);
+    policy = loaded.is === 'loaded' ? loaded.value : undefined;
+    return policy;
+  };
+}
+
+function stampOf(file: string): string {
+  if (!existsSync(file)) return 'absent';
+  const { mtimeMs, size, ino } = statSync(file);
+  return `${mtimeMs} ${size} ${ino}`;
+}
+
+function viewJournal(journal: Journal, limit: number): readonly JournaledSaga[] {
+  return journal.recentSagas(limit).flatMap((id): JournaledSaga[] => {
+    const saga = foldSaga(journal.recordsOf(id));
+    if (saga === undefined) return [];
+    const why = saga.parked?.why ?? (saga.end?.is === 'unwound' ? saga.end.why : undefined);
+    return [
+      {
+        id,
+        name: saga.name,
+        startedAt: saga.startedAt,
+        lastAt: saga.lastAt,
+        end: saga.parked === undefined ? (saga.end?.is ?? 'open') : 'parked',
+        why,
+      },
+    ];
+  });
+}

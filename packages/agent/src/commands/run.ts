@@ -1,0 +1,143 @@
+/**
+ * `felhom-agent run`: the agent as a service. On a configuration, policy or journal that does not read it does not
+ * exit: it says so in the log and on the admin socket, changes nothing, and looks again. Only a second agent on the
+ * same state directory is sent away.
+ */
+import { systemClock, systemRandom } from '../adapters/system-clock/index.ts';
+import { createLog } from '../adapters/log/index.ts';
+import type { AgentStatus } from '../admin-socket/status.ts';
+import { openAdminSocket } from '../admin-socket/server.ts';
+import type { AdminRoutes, AdminSocket } from '../admin-socket/server.ts';
+import { agentConfig } from '../config.ts';
+import type { AgentConfig } from '../config.ts';
+import { loadFile } from '../adapters/config-file/index.ts';
+import { JournalError } from '../kernel/index.ts';
+import type { Clock } from '../kernel/index.ts';
+import type { Log } from '../ports/log.ts';
+import type { Reason } from '@felhom/protocol';
+import { reason } from '@felhom/protocol';
+import { defaultAdminSocket } from './locations.ts';
+import { openHost } from './open-host.ts';
+import type { OpenHost } from './open-host.ts';
+import { agentVersion } from '../version.ts';
+
+const lookAgainMs = 5_000;
+
+/** What the process ends with; systemd restarts on anything but 0. */
+export const exitCodes = { stopped: 0, halted: 70, secondAgent: 73 } as const;
+
+type Attempt =
+  | { readonly is: 'stopped' }
+  /** Begin again with a fresh look at everything. */
+  | { readonly is: 'halted'; readonly why: Reason }
+  | { readonly is: 'degraded'; readonly why: Reason; readonly config: AgentConfig | undefined }
+  | { readonly is: 'second-agent'; readonly why: Reason };
+
+export async function runService(configFile: string, out: NodeJS.WriteStream, signal: AbortSignal): Promise<number> {
+  const clock = systemClock();
+  const log = createLog(clock, out);
+  let told: string | undefined;
+  while (!signal.aborted) {
+    const attempt = await attemptRun(configFile, clock, log, signal);
+    if (attempt.is === 'stopped') break;
+    if (attempt.is === 'second-agent') {
+      log.error(attempt.why.text, { code: attempt.why.code });
+      return exitCodes.secondAgent;
+    }
+    if (attempt.is === 'halted') return exitCodes.halted;
+    if (told !== attempt.why.text) log.error(attempt.why.text, { code: attempt.why.code, state: 'degraded' });
+    told = attempt.why.text;
+    await waitDegraded(attempt.why, attempt.config?.adminSocket ?? defaultAdminSocket, clock, signal);
+  }
+  return exitCodes.stopped;
+}
+
+async function attemptRun(configFile: string, clock: Clock, log: Log, signal: AbortSignal): Promise<Attempt> {
+  const config = loadFile(configFile, agentConfig);
+  if (config.is === 'bad') return { is: 'degraded', why: config.why, config: undefined };
+  const halt = new AbortController();
+  let host: OpenHost;
+  try {
+    const opened = openHost(config.value, {
+      clock,
+      random: systemRandom(),
+      log,
+      onHalt: (why) => halt.abort(why),
+    });
+    if (opened.is === 'bad') return { is: 'degraded', why: opened.why, config: config.value };
+    host = opened.host;
+  } catch (error) {
+    return { ...journalTrouble(error), config: config.value };
+  }
+  const { agent } = host;
+  const socket = await openAdminSocket(config.value.adminSocket, routesOf(host));
+  log.info('agent started', { version: agentVersion, host: config.value.host });
+  agent.start();
+  await ended(AbortSignal.any([signal, halt.signal]));
+  await agent.stop();
+  await socket.close();
+  await host.close();
+  log.info('agent stopped');
+  return halt.signal.aborted ? { is: 'halted', why: halt.signal.reason as Reason } : { is: 'stopped' };
+}
+
+function journalTrouble(error: unknown): { is: 'second-agent' | 'degraded'; why: Reason } {
+  const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof JournalError && error.code === 'journal-locked')
+    return { is: 'second-agent', why: reason('journal.locked', text) };
+  const code = error instanceof JournalError && error.code === 'journal-newer' ? 'journal.newer' : 'journal.damaged';
+  return { is: 'degraded', why: reason(code, text) };
+}
+
+function routesOf(host: OpenHost): AdminRoutes {
+  const { agent } = host;
+  return {
+    'GET /v1/status': (): AgentStatus => ({ is: 'running', report: agent.report(), source: host.describeSource() }),
+    'GET /v1/plan': (signal) => agent.preview(signal),
+    'GET /v1/doctor': (signal) => host.examine(signal),
+    'GET /v1/journal': (limit) => host.journalView(limit),
+    'GET /v1/version': () => ({ version: agentVersion, node: process.versions.node }),
+    'POST /v1/wake': () => {
+      agent.wake();
+      return { woken: true };
+    },
+    'POST /v1/resume': (saga) => outcomeOf(agent.resumeSaga(saga, 'root at the host')),
+    'POST /v1/abandon': (saga) => outcomeOf(agent.abandonSaga(saga, 'root at the host')),
+  };
+}
+
+const outcomeOf = (outcome: { readonly is: string; readonly why?: Reason }): unknown =>
+  outcome.why === undefined ? { is: outcome.is } : { is: outcome.is, why: outcome.why };
+
+/** Answers `status` with the trouble until it is time to look again. */
+async function waitDegraded(why: Reason, socketFile: string, clock: Clock, signal: AbortSignal): Promise<void> {
+  const status: AgentStatus = { is: 'degraded', why };
+  const refuse = (): never => {
+    throw new Error(why.text);
+  };
+  let socket: AdminSocket | undefined;
+  try {
+    socket = await openAdminSocket(socketFile, {
+      'GET /v1/status': () => status,
+      'GET /v1/plan': refuse,
+      'GET /v1/doctor': () => Promise.resolve([{ check: 'start', verdict: 'failed', text: why.text }]),
+      'GET /v1/journal': refuse,
+      'GET /v1/version': () => ({ version: agentVersion, node: process.versions.node }),
+      'POST /v1/wake': refuse,
+      'POST /v1/resume': refuse,
+      'POST /v1/abandon': refuse,
+    });
+  } catch {
+    // The socket is a convenience here; the log has said what is wrong.
+    socket = undefined;
+  }
+  await clock.sleep(lookAgainMs, signal).catch(() => undefined);
+  await socket?.close();
+}
+
+function ended(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

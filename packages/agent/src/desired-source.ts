@@ -1,0 +1,107 @@
+/**
+ * Where desired state comes from, behind one face: a hub that is polled, or a file on the host that is read anew before
+ * every pass. What was held last is kept in the journal either way.
+ */
+import type { HostId, Reason, Report } from '@felhom/protocol';
+import type { DesiredFile } from './adapters/desired-file/index.ts';
+import type { HostPolicy } from './host-policy.ts';
+import { createHubLink, createPollSequence } from './hub-link/index.ts';
+import type { Held, HeldStateStore, HubLink, HubLinkEvent } from './hub-link/index.ts';
+import type { Clock, Journal, Random } from './kernel/index.ts';
+import type { Hub } from './ports/hub.ts';
+import type { Log } from './ports/log.ts';
+
+export type DesiredSource =
+  | { readonly is: 'hub'; readonly hub: Hub }
+  /** Opened once the journal is there, because what it held last is kept in it. */
+  | { readonly is: 'file'; readonly open: (store: HeldStateStore) => DesiredFile };
+
+interface SourceParts {
+  readonly source: DesiredSource;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly host: HostId;
+  readonly version: string;
+  readonly policy: () => HostPolicy | undefined;
+}
+
+export interface OpenSource {
+  run(signal: AbortSignal): Promise<void>;
+  refresh(): Promise<void>;
+  held(): Held;
+  refusal(): Reason | undefined;
+  /** Something happened that the operator may want to see soon. */
+  news(): void;
+}
+
+export function openSource(
+  parts: SourceParts,
+  about: { readonly report: () => Report; readonly wake: () => void },
+): OpenSource {
+  const { journal } = parts;
+  if (parts.source.is === 'file') {
+    const file = parts.source.open(storeIn(journal, 'desired/file'));
+    return {
+      run: async () => {},
+      refresh: async () => void (await file.refresh()),
+      held: () => file.held(),
+      refusal: () => file.refusal(),
+      news: () => {},
+    };
+  }
+  const pace = parts.policy()?.poll ?? { minSeconds: 10, maxSeconds: 900 };
+  const link: HubLink = createHubLink(
+    {
+      hub: parts.source.hub,
+      clock: parts.clock,
+      random: parts.random,
+      heldStore: storeIn(journal, 'desired/held'),
+      sequence: createPollSequence(storeIn(journal, 'hub/sequence')),
+      report: about.report,
+      wake: about.wake,
+      note: (event) => noteHubEvent(parts.log, event),
+    },
+    {
+      hostId: parts.host,
+      hostEpoch: journal.hostEpoch,
+      agentVersion: parts.version,
+      pace: {
+        minMs: pace.minSeconds * 1000,
+        maxMs: pace.maxSeconds * 1000,
+        defaultMs: Math.min(30, pace.maxSeconds) * 1000,
+      },
+    },
+  );
+  return {
+    run: (signal) => link.run(signal),
+    refresh: async () => {},
+    held: () => link.held(),
+    refusal: () => link.state().refusal ?? link.state().lastFailure,
+    news: () => link.pollSoon(),
+  };
+}
+
+function noteHubEvent(log: Log, event: HubLinkEvent): void {
+  switch (event.kind) {
+    case 'hub-reached':
+      return log.info('hub reached', { afterFailures: event.afterFailures });
+    case 'hub-failed':
+      return log.warn('hub failed', { code: event.why.code, why: event.why.text });
+    case 'desired-adopted':
+      return log.info('desired state adopted', { lineage: event.lineage, generation: event.generation });
+    case 'desired-refused':
+      return log.warn('desired state refused', { code: event.why.code, why: event.why.text });
+  }
+}
+
+function storeIn(journal: Journal, key: string): HeldStateStore {
+  return {
+    get: () => {
+      const body = journal.get(key)?.body;
+      return typeof body === 'string' ? body : undefined;
+    },
+    put: (text) => journal.put({ key, v: 1, body: text }),
+  };
+}

@@ -1,0 +1,113 @@
+/**
+ * What the agent shows of itself: one view, from which the report to the hub, `felhom-agent status` and the dashboard
+ * are all made. Pure; reads nothing and decides nothing.
+ */
+import type { Finding, GuestName, Reason } from '@felhom/protocol';
+import type { SeenBlockedAction } from '../admission/blocked-actions.ts';
+import type { ReportFacts } from '../hub-link/index.ts';
+import type { HostPolicy } from '../host-policy.ts';
+import type { SagaStatus } from '../kernel/runner.ts';
+import type { PassReport } from '../reconcile/index.ts';
+
+export interface OverviewInput {
+  readonly versions: { readonly agent: string; readonly node: string; readonly proxmox: string | undefined };
+  readonly startedAt: number;
+  readonly now: number;
+  readonly policy: HostPolicy | undefined;
+  readonly pass: PassReport | undefined;
+  readonly sagas: readonly SagaStatus[];
+  /** Step names of a saga's definition, in order. */
+  readonly stepsOf: (saga: Pick<SagaStatus, 'name' | 'version'>) => readonly string[];
+  readonly blocked: readonly SeenBlockedAction[];
+  /** Of the node check and of the source of desired state. */
+  readonly findings: readonly Finding[];
+}
+
+export function reportFacts(input: OverviewInput): ReportFacts {
+  const { pass, sagas, versions } = input;
+  const { proxmox, ...known } = versions;
+  const open = sagas.filter((saga) => saga.parked === undefined);
+  return {
+    versions: { ...known, ...(proxmox === undefined ? {} : { proxmox }) },
+    startedAt: input.startedAt,
+    ...(pass === undefined ? {} : { lastPassAt: pass.at }),
+    converged: pass?.converged === true && open.length === 0,
+    hold: input.policy?.hold.host === true,
+    guests: (pass?.guests ?? []).map(({ name, uid, vmid, status, drift, held }) => ({
+      name,
+      ...(uid === undefined ? {} : { uid }),
+      ...(vmid === undefined ? {} : { vmid }),
+      status,
+      drift: [...drift],
+      pending: [],
+      held,
+    })),
+    sagas: open.map((saga) => {
+      const steps = input.stepsOf(saga);
+      return {
+        ...named(saga),
+        direction: saga.doing === 'unwinding' ? ('back' as const) : ('forward' as const),
+        step: saga.step ?? 'waiting for its turn',
+        stepIndex: Math.max(0, steps.indexOf(saga.step ?? '')),
+        steps: Math.max(1, steps.length),
+        ...(saga.progress?.fraction === undefined ? {} : { fraction: clamp(saga.progress.fraction) }),
+        ...(saga.progress === undefined ? {} : { text: saga.progress.text }),
+        startedAt: saga.since,
+      };
+    }),
+    parked: sagas.flatMap((saga) =>
+      saga.parked === undefined
+        ? []
+        : [
+            {
+              ...named(saga),
+              step: saga.step ?? 'start',
+              why: saga.parked.why,
+              command: saga.parked.command,
+              since: saga.parked.at,
+            },
+          ],
+    ),
+    findings: [...input.findings, ...(pass?.findings ?? []), ...parkedTooLong(sagas, input.now)],
+    blocked: input.blocked.map(({ action }) => action),
+  };
+}
+
+function named(saga: SagaStatus) {
+  const guest = saga.lanes.find((lane) => lane.startsWith('guest:'))?.slice('guest:'.length);
+  return { id: saga.id, name: saga.name, ...(guest === undefined ? {} : { guest: guest as GuestName }) };
+}
+
+const clamp = (fraction: number): number => Math.min(1, Math.max(0, fraction));
+
+/** A parked saga that nobody resolves holds a guest's changes back [R34]. */
+const parkedAlarmMs = 3_600_000;
+
+function parkedTooLong(sagas: readonly SagaStatus[], now: number): Finding[] {
+  return sagas.flatMap((saga): Finding[] => {
+    const { parked } = saga;
+    if (parked === undefined || now - parked.at < parkedAlarmMs) return [];
+    return [
+      {
+        key: 'saga.parked-too-long',
+        severity: 'critical',
+        subject: saga.id,
+        text: `${saga.name} has been parked for more than an hour: ${parked.why.text}`.slice(0, 1000),
+        advice: { text: 'See to the cause, then let it go on.', command: parked.command },
+        since: parked.at,
+      },
+    ];
+  });
+}
+
+/** A reason as a finding of the host, e.g. a configuration that does not read. */
+export function findingOf(key: string, why: Reason, now: number): Finding {
+  return {
+    key,
+    severity: why.retry === 'later' ? 'warning' : 'critical',
+    subject: 'host',
+    text: why.text.slice(0, 1000),
+    advice: { text: 'Run felhom-agent doctor on the host.', command: 'felhom-agent doctor' },
+    since: now,
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * What the gate is told about the world, gathered from the snapshot that the plan was made from, and from storages only
+ * where the effect takes space. A number that could not be read is missing here, and the gate refuses on missing ones.
+ */
+import { reason } from '@felhom/protocol';
+import type { Reason, StorageId, Vmid } from '@felhom/protocol';
+import type { FactsOfWorld } from '../admission/submit.ts';
+import type { Effect } from '../authority/effects.ts';
+import type { GuestFacts, StorageFacts } from '../authority/facts.ts';
+import type { GuestRecord } from '../authority/guest-record.ts';
+import { identityOf } from '../guests/index.ts';
+import type { GuestView } from '../guests/index.ts';
+import type { HostPolicy } from '../host-policy.ts';
+import { done, refused } from '../kernel/saga.ts';
+import type { Outcome } from '../kernel/saga.ts';
+import type { StorageRow, StoreItem, Stores } from '../ports/proxmox.ts';
+import type { Observation } from './observe.ts';
+
+export interface GateFactsNeeds {
+  readonly stores: Pick<Stores, 'contents'>;
+  readonly hostEpoch: string;
+  readonly policy: HostPolicy | undefined;
+  readonly registry: readonly GuestRecord[];
+  readonly observation: Observation;
+  /** Growth in the last 24 h that was begun for a guest, GiB. */
+  readonly grownGiB: (record: GuestRecord) => number;
+}
+
+/** Aborting ends the waiting; nothing was changed. Refused where a guest of ours cannot be read: sums would be lies. */
+export async function gatherFacts(
+  effect: Effect,
+  needs: GateFactsNeeds,
+  signal: AbortSignal,
+): Promise<Outcome<FactsOfWorld>> {
+  const { observation, registry, policy } = needs;
+  if (observation.problem !== undefined) return refused(observation.problem);
+  const views = new Map<Vmid, GuestView>();
+  for (const record of registry) {
+    const seen = observation.seen.get(record.vmid);
+    if (seen?.is === 'present') views.set(record.vmid, seen.view);
+    else if (seen?.is !== 'absent') return refused(unreadable(record));
+  }
+  const storages = await storageFacts(effect, needs, signal);
+  if (storages.is !== 'done') return storages;
+  const known = [...views.values()];
+  const sum = (of: (view: GuestView) => number): number => known.reduce((total, view) => total + of(view), 0);
+  const record = recordOf(effect, registry);
+  return done({
+    hostEpoch: needs.hostEpoch,
+    policy,
+    guest: record === undefined ? undefined : guestFacts(record, needs, views.get(record.vmid)),
+    sums: {
+      guests: registry.length,
+      cores: sum((view) => view.cores ?? 1),
+      memoryMiB: sum((view) => view.memoryMiB),
+      swapMiB: sum((view) => view.swapMiB),
+    },
+    storages: storages.value,
+  });
+}
+
+function recordOf(effect: Effect, registry: readonly GuestRecord[]): GuestRecord | undefined {
+  if (effect.kind === 'guest-provision') return registry.find((record) => record.name === effect.desired.name);
+  if (!('guest' in effect)) return undefined;
+  return registry.find((record) => record.uid === effect.guest.uid);
+}
+
+function guestFacts(record: GuestRecord, needs: GateFactsNeeds, view: GuestView | undefined): GuestFacts {
+  const { observation } = needs;
+  const personStoppedAt = observation.personStops.get(record.vmid);
+  const names = new Map(record.volumes.map((volume) => [volume.volid, volume.name]));
+  const disks = view?.disks ?? [];
+  return {
+    record,
+    identity: identityOf({
+      record,
+      row: observation.rows.get(record.vmid),
+      seen: observation.seen.get(record.vmid) ?? { is: 'unreadable', why: 'it was not looked at' },
+      foreignTasks: observation.foreignTasks.get(record.vmid) ?? [],
+      personStoppedAt,
+    }),
+    seenVolumes: [...disks.map((disk) => disk.volid), ...(view?.unused ?? [])],
+    mountPaths: new Map(disks.map((disk) => [names.get(disk.volid) ?? disk.key, disk.path])),
+    sizeGiB: disks.reduce((total, disk) => total + (disk.sizeGiB ?? 0), 0),
+    grownGiB: needs.grownGiB(record),
+    personStoppedAt,
+  };
+}
+
+const takesSpace = new Set<Effect['kind']>(['guest-provision', 'volume-add', 'volume-grow']);
+const gib = 2 ** 30;
+
+async function storageFacts(
+  effect: Effect,
+  { stores, policy, observation }: GateFactsNeeds,
+  signal: AbortSignal,
+): Promise<Outcome<ReadonlyMap<StorageId, StorageFacts>>> {
+  const facts = new Map<StorageId, StorageFacts>();
+  if (!takesSpace.has(effect.kind)) return done(facts);
+  const usable = (observation.storages ?? []).filter((row) => policy?.storages.includes(row.storage) && row.active);
+  for (const row of usable) {
+    const items = await stores.contents(row.storage, {}, signal);
+    if (items.is !== 'done') return items;
+    facts.set(row.storage, factsOf(row, items.value));
+  }
+  return done(facts);
+}
+
+/**
+ * The token sees volumes of its own pool only, so what others have is known just by the space it really takes: the
+ * larger of the two is the least that is certain.
+ */
+function factsOf(row: StorageRow, items: readonly StoreItem[]): StorageFacts {
+  const volumes = items.filter((item) => item.content === 'rootdir' || item.content === 'images');
+  const visible = volumes.reduce((total, item) => total + item.sizeBytes, 0);
+  return {
+    capacityGiB: row.totalBytes / gib,
+    availableGiB: row.availableBytes / gib,
+    virtualGiB: Math.max(visible, row.totalBytes - row.availableBytes) / gib,
+  };
+}
+
+const unreadable = (record: GuestRecord): Reason =>
+  reason(
+    'gate.facts-unknown',
+    `cannot decide anything now: guest ${record.name} (${record.vmid}) could not be read, so what this host has given out is not known`,
+  );
