@@ -133,23 +133,23 @@ export interface Bench {
   readonly clock: SimClock;
   readonly node: FakeNode<BenchStorage, GuestsRoom & InnerGuests>;
   /** A call as `root@pam`, or as another identity. */
-  call(
+  readonly call: (
     method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     path: string,
     params?: Record<string, unknown>,
     as?: string,
-  ): Promise<ApiResponse>;
+  ) => Promise<ApiResponse>;
   /** Config of a guest as `GET config` answers it, without the digest. */
-  config(vmid: number): Promise<Record<string, unknown>>;
+  readonly config: (vmid: number) => Promise<Record<string, unknown>>;
   /** Starts the task and lets it end; answers its exit status and log. */
-  run(
+  readonly run: (
     method: 'POST' | 'PUT' | 'DELETE',
     path: string,
     params?: Record<string, unknown>,
     as?: string,
-  ): Promise<{ status: string; log: readonly string[] }>;
+  ) => Promise<{ status: string; log: readonly string[] }>;
   /** A stopped guest with a config file as given. */
-  guest(vmid: number, config: string): void;
+  readonly guest: (vmid: number, config: string) => void;
 }
 
 export const GOLDEN = 'files:backup/vzdump-lxc-100-2026_01_01-00_00_00.tar.zst';

@@ -2,7 +2,7 @@
 // between it leaves the `lock: create` stub, the volumes and the mounts; failing or aborted it cleans up after itself.
 // PVE: API2/LXC.pm create_vm (worker part), LXC/Create.pm.
 import type { Call, FakePve, GuestConfig, Identity, Task } from '../core.ts';
-import { PveError, die, perlText } from '../core.ts';
+import { die, perlText } from '../core.ts';
 import { emptyConfig, mountKeysOf, netKeysOf, parseConfig } from './config-file.ts';
 import type { CreateOrder } from './create-request.ts';
 import { prepareCreate } from './create-request.ts';
@@ -167,34 +167,11 @@ async function unpack(
     if (order.restore) task.log(`restoring '${order.archive}' now..`);
     // Looking whether the template is an OCI image already notices that it is missing; the real failure follows.
     else if (pve.storage.archive(order.archive) === undefined) task.log(`volume '${order.archive}' does not exist`);
-    const tree = await pve.storage.unpack(task, order.archive, mounts);
-    await task.work(durationMs(pve, order));
-    return tree;
-  } catch (error) {
-    if (!task.aborted) throw error;
-    throw new PveError(500, `command '${tarCommand(order, unprivileged)}' failed: received interrupt`);
+    const bwlimitKiB = order.bwlimit === undefined || order.bwlimit <= 0 ? {} : { bwlimitKiB: order.bwlimit };
+    return await pve.storage.unpack(task, order.archive, mounts, { unprivileged, ...bwlimitKiB });
   } finally {
     store.mounts.delete(order.vmid);
   }
-}
-
-function durationMs(pve: FakePve, order: CreateOrder): number {
-  const bytes = pve.storage.archive(order.archive)?.sizeBytes ?? 0;
-  const throttled = order.bwlimit === undefined || order.bwlimit <= 0 ? 0 : (bytes / 1024 / order.bwlimit) * 1000;
-  return Math.max(pve.pace.restoreMs, Math.round(throttled));
-}
-
-/** The command line that Proxmox quotes when unpacking fails. PVE: LXC/Create.pm restore_tar_archive. */
-export function tarCommand(order: Pick<CreateOrder, 'vmid' | 'archive' | 'bwlimit'>, unprivileged: boolean): string {
-  const throttle = order.bwlimit ? `set -o pipefail && cstream -t ${order.bwlimit * 1024} | ` : '';
-  const userns = unprivileged ? 'lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- ' : '';
-  const compression = { zst: ' --zstd', gz: ' -z', lzo: ' --lzop' }[/\.(zst|gz|lzo)$/.exec(order.archive)?.[1] ?? ''];
-  const devices = unprivileged ? " --anchored --exclude './dev/*'" : '';
-  return (
-    `${throttle}${userns}tar xpf -${compression ?? ''} --totals --one-file-system -p --sparse --numeric-owner --acls ` +
-    "--xattrs '--xattrs-include=user.*' '--xattrs-include=security.capability' '--warning=no-file-ignored' " +
-    `'--warning=no-xattr-write' -C /var/lib/lxc/${order.vmid}/rootfs --skip-old-files${devices}`
-  );
 }
 
 /** The config that is merged lies in the unpacked tree: with two members of that name the last one wins. */
