@@ -223,6 +223,25 @@ test('a VMID with volumes and no guest is passed over and reported', async () =>
   assert.deepEqual(end.state['occupied'], [{ vmid: 9000, volumes: ['local:9000/vm-9000-disk-9.raw'] }]);
 });
 
+test('a call that lands only after it was asked for again is found, at every candidate', async () => {
+  for (const races of [0, 1, 2]) {
+    const world = new World();
+    for (let n = 0; n < races; n++) world.node.mishaps.restore.push('raced');
+    const find = world.node.pveTasks.find.bind(world.node.pveTasks);
+    let blind = true;
+    // The first search comes too early to see the task of the lost call.
+    world.node.pveTasks.find = async (filter, signal) => {
+      if (filter.type !== 'vzrestore' || !blind) return find(filter, signal);
+      blind = false;
+      return { is: 'done', value: [] };
+    };
+    world.node.mishaps.restore.push('lost-answer');
+    const end = await world.run(bringUp, { desired: wish() });
+    assert.equal(end.is, 'completed', JSON.stringify(end));
+    assertAfter(world);
+  }
+});
+
 test('a volume that somebody attached meanwhile is not freed: the undo parks and names it', async () => {
   const world = new World();
   world.node.mishaps.start.push({ fails: 'no' });
@@ -283,3 +302,33 @@ for (const { name, given } of situations)
     }
     assert.ok(crashes > 12, `only ${crashes} crashes happened`);
   });
+
+test('a second power loss during the replay changes nothing about that', async () => {
+  // Every first crash around the restore and the allocations, every second one anywhere: the rest repeats itself.
+  const firsts = crashPointsOf(bringUp).filter((point) => /\/(?:restore|mounts|start)\//.test(point));
+  let twice = 0;
+  for (const [at, first] of firsts.entries())
+    for (const [n, second] of crashPointsOf(bringUp).entries()) {
+      if ((n + at) % 3 !== 0) continue;
+      const world = new World();
+      situations[at % situations.length]?.given(world);
+      world.crashAt = first;
+      await world.run(bringUp, { desired: wish() });
+      if (!world.crashed) continue;
+      world.crashed = false;
+      world.crashAt = second;
+      let ends = await world.reboot();
+      if (world.crashed) {
+        twice++;
+        ends = await world.reboot();
+      }
+      try {
+        if (ends.length > 0) assertWhole(world, ends[0]);
+      } catch (error) {
+        throw new Error(`crash at ${first}, then at ${second}: ${String(error)}\n${world.node.calls.join('\n')}`, {
+          cause: error,
+        });
+      }
+    }
+  assert.ok(twice > 40, `only ${twice} second crashes happened`);
+});

@@ -156,7 +156,7 @@ export function keyOfNetwork(network: Pick<DesiredNetwork, 'name'>): string {
 
 /** A network that exists only to override one of the archive: link down, no address, removed before the first start. */
 export function formatNetPlaceholder(key: string, bridge: string): string {
-  return `name=eth${key.slice('net'.length)},bridge=${bridge},ip=manual,link_down=1`;
+  return `name=eth${key.slice('net'.length)},bridge=${bridge},link_down=1`;
 }
 
 /** How a network compares: MAC and key order are not part of it. Also the text people see. */

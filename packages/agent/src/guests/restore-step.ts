@@ -97,7 +97,12 @@ export async function runRestore(ctx: BringUpContext, signal: AbortSignal): Prom
     if (at > 0) {
       const volumes = await needs.helper.volumesOf(vmid, signal);
       if (volumes.is !== 'done') return volumes;
-      if (volumes.value.length > 0) continue;
+      if (volumes.value.length > 0) {
+        // Somebody's, or those of a late landing of our own call.
+        const own = await adopted(ctx, vmid, signal);
+        if (own !== undefined) return own;
+        continue;
+      }
     }
     ctx.progress({ text: `restoring golden ${desired.golden} as ${vmid}` });
     const posted = await needs.writer.restore(
@@ -120,13 +125,8 @@ export async function runRestore(ctx: BringUpContext, signal: AbortSignal): Prom
     const free = await needs.reader.isVmidFree(vmid, signal);
     if (free.is !== 'done') return unknown(free.why);
     if (free.value) return posted;
-    const earlier = await ownRestores(ctx, vmid, signal);
-    if (earlier.is !== 'done') return unknown(earlier.why);
-    const [task] = earlier.value;
-    if (task !== undefined) {
-      ctx.recordHandle(task);
-      return settleRestore(ctx, vmid, task, signal);
-    }
+    const own = await adopted(ctx, vmid, signal);
+    if (own !== undefined) return own;
   }
   return refused(
     reason(
@@ -134,6 +134,20 @@ export async function runRestore(ctx: BringUpContext, signal: AbortSignal): Prom
       `cannot bring up guest ${desired.name}: somebody else took VMID ${want(ctx, 'candidates').join(', ')} in between; the next pass takes another`,
     ),
   );
+}
+
+/** The outcome of a restore of ours that is already there, if there is one. */
+async function adopted(
+  ctx: BringUpContext,
+  vmid: Vmid,
+  signal: AbortSignal,
+): Promise<Outcome<Partial<BringUpState>> | undefined> {
+  const earlier = await ownRestores(ctx, vmid, signal);
+  if (earlier.is !== 'done') return unknown(earlier.why);
+  const [task] = earlier.value;
+  if (task === undefined) return undefined;
+  ctx.recordHandle(task);
+  return settleRestore(ctx, vmid, task, signal);
 }
 
 /** Adopts a task that this saga started; concludes `never-happened` only where nothing at any candidate is ours. */

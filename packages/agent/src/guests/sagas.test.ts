@@ -149,3 +149,18 @@ test('an older incarnation is refused', async () => {
   const end = await world.run(startGuest, { guest });
   assert.ok(end.is === 'unwound' && end.why.code === 'guest.unknown-uid');
 });
+
+test('an edit between our look and our write is kept, and ours comes on top of it', async () => {
+  const { world, record } = await withGuest();
+  values(world, record())['mp1'] = 'local:9000/vm-9000-disk-2.raw,mp=/srv/bulk,backup=0,size=100G';
+  const configure = world.node.writer.configure.bind(world.node.writer);
+  let edits = 0;
+  world.node.writer.configure = (vmid, change, signal) => {
+    if (edits++ === 0)
+      values(world, record())['mp1'] = 'local:9000/vm-9000-disk-2.raw,mp=/srv/bulk,backup=0,ro=1,size=100G';
+    return configure(vmid, change, signal);
+  };
+  const end = await world.run(changeConfig, { guest: refOf(record()), change: { backupOn: 'mp1' } });
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  assert.equal(values(world, record())['mp1'], 'local:9000/vm-9000-disk-2.raw,mp=/srv/bulk,backup=1,ro=1,size=100G');
+});
