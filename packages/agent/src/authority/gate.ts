@@ -4,7 +4,7 @@
  * guest is it, does it need a signature, is there a hold, is it inside the ranges, how many guests were touched today.
  */
 import { canonicalDigest, digestOfBlocked, makeBlockedDocument, reason } from '@felhom/protocol';
-import type { BlockedAction, BlockedActionParts, EffectClass, ErrorCode, Reason, VolumeId } from '@felhom/protocol';
+import type { BlockedAction, BlockedActionParts, EffectClass, ErrorCode, Reason } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import { askedFor } from './asked.ts';
 import type { Asked } from './asked.ts';
@@ -78,12 +78,9 @@ function compensate(effect: GuestEffect, evidence: Extract<Evidence, { is: 'same
       `saga ${evidence.sagaId} did not make guest ${effect.guest.name}`,
     );
   const known = facts.guest?.record.uid === effect.guest.uid ? facts.guest.record : undefined;
-  const basis = { ...evidence.basis, carriedOver: carried(evidence.basis.carriedOver, known) };
-  if (effect.kind === 'volume-remove') return warranted(row, freeVolumesWarrantFor(basis, seen, [effect.volid]));
-  // The record may say what the saga's own list cannot: that the guest served meanwhile.
-  if (known?.servedAt !== undefined)
-    return refuse(row, effect.kind, 'gate.holds-data', `guest ${effect.guest.name} has served and holds data`);
-  return warranted(row, destroyWarrantFor(basis, seen));
+  return effect.kind === 'volume-remove'
+    ? warranted(row, freeVolumesWarrantFor(evidence.basis, seen, [effect.volid], known))
+    : warranted(row, destroyWarrantFor(evidence.basis, seen, known));
 }
 
 function tearDown(effect: GuestEffect, evidence: Extract<Evidence, { is: 'scratch' }>, facts: GateFacts): Decision {
@@ -93,8 +90,6 @@ function tearDown(effect: GuestEffect, evidence: Extract<Evidence, { is: 'scratc
     return refuse(row, effect.kind, 'gate.no-authority', 'a scratch guest can be removed, nothing else');
   if (!record.scratch || record.uid !== effect.guest.uid || record.incarnation !== effect.guest.incarnation)
     return refuse(row, effect.kind, 'gate.no-authority', `guest ${effect.guest.name} is not on record as scratch`);
-  if (record.servedAt !== undefined)
-    return refuse(row, effect.kind, 'gate.holds-data', `guest ${effect.guest.name} has served and holds data`);
   const range = facts.policy?.vmids.scratch;
   if (range === undefined || record.vmid < range.from || record.vmid > range.to)
     return refuse(row, effect.kind, 'gate.no-authority', `VMID ${record.vmid} is outside the scratch range`);
@@ -104,14 +99,10 @@ function tearDown(effect: GuestEffect, evidence: Extract<Evidence, { is: 'scratc
     incarnation: record.incarnation,
     marker: record.marker,
     allocated: record.volumes.map((volume) => volume.volid),
-    carriedOver: carried([], record),
+    carriedOver: [],
     listedBeforeCreate: evidence.listedBeforeCreate,
   };
-  return warranted(row, destroyWarrantFor(basis, evidence.seen));
-}
-
-function carried(listed: readonly VolumeId[], record: GuestFacts['record'] | undefined): readonly VolumeId[] {
-  return [...listed, ...(record?.volumes.filter((volume) => volume.carriedOver).map((volume) => volume.volid) ?? [])];
+  return warranted(row, destroyWarrantFor(basis, evidence.seen, record));
 }
 
 function warranted(row: RowId, decision: DestroyDecision<Warrant>): Decision {

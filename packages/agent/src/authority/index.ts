@@ -3,11 +3,10 @@
  *
  * Owns the effects, the gate's table, identity, provenance per volume, and the minting of warrants.
  * Never reads the world, keeps state or carries anything out: everything here is a pure decision over what it is told.
- * Read in this order: effects, gate-table (with its rows), gate, identity, provenance, compensation, ranges.
+ * Read in this order: effects, gate-table (with its rows), gate, identity, provenance, ranges.
  */
 export type { Effect, EffectKind, GuestEffect } from './effects.ts';
 export type { Evidence, GateFacts, Touch } from './facts.ts';
-export { compensationWarrants } from './compensation.ts';
 export { decide } from './gate.ts';
 export type { Decision } from './gate.ts';
 export { rowOf } from './gate-table.ts';

@@ -6,6 +6,7 @@
  */
 import { reason } from '@felhom/protocol';
 import type { ErrorCode, GuestUid, Reason, Vmid, VolumeId } from '@felhom/protocol';
+import type { GuestRecord } from './guest-record.ts';
 import type { Marker } from './identity.ts';
 import { mint } from './mint-warrant.ts';
 import type { DestroyGuestWarrant, FreeVolumesWarrant } from './warrant.ts';
@@ -39,47 +40,39 @@ export interface SeenBeforeDestroy {
   readonly listed: readonly VolumeId[] | undefined;
 }
 
+export type GuestOnRecord = Pick<GuestRecord, 'vmid' | 'servedAt' | 'volumes'>;
+
 export type DestroyDecision<W = DestroyGuestWarrant> =
   | { readonly is: 'warranted'; readonly warrant: W }
   /** Never forward: the saga parks with this. `surplus` are the volumes nobody answers for. */
   | { readonly is: 'park'; readonly why: Reason; readonly surplus: readonly VolumeId[] };
 
-/** Whether the whole guest may go. Any volume that is there and not in `allocated` forbids it. */
-export function destroyWarrantFor(basis: DestroyBasis, seen: SeenBeforeDestroy): DestroyDecision {
-  const trouble = whyNot(basis, seen);
+/**
+ * Whether the whole guest may go. Any volume that is there and not in `allocated` forbids it.
+ * `onRecord`: what the registry has under this uid, which may know what a saga's own list cannot: that the guest served
+ * meanwhile, or holds what was carried over.
+ */
+export function destroyWarrantFor(
+  basis: DestroyBasis,
+  seen: SeenBeforeDestroy,
+  onRecord?: GuestOnRecord,
+): DestroyDecision {
+  const trouble = whyNot(basis, seen, onRecord);
   if (trouble !== undefined) return trouble;
-  return judgeVolumes({
-    ...basis,
-    found: [...seen.config, ...seen.pending, ...seen.unused, ...(seen.listed ?? [])],
-    emptyBefore: basis.listedBeforeCreate?.length === 0,
-  });
-}
-
-export interface VolumesInQuestion {
-  readonly vmid: Vmid;
-  readonly uid: GuestUid;
-  readonly allocated: readonly VolumeId[];
-  readonly carriedOver: readonly VolumeId[];
-  readonly found: readonly VolumeId[];
-  readonly emptyBefore: boolean;
-}
-
-/** The half that is about volumes alone, for one who has proven whose guest it is. */
-export function judgeVolumes(asked: VolumesInQuestion): DestroyDecision {
-  const carried = [...new Set(asked.carriedOver).intersection(new Set([...asked.allocated, ...asked.found]))].sort();
-  if (carried.length > 0)
-    return park(asked, 'gate.holds-data', `${carried.join(', ')} was carried over and holds data`, carried);
-  const surplus = [...new Set(asked.found).difference(new Set(asked.allocated))].sort();
-  if (surplus.length > 0)
-    return park(asked, 'gate.holds-data', `${surplus.join(', ')} is there and was not made by the same saga`, surplus);
+  if (onRecord?.servedAt !== undefined) return park(basis, 'gate.holds-data', 'it has served and holds data', []);
+  const found = [...seen.config, ...seen.pending, ...seen.unused, ...(seen.listed ?? [])];
+  const carried = carriedOver(basis, onRecord).intersection(new Set([...basis.allocated, ...found]));
+  if (carried.size > 0) return parkFor(basis, carried, 'was carried over and holds data');
+  const surplus = new Set(found).difference(new Set(basis.allocated));
+  if (surplus.size > 0) return parkFor(basis, surplus, 'is there and was not made by the same saga');
   return {
     is: 'warranted',
     warrant: mint<DestroyGuestWarrant>({
       effect: 'destroy-guest',
-      vmid: asked.vmid,
-      uid: asked.uid,
-      volumes: [...new Set(asked.allocated)].sort(),
-      mayDestroyUnreferenced: asked.emptyBefore,
+      vmid: basis.vmid,
+      uid: basis.uid,
+      volumes: [...new Set(basis.allocated)].sort(),
+      mayDestroyUnreferenced: basis.listedBeforeCreate?.length === 0,
     }),
   };
 }
@@ -89,15 +82,14 @@ export function freeVolumesWarrantFor(
   basis: DestroyBasis,
   seen: SeenBeforeDestroy,
   wanted: readonly VolumeId[],
+  onRecord?: GuestOnRecord,
 ): DestroyDecision<FreeVolumesWarrant> {
-  const trouble = whyNot(basis, seen);
+  const trouble = whyNot(basis, seen, onRecord);
   if (trouble !== undefined) return trouble;
-  const carried = [...new Set(basis.carriedOver).intersection(new Set(wanted))].sort();
-  if (carried.length > 0)
-    return park(basis, 'gate.holds-data', `${carried.join(', ')} was carried over and holds data`, carried);
-  const surplus = [...new Set(wanted).difference(new Set(basis.allocated))].sort();
-  if (surplus.length > 0)
-    return park(basis, 'gate.holds-data', `${surplus.join(', ')} was not made by the same saga`, surplus);
+  const carried = carriedOver(basis, onRecord).intersection(new Set(wanted));
+  if (carried.size > 0) return parkFor(basis, carried, 'was carried over and holds data');
+  const surplus = new Set(wanted).difference(new Set(basis.allocated));
+  if (surplus.size > 0) return parkFor(basis, surplus, 'was not made by the same saga');
   return {
     is: 'warranted',
     warrant: mint<FreeVolumesWarrant>({
@@ -109,7 +101,11 @@ export function freeVolumesWarrantFor(
   };
 }
 
-function whyNot(basis: DestroyBasis, seen: SeenBeforeDestroy): Extract<DestroyDecision, { is: 'park' }> | undefined {
+type Park = Extract<DestroyDecision, { is: 'park' }>;
+
+function whyNot(basis: DestroyBasis, seen: SeenBeforeDestroy, onRecord: GuestOnRecord | undefined): Park | undefined {
+  if (onRecord !== undefined && onRecord.vmid !== basis.vmid)
+    return park(basis, 'gate.foreign', `the guest is on record at VMID ${onRecord.vmid}`, []);
   const { marker } = seen;
   if (
     seen.vmid !== basis.vmid ||
@@ -121,18 +117,22 @@ function whyNot(basis: DestroyBasis, seen: SeenBeforeDestroy): Extract<DestroyDe
     return park(basis, 'gate.foreign', 'what is there does not carry the marker of the guest that was made', []);
   if (seen.listed === undefined)
     return park(basis, 'gate.not-seen', 'its volumes could not be listed, and unknown is not none', []);
-  const preExisting = [...new Set(basis.listedBeforeCreate ?? []).intersection(new Set(basis.allocated))].sort();
-  if (preExisting.length > 0)
-    return park(basis, 'gate.holds-data', `${preExisting.join(', ')} was there before the guest`, preExisting);
+  const preExisting = new Set(basis.listedBeforeCreate ?? []).intersection(new Set(basis.allocated));
+  if (preExisting.size > 0) return parkFor(basis, preExisting, 'was there before the guest');
   return undefined;
 }
 
-function park(
-  basis: Pick<DestroyBasis, 'uid' | 'vmid'>,
-  code: ErrorCode,
-  because: string,
-  surplus: readonly VolumeId[],
-): Extract<DestroyDecision, { is: 'park' }> {
+function carriedOver(basis: DestroyBasis, onRecord: GuestOnRecord | undefined): Set<VolumeId> {
+  const recorded = onRecord?.volumes.filter((volume) => volume.carriedOver).map((volume) => volume.volid) ?? [];
+  return new Set([...basis.carriedOver, ...recorded]);
+}
+
+function parkFor(basis: DestroyBasis, volumes: ReadonlySet<VolumeId>, because: string): Park {
+  const surplus = [...volumes].sort();
+  return park(basis, 'gate.holds-data', `${surplus.join(', ')} ${because}`, surplus);
+}
+
+function park(basis: DestroyBasis, code: ErrorCode, because: string, surplus: readonly VolumeId[]): Park {
   return {
     is: 'park',
     why: reason(
