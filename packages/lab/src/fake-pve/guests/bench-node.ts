@@ -20,6 +20,7 @@ export interface BenchArchive {
 }
 
 export class BenchStorage implements StorageRoom {
+  readonly #pve: FakePve;
   readonly volumes = new Map<string, VolumeInfo>();
   readonly archives = new Map<string, BenchArchive>();
   readonly offline = new Set<string>();
@@ -29,6 +30,10 @@ export class BenchStorage implements StorageRoom {
     ['thin', 'lvmthin'],
     ['local', 'dir'],
   ]);
+
+  constructor(pve: FakePve) {
+    this.#pve = pve;
+  }
 
   ids(): readonly string[] {
     return [...this.defined.keys()];
@@ -122,7 +127,7 @@ export class BenchStorage implements StorageRoom {
   async unpack(task: Task, volid: string): Promise<{ config: string; firewall?: string }> {
     const archive = this.archives.get(volid) ?? die(`volume '${volid}' does not exist`);
     task.log(`extracting archive '${volid}'`);
-    await task.work(1000);
+    await task.work(this.#pve.pace.restoreMs);
     if (archive.unpackFails !== undefined) die(archive.unpackFails);
     const config = archive.last ?? archive.first;
     return archive.firewall === undefined ? { config } : { config, firewall: archive.firewall };
@@ -182,7 +187,7 @@ export async function createBench(traits?: GuestTraits): Promise<Bench> {
   const node = assembleNode(
     { clock, random: createSimRandom(1) },
     {
-      storage: () => new BenchStorage(),
+      storage: (pve: FakePve) => new BenchStorage(pve),
       storageRoutes: [],
       guests: (pve: FakePve) => createGuestsRoom(pve, traits),
       guestRoutes,
