@@ -273,6 +273,7 @@ export interface StorageRoom {
     task: Task,
     volid: string,
     mounts: ReadonlyMap<string, string>,
+    options?: { readonly bwlimitKiB?: number; readonly unprivileged?: boolean },
   ): Promise<{ config: string; firewall?: string }>;
 }
 
