@@ -19,7 +19,9 @@ import type {
   StorageRoom,
 } from './core.ts';
 import { createFaults, type Faults } from './faults/faults.ts';
+import { createGuestsRoom, guestRoutes, type GuestTraits } from './guests/index.ts';
 import { loadSchemaFacts } from './schema/facts.ts';
+import { createStorageRoom, storageRoutes, type Disk, type Storage, type StorageRoomOptions } from './storage/index.ts';
 import { createTaskRoom, type TaskRoom } from './tasks/engine.ts';
 import { taskRoutes } from './tasks/routes.ts';
 
@@ -40,6 +42,12 @@ export interface NodeOptions {
   readonly facts?: Partial<NodeFacts>;
   /** How long the node has been up when it appears, milliseconds. */
   readonly uptimeMs?: number;
+}
+
+export interface FakePveOptions extends NodeOptions {
+  readonly disk: Disk;
+  readonly storage?: StorageRoomOptions;
+  readonly traits?: GuestTraits;
 }
 
 /** A request in process: by a named identity that needs no proof, or with the headers of one that has. */
@@ -170,6 +178,16 @@ export function assembleNode<S extends StorageRoom, G extends GuestsRoom>(
       await guests.reboot();
     },
   };
+}
+
+/** A whole fake node on a disk: in memory for simulations, with real files for people and end-to-end tests. */
+export function createFakePve(options: FakePveOptions): FakeNode<Storage, ReturnType<typeof createGuestsRoom>> {
+  return assembleNode(options, {
+    storage: (pve) => createStorageRoom(pve, options.disk, options.storage),
+    storageRoutes,
+    guests: (pve) => createGuestsRoom(pve, options.traits),
+    guestRoutes,
+  });
 }
 
 /** Notes guests as they appear; answers those that pvestatd has passed since. */

@@ -40,6 +40,7 @@ export interface TaskRoom extends TaskEngine {
   stall(upid: string): void;
   release(upid: string): void;
   trap(trap: TaskTrap): void;
+  clearTraps(): void;
   /** Every worker dies, as when the node loses power. */
   killAll(): void;
   /** Rewrites the log of a finished task: the recordings own the past. */
@@ -205,7 +206,6 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
       return;
     }
     worker?.lines.push('trying to acquire lock...');
-    const line = (worker?.lines.length ?? 0) - 1;
     const outcome = await new Promise<'granted' | 'timeout'>((resolve) => {
       const patience = new AbortController();
       const waiter = {
@@ -226,7 +226,7 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
     });
     if (worker?.state === 'killed') return never();
     if (outcome === 'timeout') die(`can't lock file '/run/lock/lxc/pve-config-${vmid}.lock' - got timeout`);
-    if (worker !== undefined) worker.lines[line] = 'trying to acquire lock... OK';
+    worker?.lines.push(' OK');
   };
 
   return {
@@ -307,6 +307,7 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
     trap: (trap) => {
       traps.push(trap);
     },
+    clearTraps: () => void traps.splice(0),
     killAll() {
       for (const worker of workers.values()) kill(worker);
     },

@@ -1,0 +1,234 @@
+/** What was done on the host between the calls, as the notes tell it: a pattern of the note, and what it means here. */
+import type { Bench } from './bench.ts';
+import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
+import type { Names } from './normalise.ts';
+import { translate } from './normalise.ts';
+import { ensurePower, goldenConfig, writeArchive } from './world.ts';
+
+interface NoteAction {
+  readonly note: RegExp;
+  readonly act: (
+    bench: Bench,
+    match: RegExpExecArray,
+    items: readonly Item[],
+    index: number,
+    names: Names,
+  ) => Promise<void> | void;
+}
+
+/** Notes that stand between the calls. */
+const noteActions: readonly NoteAction[] = [
+  {
+    note: /pct unlock (\d+)/,
+    act: ({ host }, match) => host.unlock(Number(match[1])),
+  },
+  {
+    note: /template flag removed on the host/,
+    act: ({ host }, _match, items, index) => {
+      const vmid = lastGuest(items, index);
+      host.setRawConfig(vmid, (host.rawConfig(vmid) ?? '').replace(/^template: .*\n/m, ''));
+    },
+  },
+  {
+    note: /archive made from a CT with: (.*)/,
+    act: async (bench, match, items, index, names) => {
+      const next = nextCall(items, index);
+      const volid = translate(String(next?.params?.['ostemplate'] ?? ''), names);
+      if (volid === '') return;
+      if (bench.node.storage.archives.info(volid) === undefined)
+        await writeArchive(bench, volid, oddConfig(match[1] ?? ''), 1_000_000);
+    },
+  },
+];
+
+/** What the archive of an odd guest says, by the words of the note. */
+const oddities: readonly { readonly words: RegExp; readonly change: (config: string) => string }[] = [
+  {
+    words: /raw lxc/,
+    change: (config) =>
+      `${config}lxc.cgroup2.devices.allow: c 10:200 rwm\nlxc.mount.entry: /dev/net/tun dev/net/tun none bind,create=file\n`,
+  },
+  { words: /bind mount point/, change: (config) => config.replace(/^mp0: .*$/m, 'mp0: /srv/bind,mp=/mnt/bind') },
+  { words: /device passthrough/, change: (config) => `dev0: /dev/net/tun\n${config}` },
+  {
+    words: /privileged CT/,
+    change: (config) => config.replace(/^unprivileged: 1\n/m, '').replace(/^features: .*\n/m, ''),
+  },
+  { words: /hookscript/, change: (config) => `${config}hookscript: local:snippets/hook.sh\n` },
+  {
+    words: /onboot, protection, startup/,
+    change: (config) => `${config.replace('onboot: 0', 'onboot: 1')}protection: 1\nstartup: order=1\n`,
+  },
+  { words: /mp0 with backup=1/, change: (config) => config.replace('backup=0', 'backup=1') },
+  {
+    words: /second NIC/,
+    change: (config) => `${config}net1: name=eth1,bridge=vmbr9,hwaddr=BC:24:11:AA:BB:CC,type=veth\n`,
+  },
+];
+
+function oddConfig(words: string): string {
+  return oddities
+    .filter((oddity) => oddity.words.test(words))
+    .reduce((config, { change }) => change(config), goldenConfig(100));
+}
+
+interface CallAction {
+  readonly note: RegExp;
+  readonly act: (bench: Bench, call: Exchange, items: readonly Item[], index: number) => void;
+}
+
+/** Notes on a call: what had been done before it. */
+const callActions: readonly CallAction[] = [
+  { note: /^token expired$/, act: ({ node, undo }) => expireTokens(node, undo) },
+  { note: /^user disabled$/, act: ({ node, undo }) => changeUser(node, undo, { enable: 0 }) },
+  { note: /^user expired$/, act: ({ node, undo }) => changeUser(node, undo, { expire: 1 }) },
+  {
+    note: /^password login$/,
+    act: ({ node }, call) =>
+      void node.access.addUser(String(call.params?.['username']), { password: String(call.params?.['password']) }),
+  },
+  { note: /RUNNING CT/, act: (bench, call) => ensurePower(bench, Number(call.params?.['vmid']), true) },
+  { note: /protected CT$/, act: ({ host }, call) => addLine(host, Number(call.params?.['vmid']), 'protection: 1') },
+  {
+    note: /^bridge missing$/,
+    act: (bench, call, items, index) => {
+      const bridge = /bridge '(.*)' does not exist/.exec(exitAfter(items, index))?.[1];
+      if (bridge !== undefined) edit(bench, call, (config) => config.replace(/bridge=[^,\n]+/, `bridge=${bridge}`));
+    },
+  },
+  {
+    note: /^storage of rootfs unknown$/,
+    act: (bench, call, items, index) => {
+      const storage = /storage '(.*)' does not exist/.exec(exitAfter(items, index))?.[1];
+      if (storage !== undefined)
+        edit(bench, call, (config) => config.replace(/^rootfs: [^:]+:/m, `rootfs: ${storage}:`));
+    },
+  },
+  {
+    note: /^volume of mp\d+ missing$/,
+    act: (bench, _call, items, index) => {
+      const volid = /volume '(.*)' does not exist/.exec(exitAfter(items, index))?.[1];
+      const volume = volid === undefined ? undefined : bench.node.storage.volume(volid);
+      if (volid === undefined || volume === undefined) return;
+      void bench.node.storage.free(volid);
+      bench.undo.push(() =>
+        bench.node.storage.createVolume(volume.storage, volid.split(':')[1] ?? '', volume.sizeBytes),
+      );
+    },
+  },
+  { note: /^init cannot be executed$/, act: (bench, call) => setInit(bench, call, 'cannot-be-executed') },
+  { note: /^init that ignores the halt signal$/, act: ({ host }, call) => host.setInit(guestOf(call), 'ignores-halt') },
+  { note: /after umount$/, act: ({ node }, call) => node.storage.hardware.unmount(pathOf(node, call)) },
+  { note: /after pct unlock/, act: ({ host }, call) => host.unlock(guestOf(call)) },
+];
+
+export async function actOnNote(
+  bench: Bench,
+  note: string,
+  items: readonly Item[],
+  index: number,
+  names: Names,
+): Promise<void> {
+  for (const action of noteActions) {
+    const match = action.note.exec(note);
+    if (match !== null) await action.act(bench, match, items, index, names);
+  }
+}
+
+export async function actBefore(bench: Bench, call: Exchange, items: readonly Item[], index: number): Promise<void> {
+  if (!/\/tasks\//.test(call.path)) for (const undo of bench.undo.splice(0)) undo();
+  await mountNewStorage(bench, call, items, index);
+  for (const action of callActions)
+    if (call.note !== undefined && action.note.test(call.note)) action.act(bench, call, items, index);
+}
+
+/** A storage that a call defines lies on a disk of its own when the recording shows another size than the root disk. */
+async function mountNewStorage({ node }: Bench, call: Exchange, items: readonly Item[], index: number): Promise<void> {
+  const params = call.params ?? {};
+  const path = params['path'];
+  if (call.method !== 'POST' || barePath(call) !== '/storage' || typeof path !== 'string') return;
+  const { hardware } = node.storage;
+  const status = items
+    .slice(index)
+    .flatMap((item) => (item.is === 'call' ? [item.call] : []))
+    .find((other) => barePath(other).endsWith(`/storage/${String(params['storage'])}/status`));
+  const data = status === undefined ? undefined : dataOf(status);
+  if (!isRecord(data) || data['active'] !== 1 || hardware.isMountPoint(path)) return;
+  const total = Number(data['total']);
+  if (total === hardware.place('/').device.capacityBytes) return;
+  const filesystem = params['type'] === 'btrfs' ? 'btrfs' : 'ext4';
+  hardware.add({
+    id: `disk-${String(params['storage'])}`,
+    capacityBytes: total,
+    filesystem,
+    otherBytes: Number(data['used']),
+  });
+  hardware.mount(path, `disk-${String(params['storage'])}`);
+}
+
+function lastGuest(items: readonly Item[], index: number): number {
+  for (let n = index; n >= 0; n -= 1) {
+    const item = items[n];
+    const vmid = item?.is === 'call' ? /\/lxc\/(\d+)/.exec(item.call.path)?.[1] : undefined;
+    if (vmid !== undefined) return Number(vmid);
+  }
+  return 0;
+}
+
+function nextCall(items: readonly Item[], index: number): Exchange | undefined {
+  for (const item of items.slice(index + 1)) if (item.is === 'call') return item.call;
+  return undefined;
+}
+
+/** How the task that a call started ended. */
+function exitAfter(items: readonly Item[], index: number): string {
+  for (const item of items.slice(index + 1)) {
+    const data = item.is === 'call' ? dataOf(item.call) : undefined;
+    if (isRecord(data) && data['exitstatus'] !== undefined) return String(data['exitstatus']);
+  }
+  return '';
+}
+
+function guestOf(call: Exchange): number {
+  return Number(/\/lxc\/(\d+)/.exec(call.path)?.[1]);
+}
+
+function pathOf(node: Bench['node'], call: Exchange): string {
+  const storage = /\/storage\/([^/]+)/.exec(call.path)?.[1] ?? '';
+  return String(node.storage.definitions.need(storage).options.get('path'));
+}
+
+function edit(bench: Bench, call: Exchange, change: (config: string) => string): void {
+  const vmid = guestOf(call);
+  const before = bench.host.rawConfig(vmid) ?? '';
+  bench.host.setRawConfig(vmid, change(before));
+  bench.undo.push(() => bench.host.setRawConfig(vmid, before));
+}
+
+function setInit(bench: Bench, call: Exchange, behaviour: 'cannot-be-executed'): void {
+  bench.host.setInit(guestOf(call), behaviour);
+  bench.undo.push(() => bench.host.setInit(guestOf(call), 'obeys'));
+}
+
+function addLine(host: Bench['host'], vmid: number, line: string): void {
+  const before = host.rawConfig(vmid) ?? '';
+  if (!before.includes(`${line}\n`)) host.setRawConfig(vmid, `${before}${line}\n`);
+}
+
+function expireTokens(node: Bench['node'], undo: (() => void)[]): void {
+  for (const user of node.access.config.users.values())
+    for (const token of user.tokens.values()) {
+      const { expire } = token;
+      token.expire = 1;
+      undo.push(() => (token.expire = expire));
+    }
+}
+
+function changeUser(node: Bench['node'], undo: (() => void)[], change: { enable?: 0; expire?: number }): void {
+  for (const user of node.access.config.users.values()) {
+    if (user.userid === 'root@pam') continue;
+    const { enable, expire } = user;
+    Object.assign(user, change);
+    undo.push(() => Object.assign(user, { enable, expire }));
+  }
+}

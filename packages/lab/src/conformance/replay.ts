@@ -1,0 +1,230 @@
+/** Replays recordings against one fake node in memory and compares every answer. */
+import { bodyLimit } from '../fake-pve/api/form.ts';
+import type { ApiResponse } from '../fake-pve/core.ts';
+import { decodeUpid } from '../fake-pve/tasks/upid.ts';
+import {
+  answeredAt,
+  barePath,
+  dataOf,
+  isRecord,
+  queryOf,
+  type Exchange,
+  type Item,
+  type Recording,
+} from './exchange.ts';
+import { futureOf, type TaskFuture } from './foresight.ts';
+import { actBefore, actOnNote } from './host-actions.ts';
+import { createNames, differences, sameText, translate, type Difference, type Names } from './normalise.ts';
+import { whyNotApplicable } from './not-applicable.ts';
+import { followAnswer, prepareWorld } from './teacher.ts';
+import type { Bench } from './bench.ts';
+
+export type Verdict =
+  | { readonly is: 'passed' }
+  | { readonly is: 'not-applicable'; readonly reason: string }
+  | { readonly is: 'failed'; readonly reasons: readonly string[] };
+
+export interface Outcome {
+  readonly file: string;
+  readonly index: number;
+  readonly what: string;
+  readonly verdict: Verdict;
+}
+
+interface HeldTask {
+  readonly upid: string;
+  readonly future: TaskFuture;
+}
+
+interface Run {
+  readonly bench: Bench;
+  readonly names: Names;
+  readonly items: readonly Item[];
+  held: HeldTask[];
+}
+
+/** The whole replay, in the order given. The bench keeps its state from one recording to the next. */
+export async function replay(bench: Bench, recordings: readonly Recording[]): Promise<Outcome[]> {
+  const names = createNames();
+  const outcomes: Outcome[] = [];
+  for (const { file, items } of recordings) {
+    const run: Run = { bench, names, items, held: [] };
+    await prepareWorld(bench, items, names);
+    for (const [index, item] of items.entries()) {
+      if (item.is === 'note') {
+        await actOnNote(bench, item.note, items, index, names);
+        continue;
+      }
+      const what =
+        item.is === 'call' ? `${item.call.as} ${item.call.method} ${item.call.path}` : `socket: ${item.raw.note}`;
+      const verdict = item.is === 'call' ? await replayCall(run, item.call, index) : await replayRaw(run, item.raw);
+      outcomes.push({ file, index, what, verdict });
+    }
+    for (const task of run.held) await finish(run, task);
+  }
+  return outcomes;
+}
+
+async function replayCall(run: Run, call: Exchange, index: number): Promise<Verdict> {
+  const { bench, names, items } = run;
+  const reason = whyNotApplicable(barePath(call));
+  if (reason !== undefined) return { is: 'not-applicable', reason };
+
+  await moveClock(run, call);
+  for (const task of run.held.filter(({ future }) => (future.endsBefore ?? Infinity) <= index)) {
+    if (task.future.how === 'aborted') run.held = run.held.filter((other) => other !== task);
+    else await finish(run, task);
+  }
+  await actBefore(bench, call, items, index);
+  noteGivenMacs(call, names);
+
+  const started = startedTask(call);
+  const future = started === undefined ? undefined : futureOf(started.upid, items, index);
+  if (started !== undefined && future?.endsBefore !== undefined)
+    bench.node.tasks.trap({ type: started.type, id: started.id, then: 'stall' });
+
+  const answer = await settle(run, call, bench.node.wire(wireRequest(bench, call, names)));
+
+  const ours = isRecord(answer.body) ? answer.body['data'] : undefined;
+  if (started !== undefined && typeof ours === 'string' && decodeUpid(ours) !== undefined) {
+    names.learned.set(started.upid, ours);
+    if (future?.endsBefore !== undefined) run.held.push({ upid: ours, future });
+  } else bench.node.tasks.clearTraps();
+
+  const found = compareAnswers(call, answer, names);
+  await followAnswer(bench, call, found, names);
+  return found.length === 0 ? { is: 'passed' } : { is: 'failed', reasons: found.map(explain) };
+}
+
+/** Waits for the answer; a call that waited in the recording too lets go of what it waited for. */
+async function settle(run: Run, call: Exchange, pending: Promise<ApiResponse>): Promise<ApiResponse> {
+  const { clock } = run.bench;
+  let done = false;
+  const mark = (): void => void (done = true);
+  pending.then(mark, mark);
+  await clock.settle();
+  if (!done && call.status === 200 && call.elapsed_ms > 500)
+    for (const task of run.held.filter(({ future }) => future.how === 'by-itself')) await finish(run, task);
+  return clock.runUntil(pending, 120_000);
+}
+
+/** Lets a held task end the way it ended in the recording. */
+async function finish(run: Run, task: HeldTask): Promise<void> {
+  const { node, clock } = run.bench;
+  run.held = run.held.filter((other) => other !== task);
+  if (task.future.how === 'killed') return node.tasks.kill(task.upid);
+  node.tasks.release(task.upid);
+  await clock.runUntil(Promise.race([node.tasks.settled(task.upid), clock.sleep(200_000)]));
+}
+
+/** The clock of the node follows the clock of the recording, never backwards. */
+async function moveClock({ bench: { clock } }: Run, call: Exchange): Promise<void> {
+  const upid = startedTask(call);
+  const recorded = upid === undefined ? answeredAt(call) - call.elapsed_ms : upid.starttime * 1000;
+  await clock.settle();
+  if (recorded > clock.now()) await clock.advance(recorded - clock.now());
+}
+
+function startedTask(call: Exchange): { upid: string; type: string; id: string; starttime: number } | undefined {
+  const data = dataOf(call);
+  if (call.method === 'GET' || typeof data !== 'string') return undefined;
+  const parts = decodeUpid(data);
+  return parts === undefined ? undefined : { upid: data, type: parts.type, id: parts.id, starttime: parts.starttime };
+}
+
+function wireRequest(bench: Bench, call: Exchange, names: Names): Parameters<Bench['node']['wire']>[0] {
+  const path = translate(call.path.startsWith('!') ? call.path.slice(1) : `/api2/json${barePath(call)}`, names);
+  const params = call.params === null ? undefined : call.params;
+  const json =
+    call.request_content_type === 'application/json' || call.request_headers?.['Content-Type'] === 'application/json';
+  const inQuery = call.method === 'GET' || call.method === 'DELETE';
+  const form = params === undefined ? '' : encodeForm(params, names);
+  const query = [queryOf(call), inQuery ? form : ''].filter((part) => part !== '').join('&');
+  const brokenJson = json && params === undefined ? '{"cores": ' : undefined;
+  const body = inQuery ? '' : (brokenJson ?? (json ? translate(JSON.stringify(params), names) : form));
+  const given = Object.fromEntries(
+    Object.entries(call.request_headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+  );
+  const plainText = given['content-type'] === 'text/plain';
+  return {
+    method: call.method,
+    target: `${path}${query === '' ? '' : `?${query}`}`,
+    headers: {
+      ...bench.credentials(call.as, call.method, given),
+      'content-type': given['content-type'] ?? (json ? 'application/json' : 'application/x-www-form-urlencoded'),
+    },
+    body: plainText && body === '' ? 'text' : body,
+  };
+}
+
+function encodeForm(params: Readonly<Record<string, unknown>>, names: Names): string {
+  return Object.entries(params)
+    .flatMap(([key, value]) => (Array.isArray(value) ? value : [value]).map((one: unknown) => [key, one] as const))
+    .map(([key, value]) => {
+      const text = translate(value === true ? '1' : value === false ? '0' : String(value), names);
+      return `${encodeURIComponent(key)}=${encodeURIComponent(text)}`;
+    })
+    .join('&');
+}
+
+function compareAnswers(call: Exchange, answer: ApiResponse, names: Names): Difference[] {
+  const found: Difference[] = [];
+  if (call.status !== answer.status || !sameText(call.reason, answer.reason, names))
+    found.push({ at: 'status', recorded: `${call.status} ${call.reason}`, ours: `${answer.status} ${answer.reason}` });
+  if (call.status !== answer.status) {
+    const message = isRecord(answer.body) ? JSON.stringify(answer.body['errors'] ?? '') : '';
+    if (message !== '""') found.push({ at: 'errors', recorded: undefined, ours: message });
+    return found;
+  }
+  const path = decodeURIComponent(barePath(call));
+  const parameters = call.params ?? {};
+  const named = path === '/pools' && parameters['poolid'] !== undefined ? '/pools' : path;
+  return [...found, ...differences(named, call.body ?? null, answer.body ?? null, names)];
+}
+
+function noteGivenMacs(call: Exchange, names: Names): void {
+  for (const mac of JSON.stringify(call.params ?? {}).match(/\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b/gi) ?? [])
+    if (!names.learned.has(mac.toUpperCase())) names.given.add(mac.toUpperCase());
+}
+
+function explain({ at, recorded, ours }: Difference): string {
+  const show = (value: unknown): string => (value === undefined ? '(absent)' : JSON.stringify(value)).slice(0, 1500);
+  return `${at}: recorded ${show(recorded)}, ours ${show(ours)}`;
+}
+
+/** Requests written down as text: head and body as they went over the socket. */
+async function replayRaw(
+  run: Run,
+  raw: { readonly note: string; readonly request: string; readonly response: string },
+): Promise<Verdict> {
+  const [head = '', body = ''] = raw.request.split('\r\n\r\n');
+  const [line = '', ...headerLines] = head.split('\r\n');
+  const [method = '', target, version] = line.split(' ');
+  if (target === undefined || version !== 'HTTP/1.1' || raw.response.startsWith('HTTP/1.1 301'))
+    return { is: 'not-applicable', reason: 'below the API: the socket, tested with the HTTPS server' };
+  const headers = Object.fromEntries(
+    headerLines.map((header) => {
+      const [name = '', ...value] = header.split(': ');
+      return [name.toLowerCase(), value.join(': ')];
+    }),
+  );
+  const token = /PVEAPIToken=(.+)=<secret>/.exec(headers['authorization'] ?? '')?.[1];
+  const answer = await run.bench.node.wire({
+    method,
+    target,
+    headers: { ...headers, ...(token === undefined ? {} : run.bench.credentials(token, method, {})) },
+    body: Number(headers['content-length'] ?? 0) > bodyLimit ? '' : body,
+  });
+  const [recordedHead = '', recordedBody = ''] = raw.response.split('\r\n\r\n');
+  const [, status = '', reason = ''] = /^\S+ (\d+) (.*)$/.exec(recordedHead.split('\r\n', 1)[0] ?? '') ?? [];
+  const found: Difference[] = [];
+  if (Number(status) !== answer.status || !sameText(reason, answer.reason, run.names))
+    found.push({ at: 'status', recorded: `${status} ${reason}`, ours: `${answer.status} ${answer.reason}` });
+  const recordedValue: unknown = recordedBody.startsWith('{')
+    ? JSON.parse(recordedBody)
+    : recordedBody === ''
+      ? null
+      : recordedBody;
+  found.push(...differences(target, recordedValue, answer.body ?? null, run.names));
+  return found.length === 0 ? { is: 'passed' } : { is: 'failed', reasons: found.map(explain) };
+}

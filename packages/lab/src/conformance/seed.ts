@@ -1,0 +1,101 @@
+/**
+ * What the recorded machine had before a set of recordings begins: users and tokens that appear as callers without being
+ * created, the storages that are mentioned, the template, the golden guest.
+ */
+import { fileMember, directoryMember } from '../fake-pve/storage/disk.ts';
+import type { Bench } from './bench.ts';
+import { barePath, isRecord, type Exchange, type Recording } from './exchange.ts';
+import { ensureStorage, goldenConfig, writeArchive } from './world.ts';
+
+const agentPrivileges =
+  'VM.Allocate VM.Audit VM.Backup VM.Config.CPU VM.Config.Disk VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback Datastore.Allocate Datastore.AllocateSpace Datastore.Audit Sys.Audit SDN.Use';
+const agent = 'felhom-agent@pve';
+
+export async function seedBench(bench: Bench, recordings: readonly Recording[]): Promise<void> {
+  const calls = recordings.flatMap(({ items }) => items.flatMap((item) => (item.is === 'call' ? [item.call] : [])));
+  seedIdentities(bench, calls);
+  await seedStorages(bench, calls);
+}
+
+function seedIdentities({ node }: Bench, calls: readonly Exchange[]): void {
+  const { access } = node;
+  const creates = (path: RegExp, key: string, value: string): boolean =>
+    calls.some(
+      (call) => call.method === 'POST' && call.status === 200 && path.test(call.path) && call.params?.[key] === value,
+    );
+  const setUp = creates(/^\/access\/users$/, 'userid', agent);
+  if (!setUp) {
+    access.config.roles.set('FelhomAgent', new Set(agentPrivileges.split(' ')));
+    access.addUser(agent, { comment: 'felhom agent' });
+    access.addToken(agent, 'agent', { comment: 'agent token' });
+    access.grant({ path: '/', type: 'user', ugid: agent, roleid: 'FelhomAgent' });
+    access.grant({ path: '/', type: 'token', ugid: `${agent}!agent`, roleid: 'FelhomAgent' });
+  }
+  access.addToken('root@pam', 'bench', { privsep: 0 });
+}
+
+/** Tokens of the bench that no recording creates; they need their user, so they come when they are first used. */
+export function seedToken({ node }: Bench, as: string): void {
+  const { access } = node;
+  const [userid = '', tokenid] = as.split('!');
+  const user = access.config.users.get(userid);
+  if (tokenid !== undefined && user !== undefined && !user.tokens.has(tokenid)) access.addToken(userid, tokenid);
+}
+
+async function seedStorages(bench: Bench, calls: readonly Exchange[]): Promise<void> {
+  const { node } = bench;
+  const created = new Set(
+    calls.flatMap((call) =>
+      call.method === 'POST' && barePath(call) === '/storage' && call.status === 200
+        ? [String(call.params?.['storage'])]
+        : [],
+    ),
+  );
+  const text = JSON.stringify(calls.map(({ params, path, body }) => [params, decodeURIComponent(path), body]));
+  const mentioned = (storage: string): boolean => text.includes(`${storage}:`) || text.includes(`/storage/${storage}/`);
+  const felhom = { storage: 'felhom', type: 'dir', path: '/srv/felhom', content: 'rootdir,images,vztmpl,backup' };
+  const btr = {
+    storage: 'btr',
+    type: 'btrfs',
+    path: '/mnt/btr',
+    content: 'rootdir,images,backup',
+    is_mountpoint: 'yes',
+  };
+  node.storage.hardware.add({
+    id: 'disk-btr',
+    capacityBytes: 8_589_934_592,
+    filesystem: 'btrfs',
+    otherBytes: 6_062_080,
+  });
+  node.storage.hardware.mount('/mnt/btr', 'disk-btr');
+  const isNew = !created.has('felhom') && mentioned('felhom');
+  if (isNew) await ensureStorage(bench, felhom);
+  if (!created.has('btr') && mentioned('btr')) await ensureStorage(bench, btr);
+  await seedTemplate(bench, 'local');
+  if (isNew) await seedGolden(bench, text);
+}
+
+async function seedTemplate({ node }: Bench, storage: string): Promise<void> {
+  const path = node.storage.archives.volidPath(`${storage}:vztmpl/felhom-base_1.0_amd64.tar.zst`);
+  if (path === undefined) return;
+  const members = [
+    directoryMember('./'),
+    directoryMember('./etc'),
+    fileMember('./etc/alpine-release', '3.20.0\n'),
+    fileMember('./etc/hostname', 'base\n'),
+    directoryMember('./sbin'),
+    fileMember('./sbin/init', 'init', { mode: 0o755 }),
+  ];
+  await node.storage.disk.writeArchive(path, members, 'zstd', Number.MAX_SAFE_INTEGER);
+}
+
+/** The golden guest and every archive of it that a call restores without a list having shown it before. */
+async function seedGolden(bench: Bench, text: string): Promise<void> {
+  const { node, host } = bench;
+  await seedTemplate(bench, 'felhom');
+  host.setRawConfig(100, goldenConfig(100));
+  for (const disk of [0, 1]) node.storage.createVolume('felhom', `100/vm-100-disk-${disk}.raw`, 1024 ** 3);
+  for (const volid of new Set(text.match(/felhom:backup\/vzdump-lxc-100-[\d_-]+\.tar(\.zst|\.gz)?/g) ?? []))
+    if (text.includes(`"ostemplate":"${volid}"`)) await writeArchive(bench, volid, goldenConfig(100), 1_000_000);
+  void isRecord;
+}

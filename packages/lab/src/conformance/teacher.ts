@@ -1,0 +1,91 @@
+/**
+ * Keeps our world beside the recorded one. Two occasions only:
+ *  - before a file is replayed, what its first answers show of guests, storages and archives that nothing in the file
+ *    has touched yet (the machine was changed by hand between the recordings, and files may be missing);
+ *  - after an answer that differs, so that one failure does not fail everything that follows.
+ */
+import type { Difference, Names } from './normalise.ts';
+import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
+import type { Bench } from './bench.ts';
+import { ensureArchive, ensureConfig, ensurePower, ensureStorage, ensureVolume, forgetMissing } from './world.ts';
+
+/** Makes the node look as the first answers of a recording say it did. */
+export async function prepareWorld(bench: Bench, items: readonly Item[], names: Names): Promise<void> {
+  await bench.clock.settle();
+  const touched = new Set<string>();
+  const calls = items.flatMap((item) => (item.is === 'call' ? [item.call] : []));
+  for (const call of calls) {
+    if (call.method !== 'GET') {
+      for (const thing of thingsTouched(call)) touched.add(thing);
+      continue;
+    }
+    if (call.status !== 200) continue;
+    await learnFrom(bench, call, names, (thing) => !touched.has(thing) && !touched.has('*'));
+    for (const thing of thingsRead(call)) touched.add(thing);
+  }
+}
+
+/** After an answer that differed: the recorded one is the truth. */
+export async function followAnswer(
+  bench: Bench,
+  call: Exchange,
+  found: readonly Difference[],
+  names: Names,
+): Promise<void> {
+  if (found.length === 0 || call.method !== 'GET' || call.status !== 200) return;
+  await learnFrom(bench, call, names, () => true);
+}
+
+async function learnFrom(
+  bench: Bench,
+  call: Exchange,
+  names: Names,
+  isOpen: (thing: string) => boolean,
+): Promise<void> {
+  const path = decodeURIComponent(barePath(call));
+  const data = dataOf(call);
+  const params = call.params ?? {};
+  const guest = /^\/nodes\/[^/]+\/lxc\/(\d+)\/(config|status\/current)$/.exec(path);
+  if (guest !== null && isRecord(data)) {
+    const vmid = Number(guest[1]);
+    if (guest[2] === 'config' && isOpen(`guest ${vmid}`) && Object.keys(params).length === 0)
+      ensureConfig(bench, vmid, data, names);
+    if (guest[2] === 'status/current' && isOpen(`power ${vmid}`))
+      ensurePower(bench, vmid, data['status'] === 'running');
+    return;
+  }
+  if (!Array.isArray(data)) return;
+  const rows = data.filter(isRecord);
+  if (/^\/nodes\/[^/]+\/lxc$/.test(path))
+    for (const row of rows)
+      if (isOpen(`power ${Number(row['vmid'])}`)) ensurePower(bench, Number(row['vmid']), row['status'] === 'running');
+  if (path === '/storage')
+    for (const row of rows) if (isOpen(`storage ${String(row['storage'])}`)) await ensureStorage(bench, row);
+  const content = /^\/nodes\/[^/]+\/storage\/([^/]+)\/content$/.exec(path)?.[1];
+  if (content === undefined || !isOpen(`content ${content}`)) return;
+  for (const row of rows) {
+    if (row['content'] === 'backup') await ensureArchive(bench, row, names);
+    else if (row['content'] === 'rootdir' || row['content'] === 'images') ensureVolume(bench, row);
+  }
+  forgetMissing(bench, content, rows, params, names);
+}
+
+function thingsTouched(call: Exchange): string[] {
+  const path = decodeURIComponent(barePath(call));
+  const params = call.params ?? {};
+  const vmid =
+    /\/lxc\/(\d+)/.exec(path)?.[1] ?? (/\/(lxc|vzdump)$/.test(path) ? String(params['vmid'] ?? '') : undefined);
+  const storage = params['storage'] ?? /\/storage\/([^/]+)/.exec(path)?.[1];
+  return [
+    ...(vmid === undefined ? [] : [`guest ${vmid}`, `power ${vmid}`, 'content *']),
+    ...(storage === undefined ? [] : [`storage ${String(storage)}`, `content ${String(storage)}`]),
+  ];
+}
+
+/** The first answer about a thing counts. */
+function thingsRead(call: Exchange): string[] {
+  const path = decodeURIComponent(barePath(call));
+  const vmid = /\/lxc\/(\d+)\/config$/.exec(path)?.[1];
+  const powered = /\/lxc\/(\d+)\/status\/current$/.exec(path)?.[1];
+  return [...(vmid === undefined ? [] : [`guest ${vmid}`]), ...(powered === undefined ? [] : [`power ${powered}`])];
+}

@@ -1,0 +1,166 @@
+/** Makes things on the bench that the recorded machine had: configs, volumes, archives, storages. */
+import { storeOf } from '../fake-pve/guests/store.ts';
+import { directoryMember, fileMember } from '../fake-pve/storage/disk.ts';
+import type { Bench } from './bench.ts';
+import { differences, translate, type Names } from './normalise.ts';
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** Writes the config file of a guest from the answer of `GET config`, unless it says so already. */
+export function ensureConfig(bench: Bench, vmid: number, wanted: Row, names: Names): void {
+  const { node, host } = bench;
+  const before = host.rawConfig(vmid);
+  const text = configText(wanted, names);
+  const sections = before === undefined ? '' : (/^\[.*$/ms.exec(before)?.[0] ?? '');
+  if (before !== undefined && sameConfig(before, text, sections, names)) return;
+  host.setRawConfig(vmid, text + (sections === '' ? '' : `\n${sections}`));
+  for (const [key, value] of Object.entries(wanted))
+    if (/^(rootfs|mp\d+|unused\d+)$/.test(key)) volumeOf(bench, String(value));
+  void node;
+}
+
+function sameConfig(before: string, text: string, sections: string, names: Names): boolean {
+  const active = (raw: string): Row =>
+    Object.fromEntries(
+      raw
+        .split(/^\[/m, 1)[0]
+        ?.split('\n')
+        .filter((line) => line !== '')
+        .map((line, n) => (line.startsWith('#') ? [`#${n}`, line] : [line.split(': ')[0] ?? '', line])) ?? [],
+    );
+  void sections;
+  return differences('', active(text), active(before), names).length === 0;
+}
+
+/** The file form of a config answer. */
+export function configText(config: Row, names: Names): string {
+  const lines: string[] = [];
+  const description = config['description'];
+  if (typeof description === 'string')
+    for (const line of description.replace(/\n$/, '').split('\n')) lines.push(`#${encodeComment(line)}`);
+  for (const key of Object.keys(config).sort()) {
+    if (['description', 'digest', 'lxc'].includes(key)) continue;
+    lines.push(`${key}: ${translate(String(config[key]), names)}`);
+  }
+  const raw = config['lxc'];
+  if (Array.isArray(raw))
+    for (const pair of raw) if (Array.isArray(pair)) lines.push(`${String(pair[0])}: ${String(pair[1])}`);
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+/** PVE: Tools.pm encode_text. */
+function encodeComment(text: string): string {
+  return [...new TextEncoder().encode(text)]
+    .map((byte) =>
+      byte < 0x20 || byte > 0x7e || byte === 0x25 || byte === 0x3a
+        ? `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+        : String.fromCharCode(byte),
+    )
+    .join('');
+}
+
+function volumeOf({ node }: Bench, property: string): void {
+  const volid = property.split(',')[0]?.replace(/^volume=/, '') ?? '';
+  const size = /(?:^|,)size=([^,]+)/.exec(property)?.[1];
+  const parsed = /^([a-z][\w.-]*):(.+)$/i.exec(volid);
+  if (parsed === null || !node.storage.exists(parsed[1] ?? '') || node.storage.volume(volid) !== undefined) return;
+  try {
+    node.storage.createVolume(parsed[1] ?? '', parsed[2] ?? '', sizeBytes(size ?? '1G'));
+  } catch {
+    // The storage is not there at the moment; then neither is the volume.
+  }
+}
+
+export function ensureVolume(bench: Bench, row: Row): void {
+  volumeOf(bench, `${String(row['volid'])},size=${String(row['size'])}`);
+}
+
+function sizeBytes(size: string): number {
+  const [, number = '0', unit = ''] = /^([\d.]+)([KMGT]?)$/.exec(size) ?? [];
+  return Number(number) * 1024 ** ['', 'K', 'M', 'G', 'T'].indexOf(unit);
+}
+
+export function ensurePower({ node }: Bench, vmid: number, running: boolean): void {
+  if (!node.guests.exists(vmid) || node.guests.isRunning(vmid) === running) return;
+  const store = storeOf(node);
+  if (running) store.running.set(vmid, { pid: 4242, since: node.clock.now() });
+  else store.running.delete(vmid);
+}
+
+export async function ensureStorage({ node }: Bench, row: Row): Promise<void> {
+  const storage = String(row['storage']);
+  if (node.storage.exists(storage)) return;
+  const { digest: _digest, ...params } = row;
+  await node.handle({ method: 'POST', path: '/storage', params, as: 'root@pam' });
+}
+
+/** A backup, made of the config of its guest as far as that is known. */
+export async function ensureArchive(bench: Bench, row: Row, names: Names): Promise<void> {
+  const { node, host } = bench;
+  const volid = translate(String(row['volid']), names);
+  const storage = volid.split(':')[0] ?? '';
+  if (!node.storage.exists(storage)) return;
+  const vmid = Number(row['vmid']);
+  if (node.storage.archives.info(volid) === undefined)
+    await writeArchive(bench, volid, host.rawConfig(vmid) ?? goldenConfig(vmid), Number(row['size'] ?? 1_000_000));
+  if (row['notes'] !== undefined && node.storage.archives.notes(volid) === '')
+    node.storage.archives.setNotes(volid, String(row['notes']));
+  const root = { user: 'root@pam', full: 'root@pam' };
+  node.storage.archives.setProtected(root, volid, row['protected'] === 1);
+}
+
+export async function writeArchive({ node }: Bench, volid: string, config: string, bytes: number): Promise<void> {
+  const path = node.storage.archives.volidPath(volid);
+  if (path === undefined) return;
+  const active = (config.split(/^\[/m, 1)[0] ?? '')
+    .split('\n')
+    .filter((line) => !/^(lock|parent|snaptime):/.test(line));
+  const members = [
+    fileMember('./etc/vzdump/pct.conf', active.join('\n')),
+    directoryMember('./'),
+    directoryMember('./etc'),
+    fileMember('./etc/hostname', 'golden\n'),
+    fileMember('./etc/alpine-release', '3.20.0\n'),
+    directoryMember('./sbin'),
+    fileMember('./sbin/init', 'x'.repeat(Math.min(bytes, 20_000)), { mode: 0o755 }),
+  ];
+  const compression = volid.endsWith('.zst') ? 'zstd' : volid.endsWith('.gz') ? 'gzip' : 'none';
+  await node.storage.disk.writeArchive(path, members, compression, Number.MAX_SAFE_INTEGER);
+}
+
+/** The golden guest of the recordings, for archives whose guest is unknown. */
+export function goldenConfig(vmid: number): string {
+  return [
+    '#golden image line1',
+    '#line2 %C3%BCn%C3%AFcode',
+    'arch: amd64',
+    'cores: 1',
+    'features: nesting=1,keyctl=1',
+    'hostname: golden',
+    'memory: 256',
+    `mp0: felhom:${vmid}/vm-${vmid}-disk-1.raw,mp=/srv/data,backup=0,size=1G`,
+    'net0: name=eth0,bridge=vmbr0,gw=10.98.0.1,hwaddr=BC:24:11:86:11:FE,ip=10.98.0.100/24,type=veth',
+    'onboot: 0',
+    'ostype: alpine',
+    `rootfs: felhom:${vmid}/vm-${vmid}-disk-0.raw,size=1G`,
+    'swap: 0',
+    'tags: felhom;golden',
+    'unprivileged: 1',
+    '',
+  ].join('\n');
+}
+
+/** Backups that the recording does not list are not there. */
+export function forgetMissing(bench: Bench, storage: string, rows: readonly Row[], params: Row, names: Names): void {
+  const { archives } = bench.node.storage;
+  if (params['content'] !== undefined && params['content'] !== 'backup') return;
+  if (!bench.node.storage.exists(storage)) return;
+  const listed = new Set(rows.map((row) => translate(String(row['volid']), names)));
+  const root = { user: 'root@pam', full: 'root@pam' };
+  for (const backup of archives.list(storage)) {
+    if (listed.has(backup.volid)) continue;
+    if (params['vmid'] !== undefined && backup.vmid !== Number(params['vmid'])) continue;
+    archives.setProtected(root, backup.volid, false);
+    archives.remove(backup.volid);
+  }
+}
