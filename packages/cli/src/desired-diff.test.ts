@@ -91,7 +91,7 @@ test('the text says what comes, what goes, and that a guest that goes stays', ()
       '- old  not wanted any more (the guest stays; the host reports it)',
       '~ web',
       '  memoryMiB  1024 → 512  blocked until it is signed',
-      '3 differences, 1 of them need a signature.',
+      '3 differences; one needs a signature.',
       '',
     ].join('\n'),
   );

@@ -28,7 +28,8 @@ export function renderDiff(changes: readonly DesiredChange[], style: Style): str
     return `${style.paint(tone, sign)} ${style.paint('strong', guest)}  ${text}\n`;
   });
   const signed = changes.filter((change) => change.verdict === 'signed').length;
-  return `${blocks.join('')}${formatCount(changes.length, 'difference')}, ${signed} of them need a signature.\n`;
+  const need = signed === 0 ? 'none needs' : signed === 1 ? 'one needs' : `${signed} need`;
+  return `${blocks.join('')}${formatCount(changes.length, 'difference')}; ${need} a signature.\n`;
 }
 
 function line(change: DesiredChange, style: Style): string {
