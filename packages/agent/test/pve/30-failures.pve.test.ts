@@ -28,11 +28,14 @@ const nothingLeftOf = async (vmid: Vmid): Promise<void> => {
   assert.equal(value(await pve.reader.isVmidFree(vmid, never)), true);
 };
 
-test('an archive that is not there fails in the task or before it', { timeout: 120_000 }, async () => {
+test('an archive that is not there fails in the task or before it', { timeout: 120_000 }, async (t) => {
   const vmid = await node.freeVmid();
   // Same owner, other time: the owner's rights let the call through to where the file is looked for.
   const missing = archive.replace(/\d{4}_\d{2}_\d{2}-\d{2}_\d{2}_\d{2}/, '2001_01_01-00_00_00') as VolumeId;
-  assert.notEqual(missing, archive);
+  if (missing === archive) {
+    t.skip(`${archive} has no time in its name`);
+    return;
+  }
   const restoring = await pve.writer.restore(call(vmid, { archive: missing }), never);
   if (restoring.is === 'done') {
     const end = await node.wait(restoring);
