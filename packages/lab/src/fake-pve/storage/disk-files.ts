@@ -65,6 +65,15 @@ export class FileDisk implements Disk {
       .sort();
   }
 
+  folders(directory: string): readonly string[] {
+    const real = this.#real(directory);
+    if (!existsSync(real)) return [];
+    return readdirSync(real, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && this.#sidecar(`${directory}/${entry.name}`) === undefined)
+      .map((entry) => entry.name)
+      .sort();
+  }
+
   file(path: string): FileFacts | undefined {
     const stats = statSync(this.#real(path), { throwIfNoEntry: false });
     return stats?.isFile() ? { sizeBytes: stats.size, mtime: Math.floor(stats.mtimeMs / 1000) } : undefined;
@@ -118,10 +127,10 @@ export class FileDisk implements Disk {
     rmSync(this.#sidecarPath(path), { force: true });
   }
 
-  async copyVolume(from: string, to: string): Promise<void> {
+  async copyVolume(from: string, to: string, ctime: number): Promise<void> {
     this.removeVolume(to);
     cpSync(this.#real(from), this.#made(to), { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
-    this.#writeSidecar(to, this.#need(from));
+    this.#writeSidecar(to, { ...this.#need(from), ctime });
   }
 
   async readTree(path: string): Promise<readonly Member[]> {

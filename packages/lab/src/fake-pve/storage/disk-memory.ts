@@ -48,6 +48,14 @@ export class MemoryDisk implements Disk {
     return names.sort();
   }
 
+  folders(directory: string): readonly string[] {
+    const prefix = `${directory}/`;
+    const names = [...this.#files.keys(), ...this.#volumes.keys()]
+      .filter((path) => path.startsWith(prefix) && path.includes('/', prefix.length))
+      .map((path) => path.slice(prefix.length, path.indexOf('/', prefix.length)));
+    return [...new Set(names)].sort();
+  }
+
   file(path: string): FileFacts | undefined {
     const file = this.#files.get(path);
     return file && { sizeBytes: file.sizeBytes, mtime: file.mtime };
@@ -98,9 +106,9 @@ export class MemoryDisk implements Disk {
     this.#volumes.delete(path);
   }
 
-  async copyVolume(from: string, to: string): Promise<void> {
-    const volume = this.#volume(from);
-    this.#volumes.set(to, { ...volume, tree: new Map(volume.tree) });
+  async copyVolume(from: string, to: string, ctime: number): Promise<void> {
+    const { sizeBytes, tree } = this.#volume(from);
+    this.#volumes.set(to, { sizeBytes, ctime, tree: new Map(tree) });
   }
 
   async readTree(path: string): Promise<readonly Member[]> {

@@ -136,13 +136,15 @@ for (const [kind, make] of Object.entries(disks)) {
     const disk = make(t);
     disk.createVolume('/dev/a', 100, 50);
     await disk.writeTree('/dev/a', [fileMember('./x', 'old', { uid: 5 })], { skipExisting: true });
-    await disk.copyVolume('/dev/a', '/dev/snap');
+    await disk.copyVolume('/dev/a', '/dev/snap', 60);
+    assert.equal(disk.volume('/dev/snap')?.ctime, 60);
     await disk.writeTree('/dev/a', [fileMember('./x', 'new')], { skipExisting: false });
     disk.moveVolume('/dev/a', '/dev/deep/b');
     const content = async (path: string) => (await disk.readTree(path)).slice(1).map((m) => `${textOf(m)} ${m.uid}`);
     assert.deepEqual(await content('/dev/snap'), ['old 5']);
     assert.deepEqual(await content('/dev/deep/b'), ['new 0']);
     assert.equal(disk.volume('/dev/a'), undefined);
+    assert.deepEqual(disk.folders('/dev'), ['deep']);
     await disk.removeEntry('/dev/deep/b', './x');
     assert.deepEqual(await content('/dev/deep/b'), []);
   });

@@ -56,6 +56,8 @@ export interface WriteOptions {
 export interface Disk {
   /** Names of files and volumes in a directory, sorted; empty when there is none. */
   list(directory: string): readonly string[];
+  /** Names of the plain directories in a directory, sorted. */
+  folders(directory: string): readonly string[];
   file(path: string): FileFacts | undefined;
   readText(path: string): string | undefined;
   writeText(path: string, text: string): void;
@@ -69,7 +71,8 @@ export interface Disk {
   resizeVolume(path: string, sizeBytes: number): void;
   moveVolume(from: string, to: string): void;
   removeVolume(path: string): void;
-  copyVolume(from: string, to: string): Promise<void>;
+  /** Replaces whatever has that name; the copy carries `ctime`. */
+  copyVolume(from: string, to: string, ctime: number): Promise<void>;
   /** The tree, `./` first, sorted by name. */
   readTree(path: string): Promise<readonly Member[]>;
   /** Writes below the volume; member names are relative to it. Never follows a symbolic link. */

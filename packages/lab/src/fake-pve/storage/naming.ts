@@ -106,8 +106,8 @@ export type Layout = 'directory' | 'lvm' | 'zfs';
 export function parseDiskName(layout: Layout, name: string): DiskName | undefined {
   const forms = {
     directory: /^(?<dir>\d+)\/(?:vm-(?<raw>\d+)-[^/\s]+\.raw|subvol-(?<subvol>\d+)-[^/\s]+\.subvol)$/,
-    lvm: /^vm-(?<raw>\d+)-[^/\s]+$/,
-    zfs: /^(?:vm-(?<raw>\d+)|subvol-(?<subvol>\d+))-[^/\s]+$/,
+    lvm: /^vm-(?<raw>\d+)-[^/\s@]+$/,
+    zfs: /^(?:vm-(?<raw>\d+)|subvol-(?<subvol>\d+))-[^/\s@]+$/,
   } satisfies Record<Layout, RegExp>;
   const groups = forms[layout].exec(name)?.groups;
   if (groups === undefined) return undefined;
