@@ -99,6 +99,25 @@ test('every crash point of the definition is reached in some story', async () =>
   );
 });
 
+/** What is on disk, and what has happened, at each moment: the names of the points are a promise. */
+const moments: readonly { readonly at: CrashPoint; readonly last: string; readonly happened: boolean }[] = [
+  { at: 'toy/place/run/before-intent', last: 'step-outcome look', happened: false },
+  { at: 'toy/place/run/after-intent', last: 'step-intent place', happened: false },
+  { at: 'toy/place/run/effect-done', last: 'step-intent place', happened: true },
+  { at: 'toy/place/run/handle-written', last: 'step-handle place', happened: true },
+  { at: 'toy/place/run/before-outcome', last: 'step-handle place', happened: true },
+  { at: 'toy/place/run/after-outcome', last: 'step-outcome place', happened: true },
+];
+
+for (const { at, last, happened } of moments)
+  test(`a crash at ${at} leaves ${last} as the last record`, async () => {
+    const { machine } = await crashedOnce({ name: 'well', ends: 'completed' }, { at, nth: 1 });
+    assert.equal(machine.world.things.size, happened ? 1 : 0);
+    const [record] = machine.recordsOnDisk().slice(-1);
+    assert.ok(record !== undefined && 'step' in record);
+    assert.equal(`${record.kind} ${record.step}`, last);
+  });
+
 for (const story of stories)
   test(`a crash at every point${story.pairs === true ? ', and another at every point of its replay' : ''}: ${story.name}`, async () => {
     let crashes = 0;

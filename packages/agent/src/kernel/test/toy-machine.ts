@@ -58,6 +58,11 @@ export function toyMachine(world: ToyWorld = emptyWorld(), sagas: readonly AnySa
     boot: (crash?: { readonly at: CrashPoint; readonly nth?: number }) => bootWith(sagas, crash),
     /** With another release, which knows other sagas. */
     reboot: (release: readonly AnySaga[]) => bootWith(release),
+    /** Of the open sagas; reading them is no boot for the agent, though it raises the epoch. */
+    recordsOnDisk: () => {
+      const journal = openJournalOn(disk, { clock, random });
+      return journal.openSagas().flatMap((saga) => journal.recordsOf(saga));
+    },
     world,
     clock,
   };
