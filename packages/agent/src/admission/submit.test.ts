@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { guestName } from '@felhom/protocol';
+import { guestName, guestUid } from '@felhom/protocol';
 import {
   dataVolume,
   effects,
@@ -290,12 +290,15 @@ test('a refusal is audited when it begins, not in every pass; another answer is 
   );
 });
 
+const small = (name: string, cores = 1): Effect =>
+  provision(name, { cores, memoryMiB: 128, volumes: [], rootfs: { storage: 'fast', sizeGiB: 4 } });
+
 test('effects of one pass share one budget: what is under way is counted before it is seen', async () => {
   const { boot, world } = machine();
   const { submit } = boot();
   world.facts = { policy: makePolicy({ limits: { guests: 10, cores: 8, memoryMiB: 16_384, blastRadius: 10 } }) };
   // 4 cores are taken; two guests of 2 fit, a third does not.
-  const answers = await Promise.all(['a', 'b', 'c'].map((name) => submit(provision(name))));
+  const answers = await Promise.all(['a', 'b', 'c'].map((name) => submit(small(name, 2))));
   assert.deepEqual(
     answers.map(({ is }) => is),
     ['started', 'started', 'refused'],
@@ -314,8 +317,6 @@ test('effects of one pass share one storage', async () => {
   );
 });
 
-const small = (name: string): Effect =>
-  provision(name, { cores: 1, memoryMiB: 128, volumes: [], rootfs: { storage: 'fast', sizeGiB: 4 } });
 const manyGuests = { policy: makePolicy({ limits: { guests: 10, blastRadius: 2 } }) };
 
 test('the blast radius holds within one pass, over a restart, and opens after a day', async () => {
@@ -347,7 +348,7 @@ test('a flood of refused nonsense does not make a restarted agent forget what it
 
 test('a guest grows by half within a day, in how many parts and over how many restarts ever', async () => {
   const { boot, world, pass } = machine();
-  const grow = (from: number, to: number): Effect => ({
+  const grow = (from: number, to: number): Extract<Effect, { kind: 'volume-grow' | 'volume-shrink' }> => ({
     kind: 'volume-grow',
     guest: ref,
     volume: 'data',
@@ -361,8 +362,13 @@ test('a guest grows by half within a day, in how many parts and over how many re
   await ended;
   world.facts = { guest: makeGuest({ sizeGiB: 38 }) };
   assert.equal((await boot().submit(grow(30, 35))).is, 'blocked', 'fifteen of twenty-eight are too many');
+  const another = guestUid.parse('bbbbbbbbbbbbbbbbbbbbbbbbbb');
+  world.facts = { guest: makeGuest({ record: makeRecord({ uid: another }) }) };
+  const elsewhere: Effect = { ...grow(20, 30), guest: { ...ref, uid: another } };
+  assert.equal((await boot().submit(elsewhere)).is, 'started', 'another guest has its own half');
+  world.facts = { guest: makeGuest({ sizeGiB: 38 }) };
   pass(24 * hour);
-  assert.equal((await boot().submit(grow(30, 35))).is, 'started');
+  assert.notEqual((await boot().submit(grow(30, 35))).is, 'blocked');
 });
 
 test('after a restart an open saga is still the one that carries out its effect, and still counts', async () => {
