@@ -2,17 +2,19 @@
 //
 // Owns: storage definitions, volumes, archives, retention and vzdump. Never does: guest configs and their locks (it asks
 // the guests room), permissions (it asks access). Read in this order: `disk.ts` (what lies below), `room.ts` (the
-// contract), `archives.ts` and `unpack.ts`, then the routes; `vzdump-job.ts` is the one long story.
+// contract), `archives.ts` and `unpack.ts`, then the routes; `vzdump-guest.ts` is the one long story.
 import type { FakePve, Route } from '../core.ts';
 import type { Disk } from './disk.ts';
 import { Storage, type StorageRoomOptions } from './room.ts';
 import { configRoutes } from './routes-config.ts';
 import { contentRoutes } from './routes-content.ts';
 import { nodeRoutes } from './routes-node.ts';
+import { vzdumpRoutes } from './routes-vzdump.ts';
 
 export { FileDisk } from './disk-files.ts';
 export { MemoryDisk } from './disk-memory.ts';
 export { directoryMember, fileMember, symlinkMember, type Disk, type Member } from './disk.ts';
+export { goldenFiles, placeArchive, placeTemplate, type PlacedArchive } from './golden.ts';
 export type { Hardware } from './hardware.ts';
 export type { Storage, StorageRoomOptions } from './room.ts';
 
@@ -22,4 +24,4 @@ export function createStorageRoom(pve: FakePve, disk: Disk, options: StorageRoom
 }
 
 /** Every route of the room; they need the node's storage to be one of `createStorageRoom`. */
-export const storageRoutes: readonly Route[] = [...configRoutes, ...nodeRoutes, ...contentRoutes];
+export const storageRoutes: readonly Route[] = [...configRoutes, ...nodeRoutes, ...contentRoutes, ...vzdumpRoutes];

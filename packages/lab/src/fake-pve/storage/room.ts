@@ -48,6 +48,8 @@ export class Storage implements StorageRoom {
   readonly localOffset: LocalOffset;
   /** UPID of the vzdump that holds `/var/run/vzdump.lock`; a dead holder holds nothing. */
   vzdumpHolder: string | undefined;
+  /** `/etc/vzdump.conf`: the limit that applies when a call sets none; 0 is none. */
+  readonly vzdumpDefaults = { bwlimitKiB: 0 };
 
   constructor(pve: FakePve, disk: Disk, options: StorageRoomOptions) {
     this.pve = pve;
@@ -245,6 +247,10 @@ export class Storage implements StorageRoom {
   async snapshot(volid: string, name: string): Promise<void> {
     const path = this.#snapshotable(volid);
     await this.disk.copyVolume(path, `${path}@${name}`, this.nowSeconds());
+  }
+
+  hasSnapshot(volid: string, name: string): boolean {
+    return this.volume(volid) !== undefined && this.disk.volume(`${this.volumeDiskPath(volid)}@${name}`) !== undefined;
   }
 
   async deleteSnapshot(volid: string, name: string): Promise<void> {

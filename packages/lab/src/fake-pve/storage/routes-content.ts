@@ -125,12 +125,11 @@ function setAttributes(call: Call): null {
 
 /** Bytes of `1G`, `512M` or a number of KiB. */
 function sizeOf(size: string): number {
-  const match = /^(\d+)([MG]?)$/.exec(size);
-  if (match === null) return die(`unable to parse size '${size}'`);
-  return (
-    (Number(match[1]) * { M: 1024 ** 2, G: 1024 ** 3 }[match[2] === 'M' || match[2] === 'G' ? match[2] : 'M']) /
-    (match[2] === '' ? 1024 : 1)
-  );
+  const [, digits, unit = ''] = /^(\d+)([MG]?)$/.exec(size) ?? [];
+  const factors: Record<string, number> = { '': 1024, M: 1024 ** 2, G: 1024 ** 3 };
+  const factor = factors[unit];
+  if (digits === undefined || factor === undefined) return die(`unable to parse size '${size}'`);
+  return Number(digits) * factor;
 }
 
 function allocateImage(call: Call): string {
@@ -180,8 +179,13 @@ function removeVolume(call: Call): unknown {
   });
   const delay = call.params['delay'];
   if (typeof delay !== 'number') return upid;
-  const patience = clock.sleep(delay * 1000).then(() => 'late' as const);
+  const done = new AbortController();
+  const patience = clock.sleep(delay * 1000, done.signal).then(
+    () => 'late' as const,
+    () => 'settled' as const,
+  );
   return Promise.race([tasks.settled(upid).then(() => 'settled' as const), patience]).then((outcome) => {
+    done.abort();
     if (outcome === 'late') return upid;
     if (failure instanceof PveError) throw failure;
     return null;

@@ -1,0 +1,146 @@
+// What a vzdump call asks for, checked. PVE: API2/VZDump.pm, VZDump.pm, VZDump/Common.pm.
+import { paramError, type Call } from '../core.ts';
+import { checkRetention, policyOf } from './definitions.ts';
+import { suffixOf, type Compress } from './naming.ts';
+import { keepsEverything, parseKeepPolicy, type KeepPolicy } from './prune.ts';
+import type { Storage } from './room.ts';
+import { text } from './routes-config.ts';
+
+export type Mode = 'snapshot' | 'suspend' | 'stop';
+
+export interface VzdumpOrder {
+  /** As the call named them; empty with `all`. */
+  readonly vmids: readonly number[];
+  readonly everyGuest: boolean;
+  readonly excluded: ReadonlySet<number>;
+  readonly storage: string;
+  readonly mode: Mode;
+  readonly compress: Compress;
+  readonly remove: boolean;
+  /** From the call, else the storage's own. Undefined while the storage is unknown. */
+  readonly retention: KeepPolicy | undefined;
+  readonly notesTemplate: string | undefined;
+  readonly protected: boolean;
+  readonly bwlimitKiB: number | undefined;
+  readonly ionice: number;
+  readonly zstdThreads: number;
+  /** Anchored patterns start with `/`. */
+  readonly excludePaths: readonly string[];
+  /** Minutes. */
+  readonly lockwait: number;
+  /** As the job logs itself. */
+  readonly commandLine: string;
+}
+
+const rootOnly = ['tmpdir', 'dumpdir', 'script', 'job-id'];
+const tunables = ['bwlimit', 'ionice', 'performance'];
+const noteVariables = ['cluster', 'guestname', 'node', 'vmid'];
+export const standardExcludes = ['/tmp/?*', '/var/tmp/?*', '/var/run/?*.pid'];
+
+/** Throws what Proxmox answers before it forks. */
+export function readOrder(call: Call, room: Storage): VzdumpOrder {
+  const { params, who } = call;
+  const { access, name } = call.pve;
+  if (!access.isRoot(who)) {
+    for (const key of rootOnly) if (params[key] !== undefined) paramError({ [key]: 'Only root may set this option.' });
+    if (tunables.some((key) => params[key] !== undefined)) access.check(who, '/', ['Sys.Modify']);
+    if (params['stop'] === 1) access.check(who, `/nodes/${name}`, ['Sys.Modify']);
+  }
+  checkCombination(call);
+  const storage = text(call, 'storage') ?? 'local';
+  if (params['prune-backups'] !== undefined) access.check(who, `/storage/${storage}`, ['Datastore.Allocate']);
+  access.check(who, `/storage/${storage}`, ['Datastore.AllocateSpace']);
+
+  const given = text(call, 'prune-backups');
+  const parsed = given === undefined ? undefined : parseKeepPolicy(given);
+  const definition = room.definitions.find(storage);
+  const stored = definition && policyOf(definition);
+  const number = (key: string, fallback: number) => (typeof params[key] === 'number' ? params[key] : fallback);
+  const ownExcludes = listOf(params['exclude-path']);
+  const bwlimit = number('bwlimit', room.vzdumpDefaults.bwlimitKiB);
+  return {
+    vmids: numbersIn(text(call, 'vmid')),
+    everyGuest: params['all'] === 1 || params['exclude'] !== undefined,
+    excluded: new Set(numbersIn(text(call, 'exclude'))),
+    storage,
+    mode: modeOf(text(call, 'mode')),
+    compress: compressOf(text(call, 'compress')),
+    remove: number('remove', 1) === 1,
+    retention: parsed?.is === 'policy' ? parsed.policy : stored,
+    notesTemplate: text(call, 'notes-template'),
+    protected: params['protected'] === 1,
+    bwlimitKiB: bwlimit > 0 ? bwlimit : undefined,
+    ionice: number('ionice', 7),
+    zstdThreads: number('zstd', 1),
+    excludePaths: [...ownExcludes, ...(number('stdexcludes', 1) === 1 ? standardExcludes : [])],
+    lockwait: number('lockwait', 180),
+    commandLine: commandLine(call),
+  };
+}
+
+function checkCombination(call: Call): void {
+  const { params } = call;
+  for (const key of ['all', 'exclude', 'pool']) {
+    const conflicts = params['vmid'] !== undefined && params[key] !== undefined && params[key] !== 0;
+    if (conflicts) paramError({ [key]: "option conflicts with option 'vmid'" });
+  }
+  checkRetention(params['prune-backups']);
+  const template = text(call, 'notes-template');
+  if (template !== undefined) checkTemplate(template);
+  const selected = params['all'] === 1 || params['exclude'] !== undefined || params['pool'] !== undefined;
+  if (params['vmid'] === undefined && params['stop'] !== 1 && !selected) paramError({ vmid: 'property is missing' });
+}
+
+/** PVE: VZDump.pm verify_notes_template. */
+export function checkTemplate(template: string): void {
+  const unknown = [...template.matchAll(/\{\{(.*?)\}\}/g)]
+    .filter(([, variable = '']) => !noteVariables.includes(variable))
+    .map((match) => `variable '${match[1]}' at char ${match.index + match[0].length - (match[1] ?? '').length}`);
+  const escapes = [...template.matchAll(/\\(.)/g)]
+    .filter(([, escaped = '']) => escaped !== 'n' && escaped !== '\\')
+    .map((match) => `escape sequence '${match[0]}' at char ${match.index}`);
+  const problems = [...unknown, ...escapes];
+  if (problems.length > 0) paramError({ 'notes-template': `found unknown: ${problems.join(', ')}\n` });
+}
+
+/** Fills a checked template. A node that is in no cluster calls it `standalone node`. */
+export function fillTemplate(template: string, values: { guestname: string; node: string; vmid: number }): string {
+  const known: Record<string, string> = { cluster: 'standalone node', ...values, vmid: String(values.vmid) };
+  return template
+    .replace(/\{\{(.*?)\}\}/g, (_, variable: string) => known[variable] ?? '')
+    .replace(/\\(.)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : escaped));
+}
+
+/** Whether the job prunes afterwards, and how many backups may exist when it does not. PVE: VZDump.pm new. */
+export function retentionOf(order: VzdumpOrder): { prunes: boolean; limit: number | undefined } {
+  const policy = order.retention;
+  if (policy === undefined || keepsEverything(policy)) return { prunes: false, limit: undefined };
+  const limit = [...policy.keep.values()].reduce((sum, n) => sum + n, 0);
+  return { prunes: order.remove, limit: order.remove ? undefined : limit };
+}
+
+const listOf = (value: unknown): string[] =>
+  value === undefined ? [] : (Array.isArray(value) ? value : [value]).map(String);
+
+const numbersIn = (list: string | undefined): number[] =>
+  (list ?? '')
+    .split(/[,;\s]+/)
+    .filter((entry) => entry !== '')
+    .map(Number);
+
+const modeOf = (mode: string | undefined): Mode => (mode === 'suspend' || mode === 'stop' ? mode : 'snapshot');
+
+const isCompress = (value: string): value is Compress => value in suffixOf;
+const compressOf = (value: string | undefined): Compress => (value !== undefined && isCompress(value) ? value : '0');
+
+/** PVE quotes like Perl's String::ShellQuote. */
+const quoted = (value: string) => (/[^\w!%+,\-./:@^]/.test(value) ? `'${value.replaceAll("'", `'\\''`)}'` : value);
+
+function commandLine(call: Call): string {
+  const parts = ['vzdump', ...numbersIn(text(call, 'vmid')).map(String)];
+  for (const [key, value] of Object.entries(call.params)) {
+    if (key === 'vmid' || value === undefined || value === '') continue;
+    for (const one of listOf(value)) parts.push(`--${key}`, quoted(one));
+  }
+  return parts.join(' ');
+}
