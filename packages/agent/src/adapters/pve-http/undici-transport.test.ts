@@ -11,6 +11,8 @@ import { expiredServer, validServer } from '../hub-https/certificates.fixture.ts
 import { spkiOf } from '../hub-https/tls-pin.ts';
 import type { ServerTrust } from '../hub-https/tls-pin.ts';
 import type { RawAnswer, RawRequest, Transport } from './transport.ts';
+import type { Clock } from '../../kernel/clock.ts';
+import { createPveClient } from './pve-client.ts';
 import { createPveHttps, failureOf } from './undici-transport.ts';
 
 const never = new AbortController().signal;
@@ -163,4 +165,28 @@ test('errors of socket and TLS: what they prove', () => {
   ] as const;
   for (const [code, is] of rows) assert.equal(failureOf(coded(code)).is, is, code);
   assert.equal(failureOf('not an error').is, 'lost');
+});
+
+test('a kept-alive connection that the server closed while it idled costs a read nothing', async (t) => {
+  let requests = 0;
+  const served = new WeakSet<Socket>();
+  const { transport } = await setUp(t, (request, answer) => {
+    requests += 1;
+    if (served.has(request.socket)) {
+      request.socket.destroy();
+      return;
+    }
+    served.add(request.socket);
+    answer.setHeader('content-type', 'application/json;charset=UTF-8');
+    answer.end('{"data":{"version":"9.2.11","release":"9.2"}}');
+  });
+  const still: Clock = {
+    now: () => 0,
+    monotonicMs: () => 0,
+    bootMs: () => 0,
+    sleep: (_, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  };
+  const pve = createPveClient({ transport, clock: still, node: 'pve1', token: 'felhom@pve!agent=00000000-1111' });
+  for (let n = 0; n < 6; n += 1) assert.equal((await pve.facts.version(never)).is, 'done');
+  assert.ok(requests > 6, 'at least one request met a closed connection');
 });
