@@ -2,6 +2,7 @@
 import { benchTraits, hostActions, type HostActions } from '../fake-pve/guests/index.ts';
 import { createFakePve, type FakeNode } from '../fake-pve/node.ts';
 import { MemoryDisk, type Storage } from '../fake-pve/storage/index.ts';
+import { seedToken } from './seed.ts';
 import { createSimClock, type SimClock } from '../simulation/sim-clock.ts';
 
 export interface Bench {
@@ -10,6 +11,8 @@ export interface Bench {
   readonly host: HostActions;
   /** Headers that prove who calls; users and tokens that nobody has set up yet appear with their usual rights. */
   credentials(as: string, method: string, given: Readonly<Record<string, string>>): Record<string, string>;
+  /** Every UPID that a recorded call was answered with. */
+  readonly startedUpids: Set<string>;
   /** Host changes that last only for the next task. */
   readonly undo: (() => void)[];
 }
@@ -32,11 +35,13 @@ export function createBench(startAt: number): Bench {
     node,
     host: hostActions(node, node.tasks),
     undo: [],
+    startedUpids: new Set(),
     credentials(as, method, given) {
       if (given['authorization'] !== undefined) return { authorization: given['authorization'] };
       if (given['cookie'] !== undefined || as === 'root@pam') return ticketHeaders(node, given);
       const [user = '', token] = as.split('!');
       if (token === undefined) return {};
+      seedToken(node, as);
       const secret = node.access.config.users.get(user)?.tokens.get(token)?.secret ?? '';
       return { authorization: `PVEAPIToken=${as}=${secret}` };
     },

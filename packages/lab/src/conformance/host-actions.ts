@@ -1,9 +1,9 @@
 /** What was done on the host between the calls, as the notes tell it: a pattern of the note, and what it means here. */
 import type { Bench } from './bench.ts';
 import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
-import type { Names } from './normalise.ts';
-import { translate } from './normalise.ts';
-import { ensurePower, goldenConfig, writeArchive } from './world.ts';
+import { decodeUpid } from '../fake-pve/tasks/upid.ts';
+import { createNames, translate, type Names } from './normalise.ts';
+import { ensureConfig, ensurePower, ensureTemplate, goldenConfig, removeGuest, writeArchive } from './world.ts';
 
 interface NoteAction {
   readonly note: RegExp;
@@ -137,13 +137,17 @@ export async function actOnNote(
 
 export async function actBefore(bench: Bench, call: Exchange, items: readonly Item[], index: number): Promise<void> {
   if (!/\/tasks\//.test(call.path)) for (const undo of bench.undo.splice(0)) undo();
-  await mountNewStorage(bench, call, items, index);
+  mountNewStorage(bench, call, items, index);
+  await copyTemplates(bench, call, items, index);
+  await freeGuestId(bench, call);
+  remakeGuest(bench, call, items, index);
+  adoptTasks(bench, call, items);
   for (const action of callActions)
     if (call.note !== undefined && action.note.test(call.note)) action.act(bench, call, items, index);
 }
 
 /** A storage that a call defines lies on a disk of its own when the recording shows another size than the root disk. */
-async function mountNewStorage({ node }: Bench, call: Exchange, items: readonly Item[], index: number): Promise<void> {
+function mountNewStorage({ node }: Bench, call: Exchange, items: readonly Item[], index: number): void {
   const params = call.params ?? {};
   const path = params['path'];
   if (call.method !== 'POST' || barePath(call) !== '/storage' || typeof path !== 'string') return;
@@ -164,6 +168,77 @@ async function mountNewStorage({ node }: Bench, call: Exchange, items: readonly 
     otherBytes: Number(data['used']),
   });
   hardware.mount(path, `disk-${String(params['storage'])}`);
+}
+
+/** Templates come onto a storage by hand: what a list shows, or what a create unpacks, had been copied before. */
+async function copyTemplates(bench: Bench, call: Exchange, items: readonly Item[], index: number): Promise<void> {
+  const data = dataOf(call);
+  if (call.method === 'GET' && /\/content$/.test(barePath(call)) && Array.isArray(data))
+    for (const row of data)
+      if (isRecord(row) && row['content'] === 'vztmpl') await ensureTemplate(bench, String(row['volid']));
+  const template = String(call.params?.['ostemplate'] ?? '');
+  if (/:vztmpl\//.test(template) && call.status === 200 && !/does not exist/.test(exitAfter(items, index)))
+    await ensureTemplate(bench, template);
+}
+
+/** A create that was not refused because of its id proves that the id was free: `pct destroy` in between. */
+async function freeGuestId(bench: Bench, call: Exchange): Promise<void> {
+  const params = call.params ?? {};
+  if (call.method !== 'POST' || !/^\/nodes\/[^/]+\/lxc$/.test(barePath(call)) || Number(params['force'] ?? 0) === 1)
+    return;
+  if (/already exists on node|\/vms\/|\/pool\//.test(call.reason) || call.status === 400) return;
+  await removeGuest(bench, Number(params['vmid']));
+}
+
+/** A guest that answers after it was destroyed had been made again on the host. */
+function remakeGuest(bench: Bench, call: Exchange, items: readonly Item[], index: number): void {
+  const vmid = Number(/^\/nodes\/[^/]+\/lxc\/(\d+)\/config$/.exec(barePath(call))?.[1]);
+  const data = dataOf(call);
+  if (call.method !== 'GET' || call.status !== 200 || !isRecord(data) || bench.node.guests.exists(vmid)) return;
+  const changes = items
+    .slice(0, index)
+    .flatMap((item) =>
+      item.is === 'call' && item.call.method !== 'GET' && item.call.status === 200 ? [item.call] : [],
+    )
+    .filter((other) => guestOf(other) === vmid || Number(other.params?.['vmid']) === vmid);
+  if (changes.at(-1)?.method === 'DELETE') ensureConfig(bench, vmid, data, createNames());
+}
+
+/** Tasks that no recorded call started ran before or beside the recording: they are history. */
+function adoptTasks(bench: Bench, call: Exchange, items: readonly Item[]): void {
+  const { tasks } = bench.node;
+  const data = dataOf(call);
+  const path = decodeURIComponent(barePath(call));
+  const started = (upid: string): boolean =>
+    bench.startedUpids.has(upid) || tasks.find(upid) !== undefined || decodeUpid(upid) === undefined;
+  if (/\/tasks$/.test(path) && Array.isArray(data)) {
+    for (const row of data.filter(isRecord).toReversed()) {
+      const upid = String(row['upid']);
+      if (!started(upid) && row['endtime'] !== undefined)
+        tasks.adopt(upid, [lastLine(String(row['status']))], Number(row['endtime']));
+    }
+    return;
+  }
+  const upid = /\/tasks\/([^/]+)/.exec(path)?.[1];
+  if (upid === undefined || started(upid) || (call.status !== 200 && call.status !== 403)) return;
+  const answers = items.flatMap((item) => (item.is === 'call' ? [item.call] : []));
+  const status = answers.find(
+    (other) => decodeURIComponent(barePath(other)).endsWith(`${upid}/status`) && other.status === 200,
+  );
+  const log = answers.find(
+    (other) => decodeURIComponent(barePath(other)).endsWith(`${upid}/log`) && other.status === 200,
+  );
+  const lines = log === undefined ? undefined : dataOf(log);
+  const facts = status === undefined ? undefined : dataOf(status);
+  const text = Array.isArray(lines)
+    ? lines.filter(isRecord).map((line) => String(line['t']))
+    : [lastLine(String(isRecord(facts) ? facts['exitstatus'] : 'OK'))];
+  tasks.adopt(upid, text, Math.floor(bench.clock.now() / 1000));
+}
+
+function lastLine(status: string): string {
+  if (status === 'OK' || /^WARNINGS: \d+$/.test(status)) return `TASK ${status}`;
+  return status === 'unexpected status' ? '' : `TASK ERROR: ${status}`;
 }
 
 function lastGuest(items: readonly Item[], index: number): number {

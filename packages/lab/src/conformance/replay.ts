@@ -47,6 +47,11 @@ interface Run {
 export async function replay(bench: Bench, recordings: readonly Recording[]): Promise<Outcome[]> {
   const names = createNames();
   const outcomes: Outcome[] = [];
+  for (const { items } of recordings)
+    for (const item of items) {
+      const started = item.is === 'call' ? startedTask(item.call) : undefined;
+      if (started !== undefined) bench.startedUpids.add(started.upid);
+    }
   for (const { file, items } of recordings) {
     const run: Run = { bench, names, items, held: [] };
     await prepareWorld(bench, items, names);
@@ -140,7 +145,7 @@ function wireRequest(bench: Bench, call: Exchange, names: Names): Parameters<Ben
   const inQuery = call.method === 'GET' || call.method === 'DELETE';
   const form = params === undefined ? '' : encodeForm(params, names);
   const query = [queryOf(call), inQuery ? form : ''].filter((part) => part !== '').join('&');
-  const brokenJson = json && params === undefined ? '{"cores": ' : undefined;
+  const brokenJson = json && params === undefined ? '{"cores":' : undefined;
   const body = inQuery ? '' : (brokenJson ?? (json ? translate(JSON.stringify(params), names) : form));
   const given = Object.fromEntries(
     Object.entries(call.request_headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),

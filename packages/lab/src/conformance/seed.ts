@@ -2,10 +2,9 @@
  * What the recorded machine had before a set of recordings begins: users and tokens that appear as callers without being
  * created, the storages that are mentioned, the template, the golden guest.
  */
-import { fileMember, directoryMember } from '../fake-pve/storage/disk.ts';
 import type { Bench } from './bench.ts';
-import { barePath, isRecord, type Exchange, type Recording } from './exchange.ts';
-import { ensureStorage, goldenConfig, writeArchive } from './world.ts';
+import { barePath, type Exchange, type Recording } from './exchange.ts';
+import { ensureStorage, ensureTemplate, goldenConfig, writeArchive } from './world.ts';
 
 const agentPrivileges =
   'VM.Allocate VM.Audit VM.Backup VM.Config.CPU VM.Config.Disk VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback Datastore.Allocate Datastore.AllocateSpace Datastore.Audit Sys.Audit SDN.Use';
@@ -35,7 +34,7 @@ function seedIdentities({ node }: Bench, calls: readonly Exchange[]): void {
 }
 
 /** Tokens of the bench that no recording creates; they need their user, so they come when they are first used. */
-export function seedToken({ node }: Bench, as: string): void {
+export function seedToken(node: Bench['node'], as: string): void {
   const { access } = node;
   const [userid = '', tokenid] = as.split('!');
   const user = access.config.users.get(userid);
@@ -71,31 +70,16 @@ async function seedStorages(bench: Bench, calls: readonly Exchange[]): Promise<v
   const isNew = !created.has('felhom') && mentioned('felhom');
   if (isNew) await ensureStorage(bench, felhom);
   if (!created.has('btr') && mentioned('btr')) await ensureStorage(bench, btr);
-  await seedTemplate(bench, 'local');
+  await ensureTemplate(bench, 'local:vztmpl/felhom-base_1.0_amd64.tar.zst');
   if (isNew) await seedGolden(bench, text);
-}
-
-async function seedTemplate({ node }: Bench, storage: string): Promise<void> {
-  const path = node.storage.archives.volidPath(`${storage}:vztmpl/felhom-base_1.0_amd64.tar.zst`);
-  if (path === undefined) return;
-  const members = [
-    directoryMember('./'),
-    directoryMember('./etc'),
-    fileMember('./etc/alpine-release', '3.20.0\n'),
-    fileMember('./etc/hostname', 'base\n'),
-    directoryMember('./sbin'),
-    fileMember('./sbin/init', 'init', { mode: 0o755 }),
-  ];
-  await node.storage.disk.writeArchive(path, members, 'zstd', Number.MAX_SAFE_INTEGER);
 }
 
 /** The golden guest and every archive of it that a call restores without a list having shown it before. */
 async function seedGolden(bench: Bench, text: string): Promise<void> {
   const { node, host } = bench;
-  await seedTemplate(bench, 'felhom');
+  await ensureTemplate(bench, 'felhom:vztmpl/felhom-base_1.0_amd64.tar.zst');
   host.setRawConfig(100, goldenConfig(100));
   for (const disk of [0, 1]) node.storage.createVolume('felhom', `100/vm-100-disk-${disk}.raw`, 1024 ** 3);
   for (const volid of new Set(text.match(/felhom:backup\/vzdump-lxc-100-[\d_-]+\.tar(\.zst|\.gz)?/g) ?? []))
     if (text.includes(`"ostemplate":"${volid}"`)) await writeArchive(bench, volid, goldenConfig(100), 1_000_000);
-  void isRecord;
 }

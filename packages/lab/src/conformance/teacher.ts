@@ -7,7 +7,16 @@
 import type { Difference, Names } from './normalise.ts';
 import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import type { Bench } from './bench.ts';
-import { ensureArchive, ensureConfig, ensurePower, ensureStorage, ensureVolume, forgetMissing } from './world.ts';
+import {
+  ensureArchive,
+  ensureConfig,
+  ensureGuestRow,
+  ensurePower,
+  ensureStorage,
+  ensureTemplate,
+  ensureVolume,
+  forgetMissing,
+} from './world.ts';
 
 /** Makes the node look as the first answers of a recording say it did. */
 export async function prepareWorld(bench: Bench, items: readonly Item[], names: Names): Promise<void> {
@@ -54,8 +63,14 @@ async function learnFrom(
       ensurePower(bench, vmid, data['status'] === 'running');
     return;
   }
+  if (isRecord(data) && Array.isArray(data['members']))
+    for (const row of data['members'].filter(isRecord))
+      if (row['type'] === 'lxc' && isOpen(`guest ${Number(row['vmid'])}`)) ensureGuestRow(bench, row);
   if (!Array.isArray(data)) return;
   const rows = data.filter(isRecord);
+  if (/^\/(cluster\/resources|pools.*|nodes\/[^/]+\/lxc)$/.test(path))
+    for (const row of rows.flatMap((one) => (Array.isArray(one['members']) ? one['members'].filter(isRecord) : [one])))
+      if (row['type'] === 'lxc' && isOpen(`guest ${Number(row['vmid'])}`)) ensureGuestRow(bench, row);
   if (/^\/nodes\/[^/]+\/lxc$/.test(path))
     for (const row of rows)
       if (isOpen(`power ${Number(row['vmid'])}`)) ensurePower(bench, Number(row['vmid']), row['status'] === 'running');
@@ -64,7 +79,8 @@ async function learnFrom(
   const content = /^\/nodes\/[^/]+\/storage\/([^/]+)\/content$/.exec(path)?.[1];
   if (content === undefined || !isOpen(`content ${content}`)) return;
   for (const row of rows) {
-    if (row['content'] === 'backup') await ensureArchive(bench, row, names);
+    if (row['content'] === 'vztmpl') await ensureTemplate(bench, String(row['volid']));
+    else if (row['content'] === 'backup') await ensureArchive(bench, row, names);
     else if (row['content'] === 'rootdir' || row['content'] === 'images') ensureVolume(bench, row);
   }
   forgetMissing(bench, content, rows, params, names);
@@ -73,8 +89,7 @@ async function learnFrom(
 function thingsTouched(call: Exchange): string[] {
   const path = decodeURIComponent(barePath(call));
   const params = call.params ?? {};
-  const vmid =
-    /\/lxc\/(\d+)/.exec(path)?.[1] ?? (/\/(lxc|vzdump)$/.test(path) ? String(params['vmid'] ?? '') : undefined);
+  const vmid = /\/lxc\/(\d+)/.exec(path)?.[1] ?? (/\/lxc$/.test(path) ? String(params['vmid'] ?? '') : undefined);
   const storage = params['storage'] ?? /\/storage\/([^/]+)/.exec(path)?.[1];
   return [
     ...(vmid === undefined ? [] : [`guest ${vmid}`, `power ${vmid}`, 'content *']),

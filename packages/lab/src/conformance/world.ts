@@ -128,6 +128,56 @@ export async function writeArchive({ node }: Bench, volid: string, config: strin
   await node.storage.disk.writeArchive(path, members, compression, Number.MAX_SAFE_INTEGER);
 }
 
+/** A container template, as an administrator copies it into `template/cache`. */
+export async function ensureTemplate({ node }: Bench, volid: string): Promise<void> {
+  if (!node.storage.exists(volid.split(':')[0] ?? '')) return;
+  const path = node.storage.archives.volidPath(volid);
+  if (path === undefined || node.storage.disk.file(path) !== undefined) return;
+  const members = [
+    directoryMember('./'),
+    directoryMember('./etc'),
+    fileMember('./etc/alpine-release', '3.20.0\n'),
+    fileMember('./etc/hostname', 'base\n'),
+    directoryMember('./sbin'),
+    fileMember('./sbin/init', 'init', { mode: 0o755 }),
+  ];
+  await node.storage.disk.writeArchive(path, members, 'zstd', Number.MAX_SAFE_INTEGER);
+}
+
+/** `pct destroy` on the host: config and volumes go. */
+export async function removeGuest({ node, host }: Bench, vmid: number): Promise<void> {
+  if (!node.guests.exists(vmid)) return;
+  host.unmount(vmid);
+  host.removeConfig(vmid);
+  node.access.forgetGuest(vmid);
+  for (const volume of node.storage.volumesOf(vmid)) await node.storage.free(volume.volid);
+}
+
+/** A guest of which only a row of a list is known. */
+export function ensureGuestRow(bench: Bench, row: Row): void {
+  const vmid = Number(row['vmid']);
+  if (bench.node.guests.exists(vmid) || row['status'] === 'unknown') return;
+  const size = Math.round(Number(row['maxdisk']) / 1024 ** 3);
+  const config: Row = {
+    ...(row['tags'] === undefined ? {} : { tags: row['tags'] }),
+    arch: 'amd64',
+    cores: row['maxcpu'] ?? row['cpus'],
+    hostname: row['name'],
+    memory: Math.round(Number(row['maxmem']) / 1024 ** 2),
+    ostype: 'alpine',
+    rootfs: `felhom:${vmid}/vm-${vmid}-disk-0.raw,size=${size}G`,
+    swap: 0,
+    unprivileged: 1,
+  };
+  bench.host.setRawConfig(
+    vmid,
+    Object.entries(config)
+      .map(([key, value]) => `${key}: ${String(value)}\n`)
+      .join(''),
+  );
+  volumeOf(bench, String(config['rootfs']));
+}
+
 /** The golden guest of the recordings, for archives whose guest is unknown. */
 export function goldenConfig(vmid: number): string {
   return [
@@ -153,14 +203,28 @@ export function goldenConfig(vmid: number): string {
 /** Backups that the recording does not list are not there. */
 export function forgetMissing(bench: Bench, storage: string, rows: readonly Row[], params: Row, names: Names): void {
   const { archives } = bench.node.storage;
-  if (params['content'] !== undefined && params['content'] !== 'backup') return;
   if (!bench.node.storage.exists(storage)) return;
   const listed = new Set(rows.map((row) => translate(String(row['volid']), names)));
   const root = { user: 'root@pam', full: 'root@pam' };
+  const asked = params['content'];
+  if (asked === undefined || asked === 'rootdir')
+    for (const vmid of bench.node.guests.ids())
+      for (const volume of bench.node.storage.volumesOf(vmid))
+        if (
+          volume.storage === storage &&
+          !listed.has(volume.volid) &&
+          [undefined, vmid].includes(asNumber(params['vmid']))
+        )
+          void bench.node.storage.free(volume.volid);
+  if (asked !== undefined && asked !== 'backup') return;
   for (const backup of archives.list(storage)) {
     if (listed.has(backup.volid)) continue;
     if (params['vmid'] !== undefined && backup.vmid !== Number(params['vmid'])) continue;
     archives.setProtected(root, backup.volid, false);
     archives.remove(backup.volid);
   }
+}
+
+function asNumber(value: unknown): number | undefined {
+  return value === undefined ? undefined : Number(value);
 }

@@ -1,7 +1,8 @@
 /** One fake Proxmox VE node: the composition root of its rooms. */
 import { accessRoutes } from './access/routes.ts';
 import { poolRoutes } from './access/pool-routes.ts';
-import { createAccessRoom, identity, type AccessRoom } from './access/room.ts';
+import { identity } from './access/acl.ts';
+import { createAccessRoom, type AccessRoom } from './access/room.ts';
 import { createDispatcher, type WireRequest } from './api/dispatch.ts';
 import { formatTable } from './api/formats.ts';
 import { createRouteTable } from './api/route-table.ts';

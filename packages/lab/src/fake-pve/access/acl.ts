@@ -3,6 +3,8 @@
  * PVE: AccessControl.pm roles(), RPCEnvironment.pm permissions().
  */
 
+import type { Identity } from '../core.ts';
+
 export interface TokenEntry {
   privsep: 0 | 1;
   expire: number;
@@ -51,6 +53,11 @@ const none: Privileges = new Map();
 export function splitToken(full: string): { user: string; token: string | undefined } {
   const at = full.indexOf('!');
   return at < 0 ? { user: full, token: undefined } : { user: full.slice(0, at), token: full.slice(at + 1) };
+}
+
+export function identity(full: string): Identity {
+  const { user, token } = splitToken(full);
+  return token === undefined ? { user, full } : { user, token, full };
 }
 
 /** Role → does it propagate. A role found deeper replaces what was inherited; `NoAccess` beats every other role. */

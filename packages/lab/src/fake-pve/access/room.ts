@@ -2,7 +2,7 @@
 import type { AccessControl, ApiRequest, FakeClock, FakeRandom, Identity } from '../core.ts';
 import { PveError } from '../core.ts';
 import type { SchemaFacts } from '../schema/facts.ts';
-import { privilegesOn, splitToken, type AccessConfig, type AclEntry, type TokenEntry, type UserEntry } from './acl.ts';
+import { identity, privilegesOn, type AccessConfig, type AclEntry, type TokenEntry, type UserEntry } from './acl.ts';
 
 /** How the caller proved who it is, or why it could not. */
 export type Authentication =
@@ -151,9 +151,4 @@ export function createAccessRoom(facts: SchemaFacts, clock: FakeClock, random: F
   };
   room.addUser('root@pam', { email: '' });
   return room;
-}
-
-export function identity(full: string): Identity {
-  const { user, token } = splitToken(full);
-  return token === undefined ? { user, full } : { user, token, full };
 }

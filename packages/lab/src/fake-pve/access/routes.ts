@@ -2,9 +2,9 @@
 import { splitList } from '../api/formats.ts';
 import type { Call, Route } from '../core.ts';
 import { die, paramError, perlText, PveError } from '../core.ts';
-import { interestingPaths, normalizeAclPath, type TokenEntry, type UserEntry } from './acl.ts';
+import { identity, interestingPaths, normalizeAclPath, type TokenEntry, type UserEntry } from './acl.ts';
 import { checkModify } from './declared.ts';
-import { identity, type AccessRoom } from './room.ts';
+import type { AccessRoom } from './room.ts';
 
 export function accessRoutes(access: AccessRoom): readonly Route[] {
   const { config } = access;

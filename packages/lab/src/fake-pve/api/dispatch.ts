@@ -102,6 +102,11 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
       if (proof.is === 'anonymous' && !isOpen) return unauthorized('No ticket');
       if (format !== 'json' && format !== 'extjs') return renderPlain(501, `no formatter for uri ${below}, ${format}`);
 
+      if (below === '/' && method === 'GET')
+        return renderResult(
+          table.children('').map((subdir) => ({ subdir })),
+          format,
+        );
       const body = readBody(method, request);
       if (body.is === 'refused') return renderPlain(body.status, body.reason);
       const params = { ...decodeForm(query), ...body.params };

@@ -13,6 +13,8 @@ export interface NodeFacts {
   readonly fingerprint: string;
   readonly address: string;
   readonly options: Readonly<Record<string, unknown>>;
+  /** Address of the bridges, CIDR. */
+  readonly network: string;
 }
 
 export const defaultNodeFacts: NodeFacts = {
@@ -23,7 +25,8 @@ export const defaultNodeFacts: NodeFacts = {
   cpus: 4,
   fingerprint: Array.from({ length: 32 }, () => 'E7').join(':'),
   address: '10.99.0.1',
-  options: { description: '', mac_prefix: 'BC:24:11', 'allowed-tags': [] },
+  options: { description: '', mac_prefix: 'BC:24:11' },
+  network: '10.98.0.1/24',
 };
 
 export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonly Route[] {
@@ -67,23 +70,7 @@ export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonl
     {
       method: 'GET',
       path: '/nodes/{node}/network',
-      handler: ({ pve, params }) =>
-        [...pve.bridges]
-          .filter(() => params['type'] === undefined || String(params['type']).includes('bridge'))
-          .map((iface) => ({
-            iface,
-            type: 'bridge',
-            method: 'static',
-            method6: 'manual',
-            active: 1,
-            autostart: 1,
-            exists: 1,
-            families: ['inet'],
-            priority: 3,
-            bridge_fd: '0',
-            bridge_ports: '',
-            bridge_stp: 'off',
-          })),
+      handler: ({ pve, params }) => networkRows(facts, [...pve.bridges], params['type']),
     },
     {
       method: 'GET',
@@ -101,7 +88,11 @@ export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonl
         },
       ],
     },
-    { method: 'GET', path: '/cluster/options', handler: () => facts.options },
+    {
+      method: 'GET',
+      path: '/cluster/options',
+      handler: ({ pve }) => ({ ...facts.options, 'allowed-tags': usedTags(pve) }),
+    },
     { method: 'GET', path: '/cluster/nextid', handler: nextId },
     {
       method: 'GET',
@@ -119,7 +110,7 @@ export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonl
           .filter((storage) => pve.access.has(who, `/storage/${storage}`, ['Datastore.Audit']))
           .map((storage) => pve.storage.row(storage));
         const zone = 'localnetwork';
-        const maySeeZone = pve.access.has(who, `/sdn/zones/${zone}`, ['SDN.Audit', 'SDN.Use'], { any: true });
+        const maySeeZone = pve.access.has(who, `/sdn/zones/${zone}`, ['SDN.Audit']);
         const network = {
           id: `network/${pve.name}/zone/${zone}`,
           network: zone,
@@ -138,6 +129,43 @@ export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonl
       },
     },
   ];
+}
+
+/** Tags in use; which of them a user may set is not restricted here. */
+function usedTags(pve: FakePve): string[] {
+  const tags = pve.guests.ids().flatMap((vmid) => (pve.guests.config(vmid).active.get('tags') ?? '').split(/[;,\s]+/));
+  return [...new Set(tags.filter((tag) => tag !== ''))].sort();
+}
+
+function networkRows(facts: NodeFacts, bridges: readonly string[], type: unknown): Record<string, unknown>[] {
+  const [address, netmask] = facts.network.split('/');
+  const bridgeRows = bridges.map((iface) => ({
+    iface,
+    type: 'bridge',
+    method: 'static',
+    method6: 'manual',
+    active: 1,
+    autostart: 1,
+    families: ['inet'],
+    priority: 3,
+    address,
+    netmask,
+    cidr: facts.network,
+    bridge_fd: '0',
+    bridge_ports: '',
+    bridge_stp: 'off',
+  }));
+  const eth = {
+    iface: 'eth0',
+    type: 'eth',
+    method: 'manual',
+    method6: 'manual',
+    active: 1,
+    exists: 1,
+    families: ['inet'],
+  };
+  if (type === undefined) return [...bridgeRows, eth];
+  return [...bridgeRows, eth].filter((row) => row.type === type || (type === 'any_bridge' && row.type === 'bridge'));
 }
 
 function nextId({ pve, params }: Call): string {

@@ -7,7 +7,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { FakeClock, FakeRandom, Identity, Task, TaskEngine } from '../core.ts';
 import { die, perlText } from '../core.ts';
-import { encodeUpid, type UpidParts } from './upid.ts';
+import { identity } from '../access/acl.ts';
+import { decodeUpid, encodeUpid, type UpidParts } from './upid.ts';
 
 /** One worker as the tasks endpoints see it. */
 export interface TaskRecord {
@@ -43,8 +44,8 @@ export interface TaskRoom extends TaskEngine {
   clearTraps(): void;
   /** Every worker dies, as when the node loses power. */
   killAll(): void;
-  /** Rewrites the log of a finished task: the recordings own the past. */
-  setEnd(upid: string, lastLine: string): void;
+  /** Puts a task of the past into the history; `endtime` in epoch seconds. */
+  adopt(upid: string, lines: readonly string[], endtime: number): void;
 }
 
 interface Worker {
@@ -242,22 +243,7 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
         id,
         user: who.full,
       };
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const worker: Worker = {
-        upid: encodeUpid(parts),
-        parts,
-        who,
-        lines: [],
-        warnings: 0,
-        state: 'running',
-        endtime: undefined,
-        abortWanted: false,
-        abortSeen: false,
-        stalled: false,
-        waiting: new Set(),
-        settle: resolve,
-        settled: promise,
-      };
+      const worker = newWorker(encodeUpid(parts), parts, who, []);
       workers.set(worker.upid, worker);
       void current.run(worker, () => start(worker, body));
       return worker.upid;
@@ -289,7 +275,7 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
       const worker = workers.get(upid);
       return worker === undefined ? undefined : record(worker);
     },
-    all: () => [...workers.values()].reverse().slice(0, indexedTasks).map(record),
+    all: () => [...workers.values()].reverse().sort(byAge).slice(0, indexedTasks).map(record),
     abort(upid) {
       const worker = workers.get(upid);
       if (worker?.state === 'running') abort(worker);
@@ -311,12 +297,40 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
     killAll() {
       for (const worker of workers.values()) kill(worker);
     },
-    setEnd(upid, lastLine) {
-      const worker = workers.get(upid);
-      if (worker === undefined || worker.state === 'running') return;
-      worker.lines.push(lastLine);
+    adopt(upid, lines, endtime) {
+      const parts = decodeUpid(upid);
+      if (parts === undefined) throw new Error(`cannot adopt task ${upid}: not a UPID`);
+      const worker = newWorker(upid, parts, identity(parts.user), [...lines]);
+      worker.state = 'ended';
+      worker.endtime = endtime;
+      worker.settle();
+      workers.set(upid, worker);
     },
   };
+}
+
+function newWorker(upid: string, parts: UpidParts, who: Identity, lines: string[]): Worker {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return {
+    upid,
+    parts,
+    who,
+    lines,
+    warnings: 0,
+    state: 'running',
+    endtime: undefined,
+    abortWanted: false,
+    abortSeen: false,
+    stalled: false,
+    waiting: new Set(),
+    settle: resolve,
+    settled: promise,
+  };
+}
+
+/** Newest first; of the same moment the one that was started last. */
+function byAge(left: Worker, right: Worker): number {
+  return right.parts.starttime - left.parts.starttime || right.parts.pstart - left.parts.pstart;
 }
 
 function isKilled(worker: Worker): boolean {
