@@ -14,6 +14,7 @@ import {
   printMountPoint,
   printProperties,
 } from './property-string.ts';
+import { freeOwned } from './free-volume.ts';
 import { dropWhatIsNoChange } from './stage-changes.ts';
 import { isTemplate, storeOf } from './store.ts';
 
@@ -223,12 +224,6 @@ async function freeUnused(pve: FakePve, vmid: number, config: GuestConfig, key: 
   const volid = config.active.get(key);
   if (volid === undefined || isUsedElsewhere(config, key, volid)) return;
   await freeOwned(pve, vmid, volid);
-}
-
-/** A volume of another guest is only forgotten. PVE: LXC.pm delete_mountpoint_volume. */
-export async function freeOwned(pve: FakePve, vmid: number, volid: string): Promise<void> {
-  if (volid.startsWith('/')) return;
-  if (pve.storage.parse(volid)?.vmid === vmid) await pve.storage.free(volid);
 }
 
 function isUsedElsewhere(config: GuestConfig, unusedKey: string, volid: string): boolean {

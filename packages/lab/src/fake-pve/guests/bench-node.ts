@@ -222,7 +222,7 @@ export async function createBench(traits?: GuestTraits): Promise<Bench> {
     async run(method, path, params, as) {
       const answer = await call(method, path, params, as);
       if (answer.status !== 200) die(`${method} ${path}: ${answer.status} ${answer.reason}`);
-      const upid = String(Reflect.get(Object(answer.body), 'data'));
+      const upid = upidOf(answer);
       await clock.runUntil(node.tasks.settled(upid));
       const task = node.tasks.find(upid);
       return { status: task?.exitStatus ?? 'gone', log: task?.lines ?? [] };
@@ -244,6 +244,11 @@ export async function createBench(traits?: GuestTraits): Promise<Bench> {
       }
     },
   };
+}
+
+/** The data of an answer, where it is a UPID. */
+export function upidOf(answer: ApiResponse): string {
+  return String(Reflect.get(Object(answer.body), 'data'));
 }
 
 export function dataOf(answer: ApiResponse): Record<string, unknown> {

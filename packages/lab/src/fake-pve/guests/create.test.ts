@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AGENT, GOLDEN, createBench } from './bench-node.ts';
+import { AGENT, GOLDEN, createBench, upidOf } from './bench-node.ts';
 import { hostActions } from './host-actions.ts';
 
 const CONFIG = [
@@ -227,7 +227,7 @@ test('while it runs there is a stub, nobody else gets the config lock, and the p
   await bench.call('POST', '/pools', { poolid: 'p' });
   const { call, clock, node } = bench;
   node.pace.restoreMs = 20_000;
-  const upid = String(Reflect.get(Object((await call('POST', '/lxc', { ...RESTORE, pool: 'p' })).body), 'data'));
+  const upid = upidOf(await call('POST', '/lxc', { ...RESTORE, pool: 'p' }));
   await clock.advance(100);
   assert.deepEqual(await bench.config(101), { lock: 'create' });
   assert.equal(node.guests.inside.mounts.get(101)?.get('/srv/data'), 'files:vm-101-disk-1');
@@ -243,7 +243,7 @@ test('while it runs there is a stub, nobody else gets the config lock, and the p
 test('a killed worker leaves stub, volumes and mounts; an aborted one nothing', async () => {
   for (const end of ['kill', 'abort'] as const) {
     const { clock, node, call } = await benchWith(CONFIG);
-    const upid = String(Reflect.get(Object((await call('POST', '/lxc', { ...RESTORE, bwlimit: 100 })).body), 'data'));
+    const upid = upidOf(await call('POST', '/lxc', { ...RESTORE, bwlimit: 100 }));
     await clock.advance(500);
     node.tasks[end](upid);
     await clock.runUntil(node.tasks.settled(upid));
@@ -267,6 +267,21 @@ test('a killed worker leaves stub, volumes and mounts; an aborted one nothing', 
     hostActions(node, node.tasks).unlock(101);
     assert.equal(node.guests.inside.files.get(101), '');
   }
+});
+
+test('what a dead worker left mounted cannot be destroyed on block storage before it is unmounted', async () => {
+  const { clock, node, call, run } = await benchWith(CONFIG);
+  const upid = upidOf(await call('POST', '/lxc', { ...RESTORE, storage: 'thin' }));
+  await clock.advance(500);
+  node.tasks.kill(upid);
+  const host = hostActions(node, node.tasks);
+  host.unlock(101);
+  const busy = await run('DELETE', '/lxc/101', { 'destroy-unreferenced-disks': 1 });
+  assert.match(busy.log.join(), /contains a filesystem in use/);
+  assert.equal(node.storage.volumesOf(101).length, 2);
+  host.unmount(101);
+  for (const { volid } of node.storage.volumesOf(101)) await host.freeVolume(volid);
+  assert.equal(node.storage.volumesOf(101).length, 0);
 });
 
 test('create from a template has defaults and detects what it unpacked', async () => {

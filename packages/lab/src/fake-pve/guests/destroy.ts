@@ -1,8 +1,8 @@
 // DELETE /nodes/{node}/lxc/{vmid}. PVE: API2/LXC.pm destroy_vm, LXC.pm destroy_lxc_container.
 import type { Call, FakePve, GuestConfig } from '../core.ts';
 import { die, perlText } from '../core.ts';
-import { freeOwned } from './apply-changes.ts';
 import { emptyConfig, mountKeysOf, unusedKeysOf } from './config-file.ts';
+import { freeOwned, freeVolume } from './free-volume.ts';
 import { withLock } from './guest-lock.ts';
 import { parseMountPoint } from './property-string.ts';
 import { takeDown } from './power.ts';
@@ -35,7 +35,7 @@ export function destroy(call: Call): string {
       await freeEverythingOf(pve, vmid, config, (operation) => task.io(operation));
       if (unreferenced) {
         for (const { volid } of pve.storage.volumesOf(vmid)) {
-          await task.io(() => pve.storage.free(volid)).catch((error: unknown) => task.log(perlText(error)));
+          await task.io(() => freeVolume(pve, volid)).catch((error: unknown) => task.log(perlText(error)));
         }
       }
       const stub = emptyConfig();

@@ -2,6 +2,7 @@
 // stand-in of the root helper and the scenarios use these.
 import type { FakePve } from '../core.ts';
 import { die } from '../core.ts';
+import { freeVolume } from './free-volume.ts';
 import type { GuestTraits, InitBehaviour } from './store.ts';
 import { storeOf } from './store.ts';
 
@@ -33,6 +34,8 @@ export interface HostActions {
   stubFacts(vmid: number): StubFacts;
   /** Deletes the config file and nothing else: volumes and mounts stay. */
   removeConfig(vmid: number): void;
+  /** `pvesm free`: refuses what is still mounted where the storage would. */
+  freeVolume(volid: string): Promise<void>;
   rawConfig(vmid: number): string | undefined;
   setRawConfig(vmid: number, text: string): void;
   setFirewall(vmid: number, text: string | undefined): void;
@@ -64,6 +67,7 @@ export function hostActions(pve: FakePve, tasks: TaskFacts): HostActions {
       if (!store.files.has(vmid)) die(`cannot remove the config of ${vmid}: there is none`);
       store.remove(vmid);
     },
+    freeVolume: (volid) => freeVolume(pve, volid),
     rawConfig: (vmid) => store.files.get(vmid),
     setRawConfig: (vmid, text) => void store.files.set(vmid, text),
     setFirewall(vmid, text) {

@@ -4,6 +4,7 @@ import { die } from '../core.ts';
 import { withLock } from './guest-lock.ts';
 import type { MountPoint } from './property-string.ts';
 import { parseMountPoint, parseSize, printMountPoint } from './property-string.ts';
+import type { GuestTraits } from './store.ts';
 import { assertUnmodified, checkLock, storeOf, text, vmidOf } from './store.ts';
 
 export async function resize(call: Call): Promise<string> {
@@ -18,8 +19,12 @@ export async function resize(call: Call): Promise<string> {
       await task.io(() => pve.storage.resize(growth.mount.volume, growth.wanted));
       config.active.set(growth.key, printMountPoint(growth.mount, { sizeBytes: growth.wanted }));
       store.write(vmid, config);
+      if (pve.storage.volume(growth.mount.volume)?.format !== 'raw') return;
       const path = pve.storage.path(growth.mount.volume);
-      for (const line of resizeLog(path, growth.current, growth.wanted, store.isRunning(vmid))) task.log(line);
+      const lines = store.isRunning(vmid)
+        ? onlineLog(growth.wanted, store.traits)
+        : offlineLog(path, growth.current, growth.wanted);
+      for (const line of lines) task.log(line);
     }),
   );
 }
@@ -61,17 +66,9 @@ function wantedSize(asked: string, current: number): number {
 const BLOCK = 4096;
 const BYTES_PER_INODE = 16 * 1024;
 
-/** What qemu-img, e2fsck and resize2fs print; a mounted filesystem is grown through its loop device. */
-function resizeLog(path: string, before: number, after: number, mounted: boolean): string[] {
+/** What qemu-img, e2fsck and resize2fs print when the filesystem is not mounted. */
+function offlineLog(path: string, before: number, after: number): string[] {
   const blocks = Math.floor(after / BLOCK);
-  if (mounted) {
-    return [
-      'Image resized.',
-      'resize2fs 1.47.0 (5-Feb-2023)',
-      `The filesystem on /dev/loop0 is now ${blocks} (4k) blocks long.`,
-      '',
-    ];
-  }
   const inodes = Math.floor(before / BYTES_PER_INODE);
   const used = Math.floor(before / BLOCK / 20);
   return [
@@ -88,4 +85,22 @@ function resizeLog(path: string, before: number, after: number, mounted: boolean
     `The filesystem on ${path} is now ${blocks} (4k) blocks long.`,
     '',
   ];
+}
+
+/**
+ * Through the loop device of a running guest. A filesystem that does not grow is only told in the log: the task still
+ * succeeds and the config names the new size.
+ */
+function onlineLog(after: number, traits: GuestTraits): string[] {
+  const loop = '/dev/loop4';
+  const script = `mount --make-rprivate / && mount ${loop} /tmp && resize2fs ${loop}`;
+  const grown = [`The filesystem on ${loop} is now ${Math.floor(after / BLOCK)} (4k) blocks long.`];
+  const denied = [
+    'resize2fs: Permission denied to resize filesystem',
+    `Filesystem at ${loop} is mounted on /tmp; on-line resizing required`,
+    'old_desc_blocks = 1, new_desc_blocks = 1',
+    `Failed to update the container's filesystem: command 'unshare -m -- sh -c '${script}'' failed: exit code 1`,
+  ];
+  const outcome = traits.hotplug === 'works' ? grown : denied;
+  return ['Image resized.', 'resize2fs 1.47.0 (5-Feb-2023)', ...outcome, ''];
 }

@@ -6,7 +6,7 @@ import { digestOf, parseConfig, serializeConfig } from './config-file.ts';
 
 /**
  * How the guests of a node behave. The recordings were made on a bench without AppArmor, where hot-plugging a network
- * device or a mount point always fails and where the guest image configures no addresses.
+ * device, a mount point or a bigger filesystem always fails and where the guest image configures no addresses.
  */
 export interface GuestTraits {
   hotplug: 'works' | 'fails-on-the-bench';
