@@ -86,7 +86,7 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
   const started = startedTask(call);
   const future = started === undefined ? undefined : futureOf(started.upid, items, index);
   if (started !== undefined && future?.endsBefore !== undefined)
-    bench.node.tasks.trap({ type: started.type, id: started.id, then: 'stall' });
+    bench.node.tasks.trap({ type: started.type, id: started.id, then: 'stall', ...heldAt(started.type) });
 
   const answer = await settle(run, call, bench.node.wire(wireRequest(bench, call, names)));
 
@@ -99,6 +99,12 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
   const found = compareAnswers(call, answer, names);
   await followAnswer(bench, call, found, names);
   return found.length === 0 ? { is: 'passed' } : { is: 'failed', reasons: found.map(explain) };
+}
+
+/** Where a long task was when somebody looked at it: at its bulk work, everything before took no time. */
+function heldAt(type: string): { atLine?: RegExp } {
+  if (type === 'vzdump') return { atLine: /creating (vzdump|Proxmox Backup Server) archive/ };
+  return type === 'vzrestore' || type === 'vzcreate' ? { atLine: /^extracting archive/ } : {};
 }
 
 /** Waits for the answer; a call that waited in the recording too lets go of what it waited for. */
@@ -118,6 +124,8 @@ async function finish(run: Run, task: HeldTask): Promise<void> {
   const { node, clock } = run.bench;
   run.held = run.held.filter((other) => other !== task);
   if (task.future.how === 'killed') return node.tasks.kill(task.upid);
+  // It may not even have come to the line where it was to be held.
+  node.tasks.clearTraps();
   node.tasks.release(task.upid);
   await clock.runUntil(Promise.race([node.tasks.settled(task.upid), clock.sleep(200_000)]));
 }
