@@ -242,6 +242,23 @@ test('a call that lands only after it was asked for again is found, at every can
   }
 });
 
+test('two guests come up at the same time under two VMIDs', async () => {
+  const world = new World();
+  const needs = world.needs();
+  world.needs = () => needs;
+  const ends = await Promise.all([
+    world.run(bringUp, { desired: wish() }),
+    world.run(bringUp, { desired: wish({ name: 'music', hostname: 'music' }) }),
+  ]);
+  assert.deepEqual(
+    ends.map((end) => end.is),
+    ['completed', 'completed'],
+  );
+  const vmids = world.registry.all().map((record) => record.vmid);
+  assert.equal(new Set(vmids).size, 2);
+  assert.equal(world.node.volumes.size, 6);
+});
+
 test('a volume that somebody attached meanwhile is not freed: the undo parks and names it', async () => {
   const world = new World();
   world.node.mishaps.start.push({ fails: 'no' });

@@ -43,6 +43,8 @@ export interface GuestStanding {
   readonly status: 'running' | 'stopped' | 'missing' | 'coming-up' | 'unknown';
   /** Differences that no effect will mend, in words. */
   readonly drift: readonly string[];
+  /** Something about it is wanted and cannot be asked for now: it is missing, not ours, locked, or left alone. */
+  readonly waiting: boolean;
   readonly held: boolean;
 }
 
@@ -86,7 +88,7 @@ export function planGuest(
   const guest = refOf(record);
   const find = (key: string, severity: Finding['severity'], text: string, advice: Finding['advice']): void =>
     void findings.push({ key, severity, subject: record.name, text: text.slice(0, 1000), advice, since: now });
-  const result = (status: GuestStanding['status']): GuestPlan => ({
+  const result = (status: GuestStanding['status'], waiting = false): GuestPlan => ({
     effects,
     findings,
     standing: {
@@ -95,6 +97,7 @@ export function planGuest(
       vmid: record.vmid,
       status,
       drift,
+      waiting: waiting && desired !== undefined,
       held: policy.hold.host || policy.hold.guests.includes(record.name),
     },
   });
@@ -115,7 +118,7 @@ export function planGuest(
   if (identity.is === 'unknown') {
     const { key, text, advice } = notSeen[identity.why];
     find(key, 'critical', `guest ${record.name} (${record.vmid}) ${text}`, { text: advice });
-    return result(identity.why === 'absent' ? 'missing' : 'unknown');
+    return result(identity.why === 'absent' ? 'missing' : 'unknown', true);
   }
   if (identity.is === 'foreign') {
     find(
@@ -126,9 +129,9 @@ export function planGuest(
         text: 'Nothing is done to it. Look at who made or restored it; if it is meant to be this guest, have it adopted.',
       },
     );
-    return result('unknown');
+    return result('unknown', true);
   }
-  if (seen.is !== 'present') return result('unknown');
+  if (seen.is !== 'present') return result('unknown', true);
   const { view } = seen;
   const status = row?.status ?? 'unknown';
   if (identity.is === 'ours-unproven') {
@@ -154,22 +157,26 @@ export function planGuest(
       find('guest.locked', 'warning', `guest ${record.name} (${record.vmid}) is locked (${lock})`, {
         text: 'It is left alone while somebody works on it; if no task runs on it any more, the lock is stale.',
       });
-    return result(status);
+    return result(status, true);
   }
 
+  let leftAlone = false;
   effects.push(...settings(desired, view, row, guest, identity.is === 'ours'));
   effects.push(...networks(desired, view, guest));
+  const found = findings.length;
   effects.push(...volumes(desired, record, view, guest, find));
+  if (findings.length > found) leftAlone = true;
   if (desired.golden !== record.golden)
     drift.push(`made from golden ${record.golden}; ${desired.golden} would only count for a new guest`);
   if (desired.power === 'running' && status === 'stopped') {
     const stoppedAt = sight.personStoppedAt;
-    if (stoppedAt !== undefined && now - stoppedAt < personsStopMs)
+    if (stoppedAt !== undefined && now - stoppedAt < personsStopMs) {
       drift.push('stopped by somebody else; it is left alone for 10 minutes after that');
-    else effects.push({ kind: 'guest-start', guest });
+      leftAlone = true;
+    } else effects.push({ kind: 'guest-start', guest });
   }
   if (desired.power === 'stopped' && status === 'running') effects.push({ kind: 'guest-stop', guest });
-  return result(status);
+  return result(status, leftAlone);
 }
 
 const notSeen = {

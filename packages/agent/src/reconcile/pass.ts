@@ -34,7 +34,7 @@ export interface PassReport {
   readonly blocked: readonly BlockedAction[];
   readonly findings: readonly Finding[];
   readonly guests: readonly GuestStanding[];
-  /** Nothing left to do, nothing under way, and desired state is known. */
+  /** Desired state is known, and nothing is left to do, under way or in the way. */
   readonly converged: boolean;
 }
 
@@ -77,6 +77,7 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
       desired.is === 'held' &&
       observation.problem === undefined &&
       planned.effects.length === 0 &&
+      !planned.guests.some((guest) => guest.waiting) &&
       inFlight.names.size === 0,
   };
 }

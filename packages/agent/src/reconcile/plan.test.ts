@@ -311,6 +311,27 @@ for (const [name, over, expect] of finds)
       expect,
     ));
 
+const standings: readonly [string, Over, string, boolean][] = [
+  ['as wanted', {}, 'running', false],
+  ['missing', { seen: { is: 'absent' } }, 'missing', true],
+  ['invisible', { seen: { is: 'forbidden' } }, 'unknown', true],
+  ['locked', { row: { lock: 'backup' } }, 'running', true],
+  ['foreign', { values: { description: `felhom:${'a'.repeat(26)}.1.old` } }, 'unknown', true],
+  [
+    'stopped by a person',
+    { row: { status: 'stopped' }, observed: { personStops: new Map([[9000 as Vmid, now - 1]]) } },
+    'stopped',
+    true,
+  ],
+  ['a volume is detached', { values: { mp0: undefined } }, 'running', true],
+  ['stopped by itself', { row: { status: 'stopped' } }, 'stopped', false],
+];
+for (const [name, over, status, waiting] of standings)
+  test(`standing: ${name}`, () => {
+    const [standing] = planned(held(wish()), [made(wish())], over).guests;
+    assert.deepEqual([standing?.status, standing?.waiting], [status, waiting]);
+  });
+
 test('a new name is provisioned once', () => {
   assert.deepEqual(
     planned(held(wish()), []).effects.map((effect) => effect.kind),

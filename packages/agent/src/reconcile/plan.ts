@@ -64,6 +64,7 @@ export function plan(input: PlanInput): Plan {
         vmid: undefined,
         status: comingUp ? 'coming-up' : 'missing',
         drift: [],
+        waiting: false,
         held: policy.hold.host || policy.hold.guests.includes(guest.name),
       });
     }

@@ -1,0 +1,36 @@
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import type { Vmid } from '@felhom/protocol';
+import { createVmidClaims, inFlightOf, laneOf } from './vmid-claims.ts';
+
+const a = 9000 as Vmid;
+
+test('two sagas never aim at one VMID, and a released one is free again', () => {
+  const claims = createVmidClaims([]);
+  assert.equal(claims.claim(a, 's1'), true);
+  assert.equal(claims.claim(a, 's1'), true, 'a replay claims again');
+  assert.equal(claims.claim(a, 's2'), false);
+  claims.release('s2');
+  assert.equal(claims.claim(a, 's2'), false);
+  claims.release('s1');
+  assert.equal(claims.claim(a, 's2'), true);
+});
+
+test('claims of sagas that were open at start stand', () => {
+  const claims = createVmidClaims([{ sagaId: 's1', lanes: [], state: { candidates: [9000, 9001] } }]);
+  assert.equal(claims.claim(a, 's2'), false);
+  assert.equal(claims.claim(a, 's1'), true);
+});
+
+const inFlight: readonly [string, Readonly<Record<string, unknown>>, readonly number[]][] = [
+  ['before its intent', {}, []],
+  ['with candidates', { candidates: [9000, 9001] }, [9000, 9001]],
+  ['once it knows its VMID', { candidates: [9000, 9001], vmid: 9001 }, [9001]],
+  ['of another release', { candidates: 'x', vmid: 'y' }, []],
+];
+for (const [name, state, vmids] of inFlight)
+  test(`a saga ${name} accounts for ${vmids.join(', ') || 'no VMID'} and for its guest`, () => {
+    const found = inFlightOf([{ sagaId: 's', lanes: [laneOf({ name: 'photos' }), 'storage:local'], state }]);
+    assert.deepEqual([...found.vmids], vmids);
+    assert.deepEqual([...found.names], ['photos']);
+  });
