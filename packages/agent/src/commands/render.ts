@@ -24,7 +24,7 @@ export function renderPlan(effects: readonly PlannedEffect[], style: Style): str
   );
 }
 
-const text = (value: unknown): string => printable(typeof value === 'object' ? JSON.stringify(value) : String(value));
+const text = (value: unknown): string => printable(typeof value === 'string' ? value : JSON.stringify(value));
 
 const checkTones = { ok: 'good', warning: 'warn', failed: 'bad', skipped: 'dim' } as const satisfies Record<
   CheckResult['verdict'],

@@ -1,0 +1,25 @@
+/**
+ * The agent's door for the lab, which runs it in simulated worlds. On a host the program is `main.ts`.
+ */
+export { createAgent } from './agent.ts';
+export type { Agent, AgentParts, PlannedEffect, ProxmoxPorts } from './agent.ts';
+export type { DesiredSource } from './desired-source.ts';
+export { createPveClient, createPveHttps } from './adapters/pve-http/index.ts';
+export type { PveClient, RawAnswer, RawRequest, Transport } from './adapters/pve-http/index.ts';
+export { helperAnswer, helperRequest } from './adapters/helper-command/index.ts';
+export type { HelperAnswer, HelperRequest } from './adapters/helper-command/index.ts';
+export { createHubHttps, spkiOf } from './adapters/hub-https/index.ts';
+export { openJournal, openJournalOn } from './adapters/sqlite-journal/index.ts';
+export { systemClock, systemRandom } from './adapters/system-clock/index.ts';
+export { agentConfig } from './config.ts';
+export type { AgentConfig } from './config.ts';
+export { hostPolicy } from './host-policy.ts';
+export type { HostPolicy } from './host-policy.ts';
+export { crashPointsOf, done, foldSaga, installPowerSwitch, noCrashPoints, refused, unknown } from './kernel/index.ts';
+export type { AnySaga, Clock, CrashPoint, CrashPoints, Journal, Outcome, PowerSwitch, Random } from './kernel/index.ts';
+export { requiredAcl } from './node-check/index.ts';
+export type { HostHelper } from './ports/host-helper.ts';
+export type { Hub, HubAnswer } from './ports/hub.ts';
+export type { Log } from './ports/log.ts';
+export { createSagaRegistry } from './saga-registry.ts';
+export type { GuestRecord } from './authority/guest-record.ts';

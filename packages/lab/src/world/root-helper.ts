@@ -1,0 +1,97 @@
+/**
+ * The root helper's stand-in on the fake node: the same verbs, refusals and receipts as the real one will have. It
+ * proves its case from what root can see on the node, never from what the agent says [R19].
+ */
+import type { HelperAnswer, HelperRequest } from '@felhom/agent';
+import type { HostActions } from '../fake-pve/guests/index.ts';
+import type { FakeNode } from '../fake-pve/node.ts';
+
+export interface RootHelperRange {
+  readonly pool: string;
+  /** VMIDs that the agent may have guests at, from the root-owned range file. */
+  readonly inRange: (vmid: number) => boolean;
+  /** `user@realm!token` of the agent. */
+  readonly token: string;
+}
+
+export interface RootHelper {
+  answer(request: HelperRequest): Promise<HelperAnswer>;
+}
+
+const done = (extra: Partial<Extract<HelperAnswer, { is: 'done' }>> = {}): HelperAnswer => ({
+  v: 1,
+  is: 'done',
+  ...extra,
+});
+const refuse = (text: string): HelperAnswer => ({ v: 1, is: 'refused', text });
+
+const unlockable = new Set(['create', 'backup', 'snapshot', 'snapshot-delete', 'rollback', 'disk']);
+
+export function createRootHelper(node: FakeNode, host: HostActions, range: RootHelperRange): RootHelper {
+  const receipts = new Map<string, { operation: string; verb: string; at: number }>();
+
+  const once = async (
+    request: Extract<HelperRequest, { operation: string }> & { vmid: number },
+    work: () => Promise<HelperAnswer>,
+  ): Promise<HelperAnswer> => {
+    if (receipts.has(request.operation)) return done();
+    if (!range.inRange(request.vmid)) return refuse(`cannot ${request.verb}: VMID ${request.vmid} is not in the range`);
+    const answer = await work();
+    if (answer.is === 'done')
+      receipts.set(request.operation, { operation: request.operation, verb: request.verb, at: node.clock.now() });
+    return answer;
+  };
+
+  const reapStub = async (vmid: number, volumes: readonly string[]): Promise<HelperAnswer> => {
+    const facts = host.stubFacts(vmid);
+    const { newestCreate } = facts;
+    if (newestCreate === undefined || newestCreate.user !== range.token)
+      return refuse(`cannot reap ${vmid}: its newest create task is not the agent's`);
+    if (newestCreate.end.is === 'running') return refuse(`cannot reap ${vmid}: its worker still runs`);
+    if (newestCreate.end.exitStatus === 'OK') return refuse(`cannot reap ${vmid}: its create task ended well`);
+    if (facts.config !== undefined && facts.config.trim() !== 'lock: create')
+      return refuse(`cannot reap ${vmid}: its config is more than a locked stub`);
+    const present = new Set(node.storage.volumesOf(vmid).map((volume) => volume.volid));
+    const surplus = [...present].filter((volid) => !volumes.includes(volid));
+    if (surplus.length > 0) return refuse(`cannot reap ${vmid}: volumes nobody named lie there: ${surplus.join(', ')}`);
+    host.unmount(vmid);
+    for (const volid of volumes) if (present.has(volid)) await node.storage.free(volid);
+    if (facts.config !== undefined) {
+      host.unlock(vmid);
+      host.removeConfig(vmid);
+    }
+    node.access.forgetGuest(vmid);
+    node.access.addGuestToPool(vmid, range.pool);
+    return done();
+  };
+
+  const unlock = (vmid: number): HelperAnswer => {
+    const lock = /^lock: (\S+)$/m.exec(host.rawConfig(vmid) ?? '')?.[1];
+    if (lock === undefined) return done();
+    if (!unlockable.has(lock)) return refuse(`cannot unlock ${vmid}: lock ${lock} is not cleared without reaping`);
+    if (node.tasks.running().some((task) => task.id === String(vmid)))
+      return { v: 1, is: 'busy', text: `cannot unlock ${vmid}: a task on it still runs` };
+    host.unlock(vmid);
+    return done();
+  };
+
+  return {
+    answer: async (request) => {
+      switch (request.verb) {
+        case 'volumes-of':
+          return done({ volumes: node.storage.volumesOf(request.vmid).map((volume) => volume.volid as never) });
+        case 'reap-stub':
+          return once(request, () => reapStub(request.vmid, request.volumes));
+        case 'unlock':
+          return once(request, () => Promise.resolve(unlock(request.vmid)));
+        case 'pool-ensure':
+          return once(request, () => {
+            node.access.addGuestToPool(request.vmid, range.pool);
+            return Promise.resolve(done());
+          });
+        case 'show':
+          return done({ receipt: receipts.get(request.operation) ?? null });
+      }
+    },
+  };
+}

@@ -1,0 +1,205 @@
+/**
+ * One simulated machine: an enrolled fake node in memory, an agent on it, a hub it polls, and a clock that nobody waits
+ * for. The agent can lose its power at any crash point and be booted again on the same journal.
+ */
+import { DatabaseSync } from 'node:sqlite';
+import { createAgent, createPveClient, installPowerSwitch, openJournalOn } from '@felhom/agent';
+import type { Agent, CrashPoint, HostHelper, Journal, Outcome, PowerSwitch, Transport } from '@felhom/agent';
+import type { HostId, Reason, VolumeId } from '@felhom/protocol';
+import type { HelperAnswer, HelperRequest } from '@felhom/agent';
+import type { Pace } from '../fake-pve/core.ts';
+import { MemoryDisk } from '../fake-pve/storage/index.ts';
+import { createSimClock } from '../simulation/sim-clock.ts';
+import type { SimClock } from '../simulation/sim-clock.ts';
+import { createSimRandom } from '../simulation/sim-random.ts';
+import type { SimRandom } from '../simulation/sim-random.ts';
+import { enrolNode } from './enrolled-node.ts';
+import type { EnrolledNode } from './enrolled-node.ts';
+import { createSimHub } from './sim-hub.ts';
+import type { SimHub } from './sim-hub.ts';
+
+export interface SimWorldOptions {
+  readonly seed: number;
+  readonly pace?: Partial<Pace>;
+  readonly policy?: Readonly<Record<string, unknown>>;
+  readonly guestRange?: number;
+}
+
+/** One life of the agent process, from boot to stop or power loss. */
+export interface SimLife {
+  readonly agent: Agent;
+  readonly power: PowerSwitch;
+  /** Why the process would have ended by itself. */
+  readonly halted: () => Reason | undefined;
+}
+
+export interface SimWorld extends EnrolledNode {
+  readonly clock: SimClock;
+  readonly random: SimRandom;
+  readonly hub: SimHub;
+  /** The journal as it lies on disk, read past the agent. */
+  readonly disk: () => Journal;
+  readonly life: () => SimLife | undefined;
+  /** Starts the agent. `cutsAt` takes its power away at a crash point. */
+  boot(cutsAt?: (point: CrashPoint, nth: number) => boolean): SimLife;
+  /** The power goes now; nothing of the process is left. */
+  cut(): void;
+  /** Lets time pass until the condition holds; false when it did not within `ms` of simulated time. */
+  until(condition: () => boolean, ms: number): Promise<boolean>;
+  /** HTTP requests of the agent so far. */
+  readonly requests: () => number;
+}
+
+const startAt = Date.UTC(2026, 10, 24, 3, 0, 0);
+const stepMs = 250;
+
+export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld> {
+  const clock = createSimClock(startAt);
+  const random = createSimRandom(options.seed);
+  const enrolled = await clock.runUntil(
+    enrolNode({
+      clock,
+      random: random.fork('node'),
+      disk: new MemoryDisk(() => Math.floor(clock.now() / 1000)),
+      ...(options.pace === undefined ? {} : { pace: options.pace }),
+      ...(options.policy === undefined ? {} : { policy: options.policy }),
+      ...(options.guestRange === undefined ? {} : { guestRange: options.guestRange }),
+    }),
+  );
+  const database = new DatabaseSync(':memory:');
+  const hub = createSimHub(clock, random.fork('hub'));
+  let lives = 0;
+  let life: SimLife | undefined;
+  let requests = 0;
+
+  const boot: SimWorld['boot'] = (cutsAt) => {
+    lives += 1;
+    const ownRandom = random.fork(`agent ${lives}`);
+    const power = installPowerSwitch(openJournalOn(database, { clock, random: ownRandom }), cutsAt);
+    const poweredClock = {
+      now: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs(),
+      bootMs: () => clock.bootMs(),
+      // A process without power never wakes again.
+      sleep: (ms: number, signal: AbortSignal) =>
+        whilePowered(power.off, clock.sleep(ms, AbortSignal.any([signal, power.off]))),
+    };
+    const transport: Transport = {
+      send: async (request, signal) => {
+        requests += 1;
+        return whilePowered(power.off, sendTo(enrolled, request, signal));
+      },
+      close: () => Promise.resolve(),
+    };
+    let halted: Reason | undefined;
+    const agent = createAgent({
+      host: 'lab' as HostId,
+      version: 'simulation',
+      journal: power.journal,
+      crashPoints: power.crashPoints,
+      clock: poweredClock,
+      random: ownRandom,
+      log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+      proxmox: createPveClient({ transport, node: enrolled.node.name, token: enrolled.token, clock: poweredClock }),
+      tokenId: enrolled.tokenId,
+      helper: helperPort(enrolled, power.off),
+      policy: () => enrolled.policy,
+      source: { is: 'hub', hub: { poll: (request, signal) => whilePowered(power.off, hub.poll(request, signal)) } },
+      reconcile: { intervalMs: 30_000, pauseMs: 1_000 },
+      onHalt: (why) => {
+        halted = why;
+      },
+    });
+    agent.start();
+    life = { agent, power, halted: () => halted };
+    return life;
+  };
+
+  return {
+    ...enrolled,
+    clock,
+    random,
+    hub,
+    disk: () => openJournalOn(database, { clock, random: random.fork('look') }),
+    life: () => life,
+    boot,
+    cut: () => {
+      life?.power.cut();
+      life = undefined;
+    },
+    until: async (condition, ms) => {
+      const end = clock.monotonicMs() + ms;
+      await clock.settle();
+      while (!condition()) {
+        if (clock.monotonicMs() >= end) return false;
+        await clock.advance(stepMs);
+      }
+      return true;
+    },
+    requests: () => requests,
+  };
+}
+
+/** Once the power is off, nothing that the process waited for ever comes back to it. */
+function whilePowered<T>(off: AbortSignal, work: Promise<T>): Promise<T> {
+  const gone = new Promise<never>(() => undefined);
+  if (off.aborted) return gone;
+  return work.then(
+    (value) => (off.aborted ? gone : value),
+    (error: unknown) => (off.aborted ? gone : Promise.reject(error as Error)),
+  );
+}
+
+/** The socket between agent and node, without a socket. Aborting drops the connection; the node works on. */
+async function sendTo(
+  { node }: EnrolledNode,
+  request: Parameters<Transport['send']>[0],
+  signal: AbortSignal,
+): ReturnType<Transport['send']> {
+  const answer = node.wire({
+    method: request.method,
+    target: `/api2/json${request.path}`,
+    headers: request.headers,
+    body: request.body ?? '',
+  });
+  const aborted = new Promise<'aborted'>((resolve) => {
+    if (signal.aborted) resolve('aborted');
+    else signal.addEventListener('abort', () => resolve('aborted'), { once: true });
+  });
+  const first = await Promise.race([answer, aborted]);
+  if (first === 'aborted') return { is: 'failed', failure: { is: 'aborted' } };
+  if (first.dropped === true)
+    return { is: 'failed', failure: { is: 'lost', code: 'ECONNRESET', text: 'the connection was closed' } };
+  return {
+    is: 'answered',
+    answer: {
+      status: first.status,
+      reason: first.reason,
+      contentType: 'application/json;charset=UTF-8',
+      body: typeof first.body === 'string' ? first.body : JSON.stringify(first.body),
+    },
+  };
+}
+
+function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
+  const ask = (request: HelperRequest): Promise<HelperAnswer> => whilePowered(off, helper.answer(request));
+  const settle = <T>(answer: HelperAnswer, value: T): Outcome<T> => {
+    if (answer.is === 'done') return { is: 'done', value };
+    const code = answer.is === 'busy' ? 'helper.busy' : 'helper.refused';
+    return { is: 'refused', why: { code, text: answer.text, retry: answer.is === 'busy' ? 'later' : 'operator' } };
+  };
+  return {
+    volumesOf: async (vmid) => {
+      const answer = await ask({ v: 1, verb: 'volumes-of', vmid });
+      return settle(answer, answer.is === 'done' ? (answer.volumes ?? []) : ([] as VolumeId[]));
+    },
+    reapStub: async (operation, vmid, volumes) =>
+      settle(await ask({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }), undefined),
+    unlock: async (operation, vmid) => settle(await ask({ v: 1, verb: 'unlock', operation, vmid }), undefined),
+    poolEnsure: async (operation, vmid) => settle(await ask({ v: 1, verb: 'pool-ensure', operation, vmid }), undefined),
+    show: async (operation) => {
+      const answer = await ask({ v: 1, verb: 'show', operation });
+      return settle(answer, answer.is === 'done' ? (answer.receipt ?? undefined) : undefined);
+    },
+  };
+}
