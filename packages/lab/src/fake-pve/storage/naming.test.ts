@@ -61,7 +61,12 @@ test('volume ids', () => {
 });
 
 test('a new disk takes the lowest free number, whatever form holds the others', () => {
-  const taken = ['100/vm-100-disk-0.raw', '100/subvol-100-disk-1.subvol', '100/vm-100-disk-3.raw'];
+  const taken = [
+    '100/vm-100-disk-0.raw',
+    '100/subvol-100-disk-1.subvol',
+    '100/vm-100-disk-3.raw',
+    '101/vm-101-disk-2.raw',
+  ];
   assert.equal(nextDiskName('directory', 100, 'raw', taken), '100/vm-100-disk-2.raw');
   assert.equal(nextDiskName('directory', 100, 'subvol', []), '100/subvol-100-disk-0.subvol');
   assert.equal(nextDiskName('lvm', 100, 'raw', ['vm-100-disk-0']), 'vm-100-disk-1');

@@ -118,9 +118,11 @@ export function parseDiskName(layout: Layout, name: string): DiskName | undefine
 
 /** The name of a new container disk: the lowest number that no disk of this guest has. PVE: get_next_vm_diskname. */
 export function nextDiskName(layout: Layout, vmid: number, format: 'raw' | 'subvol', taken: readonly string[]): string {
-  const numbers = new Set(
-    taken.flatMap((name) => /(?:vm|subvol)-(\d+)-disk-(\d+)(?:\.|$)/.exec(name)?.slice(2, 3) ?? []).map(Number),
-  );
+  const numbers = new Set<number>();
+  for (const name of taken) {
+    const [, owner, number] = /(?:vm|subvol)-(\d+)-disk-(\d+)(?:\.|$)/.exec(name) ?? [];
+    if (Number(owner) === vmid) numbers.add(Number(number));
+  }
   let n = 0;
   while (numbers.has(n)) n += 1;
   const stem = `${format === 'raw' ? 'vm' : 'subvol'}-${vmid}-disk-${n}`;
