@@ -3,7 +3,15 @@ import type { Bench } from './bench.ts';
 import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import { decodeUpid } from '../fake-pve/tasks/upid.ts';
 import { createNames, translate, type Names } from './normalise.ts';
-import { ensureConfig, ensurePower, ensureTemplate, goldenConfig, removeGuest, writeArchive } from './world.ts';
+import {
+  configText,
+  ensureConfig,
+  ensurePower,
+  ensureTemplate,
+  goldenConfig,
+  removeGuest,
+  writeArchive,
+} from './world.ts';
 
 interface NoteAction {
   readonly note: RegExp;
@@ -36,7 +44,7 @@ const noteActions: readonly NoteAction[] = [
       const volid = translate(String(next?.params?.['ostemplate'] ?? ''), names);
       if (volid === '') return;
       if (bench.node.storage.archives.info(volid) === undefined)
-        await writeArchive(bench, volid, oddConfig(match[1] ?? ''), 1_000_000);
+        await writeArchive(bench, volid, oddConfig(match[1] ?? '', resultAfter(items, index), names), 1_000_000);
     },
   },
 ];
@@ -48,28 +56,38 @@ const oddities: readonly { readonly words: RegExp; readonly change: (config: str
     change: (config) =>
       `${config}lxc.cgroup2.devices.allow: c 10:200 rwm\nlxc.mount.entry: /dev/net/tun dev/net/tun none bind,create=file\n`,
   },
-  { words: /bind mount point/, change: (config) => config.replace(/^mp0: .*$/m, 'mp0: /srv/bind,mp=/mnt/bind') },
-  { words: /device passthrough/, change: (config) => `dev0: /dev/net/tun\n${config}` },
-  {
-    words: /privileged CT/,
-    change: (config) => config.replace(/^unprivileged: 1\n/m, '').replace(/^features: .*\n/m, ''),
-  },
-  { words: /hookscript/, change: (config) => `${config}hookscript: local:snippets/hook.sh\n` },
-  {
-    words: /onboot, protection, startup/,
-    change: (config) => `${config.replace('onboot: 0', 'onboot: 1')}protection: 1\nstartup: order=1\n`,
-  },
+  { words: /bind mount point/, change: (config) => withLine(config, 'mp1: /srv/bind,mp=/mnt/bind') },
+  { words: /device passthrough/, change: (config) => withLine(config, 'dev0: /dev/fuse') },
+  { words: /privileged CT/, change: (config) => config.replace(/^unprivileged: 1\n/m, '') },
+  { words: /hookscript/, change: (config) => withLine(config, 'hookscript: local:snippets/x.sh') },
+  { words: /protection/, change: (config) => withLine(config, 'protection: 1') },
   { words: /mp0 with backup=1/, change: (config) => config.replace('backup=0', 'backup=1') },
   {
     words: /second NIC/,
-    change: (config) => `${config}net1: name=eth1,bridge=vmbr9,hwaddr=BC:24:11:AA:BB:CC,type=veth\n`,
+    change: (config) => withLine(config, 'net1: name=eth1,bridge=vmbr9,hwaddr=BC:24:11:AA:BB:CC,type=veth'),
   },
 ];
 
-function oddConfig(words: string): string {
-  return oddities
-    .filter((oddity) => oddity.words.test(words))
-    .reduce((config, { change }) => change(config), goldenConfig(100));
+/** What the restored guest shows, or the golden one where none does, with the oddity. */
+function oddConfig(words: string, result: Record<string, unknown> | undefined, names: Names): string {
+  const plain = goldenConfig(100).replace(/^(#|onboot:).*\n/gm, '');
+  const base = result === undefined ? plain : configText(result, names).replace(/^lxc\..*\n/gm, '');
+  return oddities.filter((oddity) => oddity.words.test(words)).reduce((config, { change }) => change(config), base);
+}
+
+function withLine(config: string, line: string): string {
+  const key = line.split(':', 1)[0] ?? '';
+  return new RegExp(`^${key}:`, 'm').test(config) ? config : `${config}${line}\n`;
+}
+
+/** The config that is read after the next call, before the next note. */
+function resultAfter(items: readonly Item[], index: number): Record<string, unknown> | undefined {
+  for (const item of items.slice(index + 1)) {
+    if (item.is === 'note') return undefined;
+    const data = item.is === 'call' && barePath(item.call).endsWith('/config') ? dataOf(item.call) : undefined;
+    if (isRecord(data)) return data;
+  }
+  return undefined;
 }
 
 interface CallAction {
@@ -93,7 +111,13 @@ const callActions: readonly CallAction[] = [
     note: /^bridge missing$/,
     act: (bench, call, items, index) => {
       const bridge = /bridge '(.*)' does not exist/.exec(exitAfter(items, index))?.[1];
-      if (bridge !== undefined) edit(bench, call, (config) => config.replace(/bridge=[^,\n]+/, `bridge=${bridge}`));
+      if (bridge !== undefined)
+        edit(bench, call, (config) =>
+          withLine(config, 'net0: name=eth0,bridge=vmbr0,ip=dhcp,type=veth').replace(
+            /bridge=[^,\n]+/,
+            `bridge=${bridge}`,
+          ),
+        );
     },
   },
   {
@@ -106,8 +130,12 @@ const callActions: readonly CallAction[] = [
   },
   {
     note: /^volume of mp\d+ missing$/,
-    act: (bench, _call, items, index) => {
+    act: (bench, call, items, index) => {
       const volid = /volume '(.*)' does not exist/.exec(exitAfter(items, index))?.[1];
+      if (volid !== undefined)
+        edit(bench, call, (config) =>
+          config.includes(volid) ? config : withLine(config, `mp0: ${volid},mp=/srv/data,size=1G`),
+        );
       const volume = volid === undefined ? undefined : bench.node.storage.volume(volid);
       if (volid === undefined || volume === undefined) return;
       void bench.node.storage.free(volid);
@@ -142,6 +170,7 @@ export async function actBefore(bench: Bench, call: Exchange, items: readonly It
   await freeGuestId(bench, call);
   remakeGuest(bench, call, items, index);
   adoptTasks(bench, call, items);
+  if (/entrypoint/.test(String(call.params?.['delete'] ?? ''))) bench.host.setInit(guestOf(call), 'obeys');
   for (const action of callActions)
     if (call.note !== undefined && action.note.test(call.note)) action.act(bench, call, items, index);
 }

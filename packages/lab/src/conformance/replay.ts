@@ -94,7 +94,7 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
   if (started !== undefined && typeof ours === 'string' && decodeUpid(ours) !== undefined) {
     names.learned.set(started.upid, ours);
     if (future?.endsBefore !== undefined) run.held.push({ upid: ours, future });
-  } else bench.node.tasks.clearTraps();
+  }
 
   const found = compareAnswers(call, answer, names);
   await followAnswer(bench, call, found, names);
@@ -104,6 +104,12 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
 /** Where a long task was when somebody looked at it: at its bulk work, everything before took no time. */
 function heldAt(type: string): { atLine?: RegExp } {
   if (type === 'vzdump') return { atLine: /creating (vzdump|Proxmox Backup Server) archive/ };
+  return type === 'vzrestore' || type === 'vzcreate' ? { atLine: /^extracting archive/ } : {};
+}
+
+/** Where a long task spends its time: it has logged this much when somebody looks at it. */
+function stallPoint(type: string): { atLine?: RegExp } {
+  if (type === 'vzdump') return { atLine: /^INFO: creating vzdump archive/ };
   return type === 'vzrestore' || type === 'vzcreate' ? { atLine: /^extracting archive/ } : {};
 }
 
@@ -127,7 +133,8 @@ async function finish(run: Run, task: HeldTask): Promise<void> {
   // It may not even have come to the line where it was to be held.
   node.tasks.clearTraps();
   node.tasks.release(task.upid);
-  await clock.runUntil(Promise.race([node.tasks.settled(task.upid), clock.sleep(200_000)]));
+  node.tasks.clearTraps();
+  await clock.runUntil(Promise.race([node.tasks.settled(task.upid), clock.sleep(60_000)]));
 }
 
 /** The clock of the node follows the clock of the recording, never backwards. */

@@ -5,23 +5,26 @@
  *  - after an answer that differs, so that one failure does not fail everything that follows.
  */
 import type { Difference, Names } from './normalise.ts';
-import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
+import { answeredAt, barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import type { Bench } from './bench.ts';
 import {
   ensureArchive,
   ensureConfig,
+  ensureFacts,
   ensureGuestRow,
   ensurePower,
   ensureStorage,
   ensureTemplate,
   ensureVolume,
   forgetMissing,
+  removeGuest,
 } from './world.ts';
 
 /** Makes the node look as the first answers of a recording say it did. */
 export async function prepareWorld(bench: Bench, items: readonly Item[], names: Names): Promise<void> {
   await bench.clock.settle();
   const touched = new Set<string>();
+  const began = Math.min(...items.flatMap((item) => (item.is === 'call' ? [answeredAt(item.call)] : [])));
   const calls = items.flatMap((item) => (item.is === 'call' ? [item.call] : []));
   for (const call of calls) {
     if (call.method !== 'GET') {
@@ -29,7 +32,13 @@ export async function prepareWorld(bench: Bench, items: readonly Item[], names: 
       continue;
     }
     if (call.status !== 200) continue;
-    await learnFrom(bench, call, names, (thing) => !touched.has(thing) && !touched.has('*'));
+    await learnFrom(
+      bench,
+      call,
+      names,
+      (thing) => !touched.has(thing) && !touched.has(`${thing.split(' ')[0]} *`),
+      began,
+    );
     for (const thing of thingsRead(call)) touched.add(thing);
   }
 }
@@ -42,7 +51,7 @@ export async function followAnswer(
   names: Names,
 ): Promise<void> {
   if (found.length === 0 || call.method !== 'GET' || call.status !== 200) return;
-  await learnFrom(bench, call, names, () => true);
+  await learnFrom(bench, call, names, () => true, Infinity);
 }
 
 async function learnFrom(
@@ -50,6 +59,7 @@ async function learnFrom(
   call: Exchange,
   names: Names,
   isOpen: (thing: string) => boolean,
+  began: number,
 ): Promise<void> {
   const path = decodeURIComponent(barePath(call));
   const data = dataOf(call);
@@ -68,22 +78,50 @@ async function learnFrom(
       if (row['type'] === 'lxc' && isOpen(`guest ${Number(row['vmid'])}`)) ensureGuestRow(bench, row);
   if (!Array.isArray(data)) return;
   const rows = data.filter(isRecord);
-  if (/^\/(cluster\/resources|pools.*|nodes\/[^/]+\/lxc)$/.test(path))
+  if (/^\/(cluster\/resources|pools.*|nodes\/[^/]+\/lxc)$/.test(path)) {
+    if (isWholeList(call)) await removeUnlisted(bench, new Set(rows.map((row) => Number(row['vmid']))), isOpen);
     for (const row of rows.flatMap((one) => (Array.isArray(one['members']) ? one['members'].filter(isRecord) : [one])))
       if (row['type'] === 'lxc' && isOpen(`guest ${Number(row['vmid'])}`)) ensureGuestRow(bench, row);
+  }
   if (/^\/nodes\/[^/]+\/lxc$/.test(path))
     for (const row of rows)
       if (isOpen(`power ${Number(row['vmid'])}`)) ensurePower(bench, Number(row['vmid']), row['status'] === 'running');
   if (path === '/storage')
     for (const row of rows) if (isOpen(`storage ${String(row['storage'])}`)) await ensureStorage(bench, row);
   const content = /^\/nodes\/[^/]+\/storage\/([^/]+)\/content$/.exec(path)?.[1];
-  if (content === undefined || !isOpen(`content ${content}`)) return;
+  if (content === undefined) return;
+  // What is older than the recording was there when it began, whatever was done since.
+  if (!isOpen(`content ${content}`)) {
+    for (const row of rows)
+      if (row['content'] === 'backup' && Number(row['ctime']) * 1000 < began - 2000)
+        await ensureArchive(bench, row, names);
+    return;
+  }
   for (const row of rows) {
     if (row['content'] === 'vztmpl') await ensureTemplate(bench, String(row['volid']));
     else if (row['content'] === 'backup') await ensureArchive(bench, row, names);
     else if (row['content'] === 'rootdir' || row['content'] === 'images') ensureVolume(bench, row);
   }
   forgetMissing(bench, content, rows, params, names);
+}
+
+/** Those who see every guest. */
+function isWholeList(call: Exchange): boolean {
+  const type = call.params?.['type'];
+  return (
+    /^\/(cluster\/resources|nodes\/[^/]+\/lxc)$/.test(barePath(call)) &&
+    /^(root@pam|felhom-agent@pve!agent)$/.test(call.as) &&
+    (type === undefined || type === 'vm')
+  );
+}
+
+async function removeUnlisted(
+  bench: Bench,
+  listed: ReadonlySet<number>,
+  isOpen: (thing: string) => boolean,
+): Promise<void> {
+  for (const vmid of bench.node.guests.ids())
+    if (!listed.has(vmid) && isOpen(`guest ${vmid}`)) await removeGuest(bench, vmid);
 }
 
 function thingsTouched(call: Exchange): string[] {
@@ -93,6 +131,7 @@ function thingsTouched(call: Exchange): string[] {
   const storage = params['storage'] ?? /\/storage\/([^/]+)/.exec(path)?.[1];
   return [
     ...(vmid === undefined ? [] : [`guest ${vmid}`, `power ${vmid}`, 'content *']),
+    ...(path.endsWith('/vzdump') ? ['content *'] : []),
     ...(storage === undefined ? [] : [`storage ${String(storage)}`, `content ${String(storage)}`]),
   ];
 }

@@ -153,6 +153,16 @@ export async function removeGuest({ node, host }: Bench, vmid: number): Promise<
   for (const volume of node.storage.volumesOf(vmid)) await node.storage.free(volume.volid);
 }
 
+/** What `status/current` tells about a config: tags and name. */
+export function ensureFacts({ host }: Bench, vmid: number, status: Row): void {
+  const before = host.rawConfig(vmid);
+  if (before === undefined) return;
+  const without = before.replace(/^(tags): .*\n/gm, '');
+  const tags = status['tags'];
+  if (before.includes(`tags: ${String(tags)}\n`) || (tags === undefined && without === before)) return;
+  host.setRawConfig(vmid, tags === undefined ? without : `tags: ${String(tags)}\n${without}`);
+}
+
 /** A guest of which only a row of a list is known. */
 export function ensureGuestRow(bench: Bench, row: Row): void {
   const vmid = Number(row['vmid']);

@@ -5,8 +5,8 @@ import { splitList } from '../api/formats.ts';
 import type { TaskRecord, TaskRoom } from './engine.ts';
 import { decodeUpid } from './upid.ts';
 
-/** How many finished tasks `/cluster/tasks` shows besides the running ones. */
-const recentTasks = 25;
+/** How many tasks `/cluster/tasks` shows, running ones first (as recorded). */
+const recentTasks = 3;
 
 export function taskRoutes(tasks: TaskRoom): readonly Route[] {
   const find = (call: Call): TaskRecord => {
@@ -64,8 +64,8 @@ export function taskRoutes(tasks: TaskRoom): readonly Route[] {
         const auditor = call.pve.access.has(call.who, '/', ['Sys.Audit']);
         const visible = tasks.all().filter((task) => auditor || owns(call.who, task));
         const running = visible.filter((task) => task.endtime === undefined);
-        const ended = visible.filter((task) => task.endtime !== undefined).slice(0, recentTasks);
-        return [...running.map(broadcast), ...ended.map(broadcast)];
+        const ended = visible.filter((task) => task.endtime !== undefined);
+        return [...running, ...ended].slice(0, Math.max(recentTasks, running.length)).map(broadcast);
       },
     },
   ];
