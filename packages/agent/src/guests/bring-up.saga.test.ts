@@ -242,6 +242,21 @@ test('a call that lands only after it was asked for again is found, at every can
   }
 });
 
+test('after a destroy whose answer was lost the VMID is held until nothing can land on it any more', async () => {
+  const world = new World();
+  world.node.diesAfterReads = 1;
+  world.node.mishaps.destroy.push('lost-answer');
+  const times: number[] = [];
+  const destroy = world.node.destroyer.destroy.bind(world.node.destroyer);
+  world.node.destroyer.destroy = (warrant, signal) => {
+    times.push(world.now);
+    return destroy(warrant, signal);
+  };
+  const end = await world.run(bringUp, { desired: wish() });
+  assert.equal(end.is, 'unwound');
+  assert.ok(world.now - (times[0] ?? 0) >= 30_000);
+});
+
 test('two guests come up at the same time under two VMIDs', async () => {
   const world = new World();
   const needs = world.needs();

@@ -127,8 +127,3 @@ export function supportsEnv(version: string): boolean {
 export function identityEnv(scenario: Scenario, version: string): string | undefined {
   return supportsEnv(version) ? `FELHOM_IDENTITY=${identityPolicy[scenario].directive}` : undefined;
 }
-
-/** Whether the scenario can be done on this release: a copy whose guest cannot be told that it is one is refused. */
-export function scenarioNeedsEnv(scenario: Scenario): boolean {
-  return scenario === 'copy';
-}

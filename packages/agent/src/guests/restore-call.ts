@@ -1,7 +1,7 @@
 /** The one restore call of a bring-up: everything that isolates the new guest is in it. Pure. */
 import type { DesiredGuest } from '@felhom/protocol';
 import type { Marker } from './settle.ts';
-import { identityEnv, identityPolicy } from './identity-policy.ts';
+import { identityEnv } from './identity-policy.ts';
 import type { Scenario } from './identity-policy.ts';
 import { formatDescription, formatNet, formatNetPlaceholder, keyOfNetwork } from './pve-config.ts';
 
@@ -42,6 +42,3 @@ export function restoreValues(plan: RestorePlan): Readonly<Record<string, string
   if (env !== undefined) values['env'] = env;
   return values;
 }
-
-/** A scenario that keeps the MAC passes it at the swap or before the first start, never in the restore call. */
-export const macIsFresh = (scenario: Scenario): boolean => identityPolicy[scenario].mac === 'fresh';

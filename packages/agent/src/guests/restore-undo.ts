@@ -13,6 +13,9 @@ import { reason } from '@felhom/protocol';
 import { lookAt } from './restore-step.ts';
 import { ownTasks, waitFor } from './settle.ts';
 
+/** pveproxy gives up on a request after 30 s; afterwards its worker no longer begins. */
+const lateLandingMs = 35_000;
+
 export async function undoRestore(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<void>> {
   const { vmid, candidates } = ctx.state;
   // Without candidates the intent never became durable, so no call was made.
@@ -87,6 +90,8 @@ async function destroy(ctx: BringUpContext, vmid: Vmid, view: GuestView, signal:
   if (decision.is === 'park') return refused(decision.why);
   ctx.progress({ text: `taking back guest ${vmid}` });
   const posted = await ctx.needs.destroyer.destroy(decision.warrant, signal);
+  // It may still land, and nobody may have this VMID again before it has or cannot any more [R31].
+  if (posted.is === 'unknown') await ctx.clock.sleep(lateLandingMs, signal);
   if (posted.is !== 'done') return posted;
   ctx.recordHandle(posted.value);
   const ended = await waitFor(ctx, posted.value, `taking back guest ${vmid}`, signal);
