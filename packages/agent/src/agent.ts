@@ -5,7 +5,7 @@
  * Order of a start: the journal is open (its epoch is the fence) → lanes of open sagas are taken → they resume in the
  * background → desired state is asked for → reconcile. Read in this order: AgentParts, createAgent, then the rooms.
  */
-import { reason } from '@felhom/protocol';
+import { carrySince, reason } from '@felhom/protocol';
 import type { Finding, HostId, Reason, Report } from '@felhom/protocol';
 import { fenceDestroyer, fenceHelper, fenceWriter } from './adapters/fenced-ports/index.ts';
 import { createGuestRegistry } from './adapters/guest-registry/index.ts';
@@ -135,6 +135,7 @@ export function createAgent(parts: AgentParts): Agent {
     crashPoints: parts.crashPoints,
     lanes,
     registry: known,
+    onChange: () => source.news(),
     onHalt: (why) => {
       log.error('halted', { code: why.code, why: why.text });
       life.abort(why);
@@ -167,7 +168,6 @@ export function createAgent(parts: AgentParts): Agent {
         policy: parts.policy(),
         registry: registry.all(),
         observation,
-        grownGiB: (record) => grownWithinADay(audit, record, clock.now()),
       },
       signal,
     );
@@ -199,6 +199,13 @@ export function createAgent(parts: AgentParts): Agent {
       return admission.submit(effect, evidence, signal);
     };
 
+  const stopWorking = (error: unknown): void => {
+    if (life.signal.aborted) return;
+    const why = reason('journal.full', `cannot go on: ${error instanceof Error ? error.message : String(error)}`);
+    life.abort(why);
+    parts.onHalt(why);
+  };
+
   const onePass = async (signal: AbortSignal): Promise<PassReport> => {
     const policy = parts.policy();
     if (policy === undefined) throw new Error('the policy file does not read');
@@ -206,7 +213,7 @@ export function createAgent(parts: AgentParts): Agent {
     nodeCheck = await askNode(parts, policy, signal);
     admission.blocked.beginPass();
     const result = await pass(passNeeds(policy, submitTo(signal)), memory, signal);
-    if (result.observation.problem === undefined) admission.blocked.endPass();
+    if (result.observation.problem === undefined) admission.blocked.endPass(unreadSubjects(registry.all(), result));
     observation = result.observation;
     return result;
   };
@@ -239,13 +246,13 @@ export function createAgent(parts: AgentParts): Agent {
         sagas: runner.status(),
         stepsOf: ({ name, version }) => known.find(name, version)?.steps.map((step) => step.name) ?? [],
         blocked: admission.blocked.list(),
-        findings: hostFindings(),
+        findings: (shown = carrySince(hostFindings(), shown)),
       }),
     );
 
+  let shown: readonly Finding[] = [];
   const hostFindings = (): Finding[] => {
     const now = clock.now();
-    const refusal = source.refusal();
     return [
       ...(parts.degraded ?? []).map((why) => findingOf('host.configuration', why, startedAt)),
       ...(parts.policy() === undefined
@@ -257,7 +264,7 @@ export function createAgent(parts: AgentParts): Agent {
             ),
           ]
         : []),
-      ...(refusal === undefined ? [] : [findingOf('host.desired-refused', refusal, now)]),
+      ...source.findings(now),
       ...(nodeCheck.is === 'not-checked' && lastPass !== undefined
         ? [findingOf('host.proxmox-unreachable', nodeCheck.why, now)]
         : findingsOf(nodeCheck, now)),
@@ -268,9 +275,8 @@ export function createAgent(parts: AgentParts): Agent {
 
   return {
     start: () => {
-      // Both run until `life` ends; what can go wrong inside them is theirs to report.
-      void source.run(life.signal);
-      void loop.run(life.signal);
+      // Both run until `life` ends. Only a journal that cannot be written any more makes them fail.
+      for (const work of [source.run(life.signal), loop.run(life.signal)]) void work.catch(stopWorking);
     },
     stop: async () => {
       const why = reason('agent.stopping', 'the agent is stopping; open sagas go on at the next start');
@@ -316,6 +322,12 @@ function journaledSagas(journal: Journal): readonly Pick<SagaStatus, 'id' | 'lan
   return journal.openSagas().map((id) => ({ id, lanes: foldSaga(journal.recordsOf(id))?.lanes ?? [] }));
 }
 
+/** Guests that the pass could not read: whether they are still asked to change, it cannot tell. */
+function unreadSubjects(records: readonly GuestRecord[], { observation }: PassReport): ReadonlySet<string> {
+  const unread = records.filter((record) => observation.seen.get(record.vmid)?.is !== 'present');
+  return new Set(unread.map((record) => `${record.uid}.${record.incarnation}`));
+}
+
 function askNode(parts: AgentParts, policy: HostPolicy, signal: AbortSignal): Promise<NodeCheck> {
   const { facts } = parts.proxmox;
   const goldens = Object.values(policy.goldens).map((golden) => golden.archive.slice(0, golden.archive.indexOf(':')));
@@ -327,16 +339,6 @@ function askNode(parts: AgentParts, policy: HostPolicy, signal: AbortSignal): Pr
   });
   const identity = parts.tokenId.slice(0, parts.tokenId.indexOf('!'));
   return checkNode({ facts, packages: facts }, required, identity, signal);
-}
-
-function grownWithinADay(audit: AuditTrail, record: GuestRecord, now: number): number {
-  let grown = 0;
-  for (const entry of audit.since(now - 86_400_000)) {
-    if (entry.kind !== 'volume-grow' || entry.answer.is !== 'started') continue;
-    const effect = entry.effect as Effect;
-    if (effect.kind === 'volume-grow' && effect.guest.uid === record.uid) grown += effect.to - effect.from;
-  }
-  return grown;
 }
 
 function asPlanned(effect: GuestEffect, decision: Awaited<ReturnType<Admission['preview']>>): PlannedEffect {

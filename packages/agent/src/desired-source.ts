@@ -2,10 +2,10 @@
  * Where desired state comes from, behind one face: a hub that is polled, or a file on the host that is read anew before
  * every pass. What was held last is kept in the journal either way.
  */
-import type { HostId, Reason, Report } from '@felhom/protocol';
+import type { Finding, HostId, Report } from '@felhom/protocol';
 import type { DesiredFile } from './adapters/desired-file/index.ts';
 import type { HostPolicy } from './host-policy.ts';
-import { createHubLink, createPollSequence } from './hub-link/index.ts';
+import { createHubLink, createPollSequence, findingsOfLink } from './hub-link/index.ts';
 import type { Held, HeldStateStore, HubLink, HubLinkEvent } from './hub-link/index.ts';
 import type { Clock, Journal, Random } from './kernel/index.ts';
 import type { Hub } from './ports/hub.ts';
@@ -31,7 +31,8 @@ export interface OpenSource {
   run(signal: AbortSignal): Promise<void>;
   refresh(): Promise<void>;
   held(): Held;
-  refusal(): Reason | undefined;
+  /** Why desired state does not come, or is not taken. */
+  findings(now: number): readonly Finding[];
   /** Something happened that the operator may want to see soon. */
   news(): void;
 }
@@ -47,7 +48,7 @@ export function openSource(
       run: async () => {},
       refresh: async () => void (await file.refresh()),
       held: () => file.held(),
-      refusal: () => file.refusal(),
+      findings: (now) => findingsOfLink({ held: file.held(), refusal: file.refusal() }, now),
       news: () => {},
     };
   }
@@ -78,7 +79,7 @@ export function openSource(
     run: (signal) => link.run(signal),
     refresh: async () => {},
     held: () => link.held(),
-    refusal: () => link.state().refusal ?? link.state().lastFailure,
+    findings: (now) => findingsOfLink(link.state(), now),
     news: () => link.pollSoon(),
   };
 }

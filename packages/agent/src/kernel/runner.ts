@@ -22,6 +22,8 @@ export interface RunnerOptions extends Stage {
   readonly registry: SagaRegistry;
   /** The fence is lost or the journal failed: everything has been stopped, and the process should begin again. */
   readonly onHalt?: (why: Reason) => void;
+  /** A saga took a turn or said how far it is. For whoever shows it; nothing may depend on being told. */
+  readonly onChange?: () => void;
 }
 
 export interface StartedSaga {
@@ -129,6 +131,7 @@ export function createRunner(options: RunnerOptions): Runner {
         await first(signal);
         for (;;) {
           const end = await advance(charge, definition, needs, signal);
+          options.onChange?.();
           if (end !== undefined) return end;
         }
       } catch (error) {
@@ -167,6 +170,7 @@ export function createRunner(options: RunnerOptions): Runner {
         if (step === undefined) throw new TypeError(`cannot find step ${move.step} of saga ${charge.id}`);
         const progress = (report: Progress): void => {
           charge.progress = report;
+          options.onChange?.();
         };
         const { parseParams } = definition;
         const scene: Scene = {

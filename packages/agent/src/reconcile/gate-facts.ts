@@ -6,7 +6,7 @@ import { reason } from '@felhom/protocol';
 import type { Reason, StorageId, Vmid } from '@felhom/protocol';
 import type { FactsOfWorld } from '../admission/submit.ts';
 import type { Effect } from '../authority/effects.ts';
-import type { GuestFacts, StorageFacts } from '../authority/facts.ts';
+import type { StorageFacts } from '../authority/facts.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { identityOf } from '../guests/index.ts';
 import type { GuestView } from '../guests/index.ts';
@@ -22,8 +22,6 @@ export interface GateFactsNeeds {
   readonly policy: HostPolicy | undefined;
   readonly registry: readonly GuestRecord[];
   readonly observation: Observation;
-  /** Growth in the last 24 h that was begun for a guest, GiB. */
-  readonly grownGiB: (record: GuestRecord) => number;
 }
 
 /** Aborting ends the waiting; nothing was changed. Refused where a guest of ours cannot be read: sums would be lies. */
@@ -65,7 +63,7 @@ function recordOf(effect: Effect, registry: readonly GuestRecord[]): GuestRecord
   return registry.find((record) => record.uid === effect.guest.uid);
 }
 
-function guestFacts(record: GuestRecord, needs: GateFactsNeeds, view: GuestView | undefined): GuestFacts {
+function guestFacts(record: GuestRecord, needs: GateFactsNeeds, view: GuestView | undefined): FactsOfWorld['guest'] {
   const { observation } = needs;
   const personStoppedAt = observation.personStops.get(record.vmid);
   const names = new Map(record.volumes.map((volume) => [volume.volid, volume.name]));
@@ -82,7 +80,6 @@ function guestFacts(record: GuestRecord, needs: GateFactsNeeds, view: GuestView 
     seenVolumes: [...disks.map((disk) => disk.volid), ...(view?.unused ?? [])],
     mountPaths: new Map(disks.map((disk) => [names.get(disk.volid) ?? disk.key, disk.path])),
     sizeGiB: disks.reduce((total, disk) => total + (disk.sizeGiB ?? 0), 0),
-    grownGiB: needs.grownGiB(record),
     personStoppedAt,
   };
 }
