@@ -49,7 +49,14 @@ export function readRecordings(directory: string, only?: string): Recording[] {
     .map((file) => {
       const content: unknown = JSON.parse(readFileSync(join(directory, file), 'utf8'));
       return { file, items: z.array(z.unknown()).parse(content).map(parseItem) };
-    });
+    })
+    .sort((a, b) => firstAnswer(a) - firstAnswer(b));
+}
+
+/** Recordings are numbered by subject; what one leaves behind the next in time finds. */
+function firstAnswer({ items }: Recording): number {
+  const times = items.flatMap((item) => (item.is === 'call' ? [answeredAt(item.call)] : []));
+  return times.find((time) => !Number.isNaN(time)) ?? 0;
 }
 
 function parseItem(value: unknown): Item {
