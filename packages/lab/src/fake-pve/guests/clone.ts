@@ -2,7 +2,7 @@
 import type { Call, FakePve, GuestConfig } from '../core.ts';
 import { die, perlText } from '../core.ts';
 import { cloneConfig, mountKeysOf, netKeysOf } from './config-file.ts';
-import { withLock } from './guest-lock.ts';
+import { gap, withLock } from './guest-lock.ts';
 import { checkBridge, denied } from './permissions.ts';
 import { normaliseNetwork, parseMountPoint, printMountPoint } from './property-string.ts';
 import { isCapable } from './snapshots.ts';
@@ -26,7 +26,7 @@ export function clone(call: Call): Promise<string> {
   return withLock(pve, source, async () => {
     const { config } = store.load(source);
     checkLock(config);
-    if (store.isRunning(source)) die(`Full clone of a running container is only possible from a snapshot`);
+    if (store.isRunning(source)) die('Cannot do full clones on a running container without snapshots');
     if (store.files.has(target)) die(`CT ${target} already exists on node '${store.node}'`);
     for (const key of netKeysOf(config.active)) checkBridge(pve, who, config.active.get(key) ?? '');
     for (const key of mountKeysOf(config.active)) checkCloneable(call, config, key, storage);
@@ -39,12 +39,15 @@ export function clone(call: Call): Promise<string> {
         for (const key of mountKeysOf(config.active)) {
           const mount = parseMountPoint(key, config.active.get(key));
           const home = storage ?? mount.volume.slice(0, mount.volume.indexOf(':'));
+          task.log(`create full clone of mountpoint ${key} (${mount.volume})`);
+          await gap(task);
           const volume = await pve.storage.copy(task, mount.volume, home, target);
           made.push(volume.volid);
           copy.active.set(key, printMountPoint(mount, { volume: volume.volid }));
         }
         await task.work(pve.pace.restoreMs);
         store.write(target, copy);
+        await gap(task);
         if (pool !== undefined) pve.access.addGuestToPool(target, pool);
       } catch (error) {
         for (const volid of made) await pve.storage.free(volid).catch((why: unknown) => task.log(perlText(why)));

@@ -7,7 +7,7 @@ import { emptyConfig, mountKeysOf, netKeysOf, parseConfig } from './config-file.
 import type { CreateOrder } from './create-request.ts';
 import { prepareCreate } from './create-request.ts';
 import { freeEverythingOf } from './destroy.ts';
-import { withLock } from './guest-lock.ts';
+import { gap, withLock } from './guest-lock.ts';
 import { mergeArchive, mountsFromArchive } from './merge-archive.ts';
 import { checkBridge } from './permissions.ts';
 import { forkStart } from './power.ts';
@@ -53,6 +53,7 @@ async function perform(
     if (!order.existed || progress.overwritten) store.remove(order.vmid);
     die(`unable to ${order.restore ? 'restore' : 'create'} CT ${order.vmid} - ${perlText(error)}`);
   }
+  await gap(task);
   if (order.pool !== undefined) pve.access.addGuestToPool(order.vmid, order.pool);
 }
 
@@ -73,6 +74,7 @@ async function build(
   if (order.restore) {
     if (store.isRunning(vmid)) die("can't overwrite running container");
     task.log(`recovering backed-up configuration from '${order.archive}'`);
+    await gap(task);
     archived = parseConfig(await task.io(() => pve.storage.archivedConfig(order.archive)));
     for (const key of netKeysOf(archived.active)) {
       if (!config.active.has(key)) checkBridge(pve, who, archived.active.get(key) ?? '');
@@ -89,15 +91,17 @@ async function build(
   await allocate(pve, task, vmid, plan.now, config, made);
   if (order.existed) {
     // From here on the old guest is gone, data volumes without backup included.
-    await freeEverythingOf(pve, vmid, old, (operation) => task.io(operation));
+    await freeEverythingOf(pve, task, vmid, old);
     const stub = emptyConfig();
     stub.active.set('lock', 'create');
     store.write(vmid, stub);
     progress.overwritten = true;
+    await gap(task);
   }
   const tree = await unpack(pve, task, order, config, unprivileged === true);
   if (order.restore) {
     task.log('merging backed-up and given configuration..');
+    await gap(task);
     finishRestore(pve, who, task, order, tree);
   } else {
     task.log('Detected container architecture: amd64');
@@ -164,6 +168,7 @@ async function unpack(
   );
   store.mounts.set(order.vmid, mounts);
   try {
+    await gap(task);
     if (order.restore) task.log(`restoring '${order.archive}' now..`);
     // Looking whether the template is an OCI image already notices that it is missing; the real failure follows.
     else if (pve.storage.archive(order.archive) === undefined) task.log(`volume '${order.archive}' does not exist`);

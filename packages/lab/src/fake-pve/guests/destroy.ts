@@ -1,9 +1,9 @@
 // DELETE /nodes/{node}/lxc/{vmid}. PVE: API2/LXC.pm destroy_vm, LXC.pm destroy_lxc_container.
-import type { Call, FakePve, GuestConfig } from '../core.ts';
+import type { Call, FakePve, GuestConfig, Task } from '../core.ts';
 import { die, perlText } from '../core.ts';
 import { emptyConfig, mountKeysOf, unusedKeysOf } from './config-file.ts';
 import { freeOwned, freeVolume } from './free-volume.ts';
-import { withLock } from './guest-lock.ts';
+import { gap, withLock } from './guest-lock.ts';
 import { parseMountPoint } from './property-string.ts';
 import { takeDown } from './power.ts';
 import { checkLock, checkProtection, flag, storeOf, vmidOf } from './store.ts';
@@ -32,7 +32,7 @@ export function destroy(call: Call): string {
         task.log(`forced to stop CT ${vmid} before destroying!`);
         await takeDown(pve, vmid, (ms) => task.work(ms));
       }
-      await freeEverythingOf(pve, vmid, config, (operation) => task.io(operation));
+      await freeEverythingOf(pve, task, vmid, config);
       if (unreferenced) {
         for (const { volid } of pve.storage.volumesOf(vmid)) {
           await task.io(() => freeVolume(pve, volid)).catch((error: unknown) => task.log(perlText(error)));
@@ -44,6 +44,7 @@ export function destroy(call: Call): string {
       pve.access.forgetGuest(vmid);
       store.firewalls.delete(vmid);
       if (purge) task.log(`purging CT ${vmid} from related configurations..`);
+      await gap(task);
       store.remove(vmid);
     }),
   );
@@ -53,13 +54,11 @@ export function destroy(call: Call): string {
  * Frees the volumes that the config names, mount points first, then unused ones; those of other guests stay. An
  * unreachable storage ends it half-way: what is freed is gone, the config stays.
  */
-export async function freeEverythingOf(
-  pve: FakePve,
-  vmid: number,
-  config: GuestConfig,
-  io: (operation: () => Promise<void>) => Promise<void>,
-): Promise<void> {
-  for (const volid of volumesNamedIn(config)) await io(() => freeOwned(pve, vmid, volid));
+export async function freeEverythingOf(pve: FakePve, task: Task, vmid: number, config: GuestConfig): Promise<void> {
+  for (const volid of volumesNamedIn(config)) {
+    await task.io(() => freeOwned(pve, vmid, volid));
+    await gap(task);
+  }
 }
 
 function volumesNamedIn(config: GuestConfig): Set<string> {

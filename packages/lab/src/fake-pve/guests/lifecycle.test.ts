@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AGENT, createBench, dataOf } from './bench-node.ts';
+import { AGENT, createBench, dataOf, upidOf } from './bench-node.ts';
 import { hostActions } from './host-actions.ts';
 
 const CONFIG = [
@@ -271,4 +271,36 @@ test('what root does on the host', async () => {
   host.removeConfig(101);
   assert.deepEqual([host.rawConfig(101), node.storage.volumesOf(101).length], [undefined, 2]);
   assert.throws(() => host.removeConfig(101), /cannot remove the config of 101/);
+});
+
+test('a worker that dies between two effects leaves exactly the first of them', async (t) => {
+  /** Starts the task and kills it when it has been running for so many milliseconds of simulated time. */
+  const killedAfter = async (ms: number, path: string, params: Record<string, unknown>, method: 'POST' | 'DELETE') => {
+    const bench = await benchWith();
+    bench.guest(102, 'hostname: b\nmemory: 64\nrootfs: thin:vm-102-disk-0,size=1G\n');
+    const upid = upidOf(await bench.call(method, path, params));
+    await bench.clock.advance(ms);
+    bench.node.tasks.kill(upid);
+    await bench.clock.runUntilIdle();
+    assert.equal(bench.node.tasks.find(upid)?.exitStatus, 'unexpected status');
+    return bench.node;
+  };
+  await t.test('destroy: one volume gone, the config as it was', async () => {
+    const node = await killedAfter(0, '/lxc/101', {}, 'DELETE');
+    assert.deepEqual([node.guests.inside.files.get(101), node.storage.volumesOf(101).length], [CONFIG, 1]);
+  });
+  await t.test('destroy: everything gone but the stub', async () => {
+    const node = await killedAfter(2, '/lxc/101', { purge: 1 }, 'DELETE');
+    assert.deepEqual([node.guests.inside.files.get(101), node.storage.volumesOf(101)], ['lock: destroyed\n', []]);
+  });
+  await t.test('move: renamed, but the source still names the old volume', async () => {
+    const node = await killedAfter(1, '/lxc/101/move_volume', { volume: 'mp0', 'target-vmid': 102 }, 'POST');
+    assert.equal(node.guests.config(101).active.get('mp0')?.split(',')[0], 'thin:vm-101-disk-1');
+    assert.deepEqual([node.storage.volumesOf(101).length, node.storage.volumesOf(102).length], [1, 2]);
+  });
+  await t.test('snapshot: prepared and locked', async () => {
+    const node = await killedAfter(0, '/lxc/101/snapshot', { snapname: 'one' }, 'POST');
+    const { active, snapshots } = node.guests.config(101);
+    assert.deepEqual([active.get('lock'), snapshots.get('one')?.get('snapstate')], ['snapshot', 'prepare']);
+  });
 });

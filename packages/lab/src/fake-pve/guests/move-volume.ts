@@ -3,7 +3,7 @@
 import type { Call, FakePve, GuestConfig } from '../core.ts';
 import { die, paramError, perlText } from '../core.ts';
 import { addUnused, applyToStopped, hotplug, updateLxcConfig } from './apply-changes.ts';
-import { withLock } from './guest-lock.ts';
+import { gap, withLock } from './guest-lock.ts';
 import { parseMountPoint, printMountPoint } from './property-string.ts';
 import { stageChanges } from './stage-changes.ts';
 import { assertUnmodified, checkLock, flag, isTemplate, number, storeOf, text, vmidOf } from './store.ts';
@@ -63,12 +63,15 @@ function reassign(call: Call, to: number): string {
       withLock(pve, to, async () => {
         const { source, target } = checkReassignment(pve, move);
         task.log(`moving volume '${key}' from container '${from}' to '${to}'`);
+        await gap(task);
         const renamed = await task.io(() => pve.storage.rename(volid, to));
         const value = source.active.get(key) ?? '';
         source.active.delete(key);
         task.log(`removing volume '${key}' from container '${from}' config`);
+        await gap(task);
         // Written before the target is asked: when that refuses, neither config names the volume any more.
         storeOf(pve).write(from, source);
+        await gap(task);
         await attach(pve, (line) => task.warn(line), move, target, { value, volid: renamed.volid });
         task.log(`target container '${to}' updated with '${move.targetKey}'`);
       }),

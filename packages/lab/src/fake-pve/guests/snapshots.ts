@@ -4,7 +4,7 @@ import type { Call, FakePve, GuestConfig, Task } from '../core.ts';
 import { die, perlText } from '../core.ts';
 import { addUnused } from './apply-changes.ts';
 import { cloneConfig, mountKeysOf, sectionForApi } from './config-file.ts';
-import { withLock } from './guest-lock.ts';
+import { gap, withLock } from './guest-lock.ts';
 import { forkStart, takeDown } from './power.ts';
 import { parseMountPoint } from './property-string.ts';
 import { checkLock, flag, isTemplate, storeOf, text, vmidOf } from './store.ts';
@@ -108,7 +108,10 @@ export function createSnapshot(call: Call): string {
     await withLock(pve, vmid, async () => prepareSnapshot(pve, vmid, name, comment));
     const { config } = storeOf(pve).load(vmid);
     try {
-      for (const volid of volumesOf(snapshotOf(config, name))) await task.io(() => pve.storage.snapshot(volid, name));
+      for (const volid of volumesOf(snapshotOf(config, name))) {
+        await task.io(() => pve.storage.snapshot(volid, name));
+        await gap(task);
+      }
     } catch (error) {
       task.log('snapshot create failed: starting cleanup');
       await removeSnapshot(pve, task, vmid, name, true);
@@ -180,6 +183,7 @@ async function removeSnapshot(pve: FakePve, task: Task, vmid: number, name: stri
   for (const volid of volumesOf(section)) {
     try {
       await task.io(() => pve.storage.deleteSnapshot(volid, name));
+      await gap(task);
     } catch (error) {
       if (!force) throw error;
       task.log(perlText(error));
@@ -212,7 +216,10 @@ export function rollbackSnapshot(call: Call): string {
       store.setLock(vmid, 'rollback');
       return volumesOf(section);
     });
-    for (const volid of volumes) await task.io(() => pve.storage.rollback(volid, name));
+    for (const volid of volumes) {
+      await task.io(() => pve.storage.rollback(volid, name));
+      await gap(task);
+    }
     await withLock(pve, vmid, async () => {
       store.write(vmid, rolledBack(store.load(vmid).config, name));
     });
