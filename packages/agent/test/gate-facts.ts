@@ -81,7 +81,7 @@ export function makeGuest(change: Partial<GuestFacts> = {}): GuestFacts {
 
 export function makeFacts(change: Partial<GateFacts> = {}): GateFacts {
   return {
-    hostEpoch: 'cccccccccccccccccccccccccc',
+    hostEpoch: 'c'.repeat(32),
     policy: makePolicy(),
     guest: makeGuest(),
     sums: { guests: 1, cores: 4, memoryMiB: 4096, swapMiB: 512 },

@@ -97,7 +97,7 @@ async function world(t: TestContext, options: Partial<HubOptions> = {}) {
       {
         v: 1,
         hostId: 'alpha',
-        hostEpoch: 'e'.repeat(26),
+        hostEpoch: 'e'.repeat(32),
         agentVersion: '0.1.0',
         sequence,
         held,

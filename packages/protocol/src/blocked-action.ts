@@ -9,7 +9,7 @@
  */
 import { z } from 'zod';
 import { canonicalDigest } from './canonical.ts';
-import { digest } from './ids.ts';
+import { digest, hostEpoch } from './ids.ts';
 import type { Digest, GuestUid } from './ids.ts';
 
 /** The four gates, strictest first: what a compromised hub must never be able to do. */
@@ -27,8 +27,7 @@ export const maxLossSet = 1024;
 /** The document that is hashed and signed. */
 export const blockedDocument = z.strictObject({
   v: z.literal(1),
-  /** 128 random bits minted with the journal, in base32 or hex. */
-  hostEpoch: z.string().regex(/^(?:[a-z2-7]{26}|[0-9a-f]{32})$/),
+  hostEpoch,
   effectClass,
   /** `<uid>.<incarnation>`; a guest that does not exist yet goes by its name, the host by `host`. */
   subject: z.string().regex(/^(?:[a-z2-7]{26}\.[1-9]\d{0,9}|guest:[a-z0-9-]{1,40}|host)$/),

@@ -45,3 +45,5 @@ export const digest = z
   .string()
   .regex(/^[0-9a-f]{64}$/)
   .transform((s) => s as Digest);
+/** 128 random bits minted with the journal, in hex: another journal is another epoch, and voids what was signed before. */
+export const hostEpoch = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 hex digits');

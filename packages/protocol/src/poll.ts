@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { generationNumber, lineageId, maxDesiredStateBytes } from './desired-state.ts';
-import { digest, hostId } from './ids.ts';
+import { digest, hostEpoch, hostId } from './ids.ts';
 import { report } from './report.ts';
 import type { Versioned } from './parse.ts';
 
@@ -16,8 +16,6 @@ export const maxPollRequestBytes = 6_291_456;
 /** Bytes of an answer body: a document at its limit, escaped as a JSON string, and the envelope around it. */
 export const maxPollAnswerBytes = 3_145_728;
 
-/** 128 random bits minted with the journal: another journal is another epoch. */
-export const hostEpoch = z.string().regex(/^[a-z2-7]{26}$/, 'must be 26 characters of lower-case base32');
 
 /** Which document the agent holds. Never received, held and unreadable are three answers. */
 export const heldReference = z.discriminatedUnion('is', [

@@ -278,7 +278,7 @@ test('the digest holds still while times and observed sizes move, and moves with
     ),
   );
   assert.notEqual(digestOf(down(4096, 1023), makeFacts(), now), first);
-  assert.notEqual(digestOf(down(4096, 1024), makeFacts({ hostEpoch: 'dddddddddddddddddddddddddd' }), now), first);
+  assert.notEqual(digestOf(down(4096, 1024), makeFacts({ hostEpoch: 'd'.repeat(32) }), now), first);
   const bulkAttachedMeanwhile = makeGuest({ seenVolumes: [foreignVolume] });
   assert.notEqual(
     digestOf(effects['guest-remove'], makeFacts({ guest: bulkAttachedMeanwhile }), now),

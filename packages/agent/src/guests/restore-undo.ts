@@ -86,6 +86,7 @@ async function destroy(ctx: BringUpContext, vmid: Vmid, view: GuestView, signal:
       unused: view.unused,
       listed: listed.value,
     },
+    ctx.needs.registry.byUid(marker.uid),
   );
   if (decision.is === 'park') return refused(decision.why);
   ctx.progress({ text: `taking back guest ${vmid}` });

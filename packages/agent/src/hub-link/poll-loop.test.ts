@@ -130,7 +130,7 @@ function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored
       wake: () => void (wakes += 1),
       note: (event) => void events.push(event),
     },
-    { hostId: hostId.parse('alpha'), hostEpoch: 'e'.repeat(26), agentVersion: '0.1.0', pace },
+    { hostId: hostId.parse('alpha'), hostEpoch: 'e'.repeat(32), agentVersion: '0.1.0', pace },
   );
   return {
     ...time,

@@ -85,7 +85,7 @@ async function world(t: TestContext) {
         payload: {
           v: 1,
           hostId: 'alpha',
-          hostEpoch: 'e'.repeat(26),
+          hostEpoch: 'e'.repeat(32),
           agentVersion: '0.1.0',
           sequence,
           held,
@@ -99,7 +99,7 @@ async function world(t: TestContext) {
 }
 
 const blockedDocument = makeBlockedDocument({
-  hostEpoch: 'e'.repeat(26),
+  hostEpoch: 'e'.repeat(32),
   effectClass: 'divert',
   subject: { is: 'host' },
   verb: 'memory-down',

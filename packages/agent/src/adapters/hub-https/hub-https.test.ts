@@ -17,7 +17,7 @@ import type { ServerTrust } from './index.ts';
 const request: PollRequest = {
   v: 1,
   hostId: hostId.parse('alpha'),
-  hostEpoch: 'e'.repeat(26),
+  hostEpoch: 'e'.repeat(32),
   agentVersion: '0.1.0',
   sequence: 1,
   held: { is: 'never-received' },
