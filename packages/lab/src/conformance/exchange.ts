@@ -40,7 +40,7 @@ export interface Recording {
   readonly items: readonly Item[];
 }
 
-/** Reads `NN-*.json` of a directory in the order of their names; `only` picks one NN. */
+/** Reads `NN-*.json` of a directory in the order in which they were recorded; `only` picks one NN. */
 export function readRecordings(directory: string, only?: string): Recording[] {
   return readdirSync(directory)
     .filter((file) => /^\d+.*\.json$/.test(file))
@@ -57,6 +57,12 @@ export function readRecordings(directory: string, only?: string): Recording[] {
 function firstAnswer({ items }: Recording): number {
   const times = items.flatMap((item) => (item.is === 'call' ? [answeredAt(item.call)] : []));
   return times.find((time) => !Number.isNaN(time)) ?? 0;
+}
+
+/** The first answer, milliseconds since the epoch. */
+export function beganAt({ items }: Pick<Recording, 'items'>): number {
+  const times = items.flatMap((item) => (item.is === 'call' ? [answeredAt(item.call)] : []));
+  return Math.min(...times.filter((time) => !Number.isNaN(time)), Number.MAX_SAFE_INTEGER);
 }
 
 function parseItem(value: unknown): Item {

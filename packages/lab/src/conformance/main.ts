@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createBench } from './bench.ts';
-import { answeredAt, readRecordings, type Recording } from './exchange.ts';
+import { beganAt, readRecordings } from './exchange.ts';
 import { replay, type Outcome } from './replay.ts';
 import { seedBench } from './seed.ts';
 
@@ -23,7 +23,7 @@ else {
 
 async function run(from: string, file: string | undefined, asJson: boolean): Promise<number> {
   const recordings = readRecordings(from, file);
-  const bench = createBench(earliest(recordings));
+  const bench = createBench(Math.min(...recordings.map(beganAt)) - 60_000);
   await seedBench(bench, recordings);
   const outcomes = await replay(bench, recordings);
   const count = (is: Outcome['verdict']['is']): number => outcomes.filter(({ verdict }) => verdict.is === is).length;
@@ -44,12 +44,4 @@ function report(outcomes: readonly Outcome[]): void {
   const reasons = outcomes.flatMap(({ verdict }) => (verdict.is === 'not-applicable' ? [verdict.reason] : []));
   for (const [reason, times] of Map.groupBy(reasons, (reason) => reason))
     console.log(`not applicable: ${times.length} × ${reason}`);
-}
-
-/** A minute before the first answer. */
-function earliest(recordings: readonly Recording[]): number {
-  const times = recordings.flatMap(({ items }) =>
-    items.flatMap((item) => (item.is === 'call' ? [answeredAt(item.call)] : [])),
-  );
-  return Math.min(...times.filter((time) => !Number.isNaN(time))) - 60_000;
 }

@@ -176,12 +176,24 @@ function compareLists(context: Context, at: string, recorded: readonly unknown[]
       : void context.found.push({ at, recorded: brief(recorded), ours: brief(ours) });
   // Lists of things have no order: match them by their name, as Perl hashes do not keep one.
   const byName = new Map(ours.map((item) => [translate(nameOf(item), context.names), item]));
+  const unmatched: unknown[] = [];
   for (const item of recorded) {
     const name = translate(nameOf(item), context.names);
-    compare(context, `${at}[${name}]`, '', item, byName.get(name));
+    if (!byName.has(name)) unmatched.push(item);
+    else compare(context, `${at}[${name}]`, '', item, byName.get(name));
     byName.delete(name);
   }
+  // A backup that was made a second earlier or later has another name.
+  for (const item of unmatched) {
+    const alike = [...byName.keys()].find((name) => blankName(name) === blankName(nameOf(item)));
+    compare(context, `${at}[${nameOf(item)}]`, '', item, alike === undefined ? undefined : byName.get(alike));
+    if (alike !== undefined) byName.delete(alike);
+  }
   for (const [name, item] of byName) context.found.push({ at: `${at}[${name}]`, recorded: undefined, ours: item });
+}
+
+function blankName(name: string): string {
+  return name.replaceAll(archiveTime, 'NAME');
 }
 
 function brief(items: readonly unknown[]): string {

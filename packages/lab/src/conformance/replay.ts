@@ -41,6 +41,8 @@ interface Run {
   readonly names: Names;
   readonly items: readonly Item[];
   held: HeldTask[];
+  /** Answers to calls that went out before their turn. */
+  readonly sent: Map<number, Promise<ApiResponse>>;
 }
 
 /** The whole replay, in the order given. The bench keeps its state from one recording to the next. */
@@ -53,7 +55,7 @@ export async function replay(bench: Bench, recordings: readonly Recording[]): Pr
       if (started !== undefined) bench.startedUpids.add(started.upid);
     }
   for (const { file, items } of recordings) {
-    const run: Run = { bench, names, items, held: [] };
+    const run: Run = { bench, names, items, held: [], sent: new Map() };
     await prepareWorld(bench, items, names);
     for (const [index, item] of items.entries()) {
       if (item.is === 'note') {
@@ -75,6 +77,9 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
   const reason = whyNotApplicable(barePath(call));
   if (reason !== undefined) return { is: 'not-applicable', reason };
 
+  if (call.status === 596)
+    return { is: 'not-applicable', reason: 'the recorded proxy gave up waiting: the machine hung' };
+
   await moveClock(run, call);
   for (const task of run.held.filter(({ future }) => (future.endsBefore ?? Infinity) <= index)) {
     if (task.future.how === 'aborted') run.held = run.held.filter((other) => other !== task);
@@ -88,7 +93,7 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
   if (started !== undefined && future?.endsBefore !== undefined)
     bench.node.tasks.trap({ type: started.type, id: started.id, then: 'stall', ...heldAt(started.type) });
 
-  const answer = await settle(run, call, bench.node.wire(wireRequest(bench, call, names)));
+  const answer = await settle(run, call, send(run, call, index));
 
   const ours = isRecord(answer.body) ? answer.body['data'] : undefined;
   if (started !== undefined && typeof ours === 'string' && decodeUpid(ours) !== undefined) {
@@ -105,6 +110,18 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
 function heldAt(type: string): { atLine?: RegExp } {
   if (type === 'vzdump') return { atLine: /creating (vzdump|Proxmox Backup Server) archive/ };
   return type === 'vzrestore' || type === 'vzcreate' ? { atLine: /^extracting archive/ } : {};
+}
+
+/** Sends a call; those that were sent at the same moment go out together. */
+function send(run: Run, call: Exchange, index: number): Promise<ApiResponse> {
+  const { bench, names, items, sent } = run;
+  const already = sent.get(index);
+  if (already !== undefined) return already;
+  if (/^one of \w+ concurrent/.test(call.note ?? ''))
+    for (const [n, item] of items.entries())
+      if (n > index && item.is === 'call' && item.call.note === call.note && item.call.method === call.method)
+        sent.set(n, bench.node.wire(wireRequest(bench, item.call, names)));
+  return bench.node.wire(wireRequest(bench, call, names));
 }
 
 /** Where a long task spends its time: it has logged this much when somebody looks at it. */

@@ -5,7 +5,7 @@
  *  - after an answer that differs, so that one failure does not fail everything that follows.
  */
 import type { Difference, Names } from './normalise.ts';
-import { answeredAt, barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
+import { barePath, beganAt, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import type { Bench } from './bench.ts';
 import {
   ensureArchive,
@@ -24,14 +24,17 @@ import {
 export async function prepareWorld(bench: Bench, items: readonly Item[], names: Names): Promise<void> {
   await bench.clock.settle();
   const touched = new Set<string>();
-  const began = Math.min(...items.flatMap((item) => (item.is === 'call' ? [answeredAt(item.call)] : [])));
+  const began = beganAt({ items });
+  const changed = new Map<number, Set<string>>();
   const calls = items.flatMap((item) => (item.is === 'call' ? [item.call] : []));
   for (const call of calls) {
     if (call.method !== 'GET') {
+      noteChangedKeys(call, changed);
       for (const thing of thingsTouched(call)) touched.add(thing);
       continue;
     }
     if (call.status !== 200) continue;
+    adoptUnchanged(bench, call, touched, changed, names);
     await learnFrom(
       bench,
       call,
@@ -41,6 +44,48 @@ export async function prepareWorld(bench: Bench, items: readonly Item[], names: 
     );
     for (const thing of thingsRead(call)) touched.add(thing);
   }
+}
+
+/** Keys that `PUT config` changed; `*` when something else changed the guest. */
+function noteChangedKeys(call: Exchange, changed: Map<number, Set<string>>): void {
+  const path = decodeURIComponent(barePath(call));
+  const match = /\/lxc\/(\d+)(\/config)?$/.exec(path);
+  const vmid = Number(
+    match?.[1] ?? (/\/lxc$/.test(path) ? call.params?.['vmid'] : (/\/lxc\/(\d+)\/(?!status)/.exec(path)?.[1] ?? 0)),
+  );
+  if (vmid === 0) return;
+  const keys = changed.get(vmid) ?? new Set<string>();
+  changed.set(vmid, keys);
+  if (match?.[2] === undefined || call.method !== 'PUT') keys.add('*');
+  else
+    for (const key of [...Object.keys(call.params ?? {}), ...String(call.params?.['delete'] ?? '').split(/[,;\s]/)])
+      keys.add(key);
+}
+
+/** The first config after nothing but `PUT config`: what those did not name was so before. */
+function adoptUnchanged(
+  bench: Bench,
+  call: Exchange,
+  touched: ReadonlySet<string>,
+  changed: ReadonlyMap<number, ReadonlySet<string>>,
+  names: Names,
+): void {
+  const vmid = Number(/\/lxc\/(\d+)\/config$/.exec(barePath(call))?.[1]);
+  const data = dataOf(call);
+  const keys = changed.get(vmid);
+  if (!isRecord(data) || keys === undefined || keys.has('*') || touched.has(`read ${vmid}`)) return;
+  if (Object.keys(call.params ?? {}).length > 0 || data['lock'] === 'create') return;
+  const before = bench.host.rawConfig(vmid) ?? '';
+  const kept = Object.entries(data).filter(([key]) => !keys.has(key) && !/^(mp\d+|unused\d+|lock)$/.test(key));
+  const ours =
+    before
+      .split(/^\[/m, 1)[0]
+      ?.split('\n')
+      .flatMap((line) => /^([a-z]+\d*): (.*)$/.exec(line)?.slice(1, 3).join('\0') ?? []) ?? [];
+  const own = ours
+    .map((line) => line.split('\0'))
+    .filter(([key = '']) => keys.has(key) || /^(mp\d+|unused\d+|lock)$/.test(key));
+  ensureConfig(bench, vmid, { ...Object.fromEntries(own), ...Object.fromEntries(kept) }, names);
 }
 
 /** After an answer that differed: the recorded one is the truth. */
@@ -141,5 +186,8 @@ function thingsRead(call: Exchange): string[] {
   const path = decodeURIComponent(barePath(call));
   const vmid = /\/lxc\/(\d+)\/config$/.exec(path)?.[1];
   const powered = /\/lxc\/(\d+)\/status\/current$/.exec(path)?.[1];
-  return [...(vmid === undefined ? [] : [`guest ${vmid}`]), ...(powered === undefined ? [] : [`power ${powered}`])];
+  return [
+    ...(vmid === undefined ? [] : [`guest ${vmid}`, `read ${vmid}`]),
+    ...(powered === undefined ? [] : [`power ${powered}`]),
+  ];
 }

@@ -328,9 +328,13 @@ function newWorker(upid: string, parts: UpidParts, who: Identity, lines: string[
   };
 }
 
-/** Newest first; of the same moment the one that was started last. */
+/** Running tasks first, then those that ended last: the order of the index file, read backwards. */
 function byAge(left: Worker, right: Worker): number {
-  return right.parts.starttime - left.parts.starttime || right.parts.pstart - left.parts.pstart;
+  return (
+    (right.endtime ?? Number.MAX_SAFE_INTEGER) - (left.endtime ?? Number.MAX_SAFE_INTEGER) ||
+    right.parts.starttime - left.parts.starttime ||
+    right.parts.pstart - left.parts.pstart
+  );
 }
 
 function isKilled(worker: Worker): boolean {

@@ -138,7 +138,7 @@ function listTasks(call: Call, all: readonly TaskRecord[]): Answer {
         ? { ...describe(task), status: 'RUNNING', saved: '0' }
         : { ...describe(task), status: task.exitStatus, endtime: task.endtime },
     );
-  return new Answer(rows, { total: wanted.length });
+  return new Answer(rows, wanted.length === 0 ? {} : { total: wanted.length });
 }
 
 function readLog(call: Call, task: TaskRecord): Answer {
