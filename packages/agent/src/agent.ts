@@ -13,7 +13,7 @@ import { createAdmission, createAuditTrail } from './admission/index.ts';
 import type { Admission, Submission } from './admission/index.ts';
 import type { Evidence, GuestEffect } from './authority/index.ts';
 import type { GuestRecord } from './authority/guest-record.ts';
-import { createVmidClaims, inFlightOf, sagaForEffect } from './guests/index.ts';
+import { createVmidClaims, inFlightOf } from './guests/index.ts';
 import type { GuestNeeds, InFlight, OpenSaga } from './guests/index.ts';
 import type { HostPolicy } from './host-policy.ts';
 import { openSource } from './desired-source.ts';
@@ -38,6 +38,7 @@ import type {
 } from './ports/proxmox.ts';
 import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconcile/index.ts';
 import type { Observation, PassReport } from './reconcile/index.ts';
+import { sagaForEffect } from './saga-for-effect.ts';
 import { createSagaRegistry } from './saga-registry.ts';
 
 /** Proxmox as the agent needs it; `PveClient` is one. */

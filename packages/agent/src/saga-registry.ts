@@ -1,5 +1,6 @@
 /** Every saga this release can run or recover, by name and version. Feeds recovery and the generated crash matrix. */
-import { addVolume, bringUp, changeConfig, growVolume, startGuest } from './guests/index.ts';
+import { bringUp } from './bring-up/index.ts';
+import { addVolume, changeConfig, growVolume, startGuest } from './guests/index.ts';
 import { createRegistry } from './kernel/index.ts';
 import type { SagaRegistry } from './kernel/index.ts';
 

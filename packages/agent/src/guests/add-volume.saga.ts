@@ -6,13 +6,12 @@ import type { GuestRef } from '../authority/effects.ts';
 import type { GuestRecord, GuestVolume } from '../authority/guest-record.ts';
 import { done, refused } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/saga.ts';
-import { orphansOf } from './mounts-step.ts';
 import type { GuestNeeds } from './needs.ts';
 import { formatNewVolume, freeMountKey } from './pve-config.ts';
 import type { GuestView } from './pve-config.ts';
 import { guestRef, keepRecord, recordOf } from './registered.ts';
 import { laneOf } from './vmid-claims.ts';
-import { barrier, patiently, readOwn, patientAttempts } from './settle.ts';
+import { barrier, orphansOf, patiently, patientAttempts, readOwn } from './settle.ts';
 
 const params = z.strictObject({ guest: guestRef, volume: desiredVolume });
 

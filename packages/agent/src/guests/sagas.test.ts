@@ -6,7 +6,7 @@ import type { GuestRecord } from '../authority/guest-record.ts';
 import { crashPointsOf } from '../kernel/index.ts';
 import type { AnySaga, SagaEnd } from '../kernel/index.ts';
 import { addVolume } from './add-volume.saga.ts';
-import { bringUp } from './bring-up.saga.ts';
+import { bringUp } from '../bring-up/bring-up.saga.ts';
 import { changeConfig } from './change-config.saga.ts';
 import { growVolume } from './grow-volume.saga.ts';
 import { refOf } from './plan-guests.ts';

@@ -2,7 +2,7 @@
  * Finding out what became of a call, shared by the sagas: own tasks in the task list, a guest that is provably ours,
  * and config writes whose answer was lost.
  */
-import type { Reason, Upid, Vmid } from '@felhom/protocol';
+import type { Reason, Upid, Vmid, VolumeId } from '@felhom/protocol';
 import { markerLine } from '../authority/guest-record.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { done, refused, unknown } from '../kernel/saga.ts';
@@ -174,4 +174,14 @@ export async function barrier(
     last = put.why;
   }
   return unknown(last);
+}
+
+/** Volumes that appeared since the journaled listing and that the config does not know. */
+export function orphansOf(
+  listed: readonly VolumeId[],
+  before: readonly VolumeId[],
+  view: Pick<GuestView, 'disks' | 'unused'>,
+): readonly VolumeId[] {
+  const known = new Set<VolumeId>([...before, ...view.unused, ...view.disks.map((disk) => disk.volid)]);
+  return listed.filter((volid) => !known.has(volid));
 }

@@ -6,7 +6,8 @@ import type { DesiredGuest, GuestUid, HeldDesiredState, Vmid, VolumeId } from '@
 import type { GuestEffect } from '../authority/effects.ts';
 import { markerLine } from '../authority/guest-record.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
-import { sagaForEffect, viewOf } from '../guests/index.ts';
+import { viewOf } from '../guests/index.ts';
+import { sagaForEffect } from '../saga-for-effect.ts';
 import type { SeenConfig } from '../guests/index.ts';
 import { formatNet, keyOfNetwork } from '../guests/pve-config.ts';
 import { testPolicy, wish } from '../guests/test/world.ts';

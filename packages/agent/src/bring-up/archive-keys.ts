@@ -2,8 +2,8 @@
  * What each config key means when it arrives inside an archive. Pure and total: a key that is not listed is `refuse`,
  * because an archive is root-equivalent (devices, hooks and raw LXC lines survive a token's restore unchecked).
  */
-import { parseProperties } from './property-string.ts';
-import { diskKey, netKey } from './pve-config.ts';
+import { parseProperties } from '../guests/property-string.ts';
+import { diskKey, netKey } from '../guests/pve-config.ts';
 
 /**
  * `keep`    belongs to the image and is harmless

@@ -4,7 +4,7 @@ import { done, refused } from '../kernel/saga.ts';
 import type { Outcome } from '../kernel/saga.ts';
 import { admitSpace, demandOf } from './admission-space.ts';
 import type { BringUpContext, BringUpState } from './bring-up-state.ts';
-import { storageOf } from './pve-config.ts';
+import { storageOf } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
 import { riskReport } from './risk-report.ts';
 

@@ -4,8 +4,8 @@ import { desiredGuest } from '@felhom/protocol';
 import type { DesiredGuest, GuestUid, Vmid, VolumeId } from '@felhom/protocol';
 import type { GuestVolume } from '../authority/guest-record.ts';
 import type { StepContext } from '../kernel/saga.ts';
-import type { GuestNeeds } from './needs.ts';
-import type { Marker } from './settle.ts';
+import type { GuestNeeds } from '../guests/needs.ts';
+import type { Marker } from '../guests/settle.ts';
 
 export const bringUpParams = z.strictObject({ desired: desiredGuest });
 export interface BringUpParams {

@@ -2,21 +2,21 @@
  * Which saga carries out which effect. Whether it may happen is the gate's matter; an effect without a saga is refused
  * even where a gate would allow it.
  */
-import type { GuestEffect } from '../authority/effects.ts';
-import type { AnySaga } from '../kernel/saga.ts';
-import { addVolume } from './add-volume.saga.ts';
-import type { AddVolumeParams } from './add-volume.saga.ts';
-import { bringUp } from './bring-up.saga.ts';
-import type { BringUpParams } from './bring-up-state.ts';
-import { changeConfig } from './change-config.saga.ts';
-import type { ChangeConfigParams } from './change-config.saga.ts';
-import { growVolume } from './grow-volume.saga.ts';
-import type { GrowVolumeParams } from './grow-volume.saga.ts';
-import type { GuestNeeds } from './needs.ts';
-import type { SettingsChange } from './pve-config.ts';
-import { startGuest } from './start.saga.ts';
-import type { StartParams } from './start.saga.ts';
-import type { GuestRecord } from '../authority/guest-record.ts';
+import type { GuestEffect } from './authority/effects.ts';
+import type { AnySaga } from './kernel/saga.ts';
+import { addVolume } from './guests/add-volume.saga.ts';
+import type { AddVolumeParams } from './guests/add-volume.saga.ts';
+import { bringUp } from './bring-up/bring-up.saga.ts';
+import type { BringUpParams } from './bring-up/bring-up-state.ts';
+import { changeConfig } from './guests/change-config.saga.ts';
+import type { ChangeConfigParams } from './guests/change-config.saga.ts';
+import { growVolume } from './guests/grow-volume.saga.ts';
+import type { GrowVolumeParams } from './guests/grow-volume.saga.ts';
+import type { GuestNeeds } from './guests/needs.ts';
+import type { SettingsChange } from './guests/pve-config.ts';
+import { startGuest } from './guests/start.saga.ts';
+import type { StartParams } from './guests/start.saga.ts';
+import type { GuestRecord } from './authority/guest-record.ts';
 
 export type SagaChoice =
   | {

@@ -11,12 +11,12 @@ import type { TaskEnd } from '../ports/proxmox.ts';
 import { markerOf, want } from './bring-up-state.ts';
 import type { BringUpContext, BringUpState } from './bring-up-state.ts';
 import { mintMarker, mintUid } from './mint.ts';
-import { viewOf } from './pve-config.ts';
-import type { GuestView } from './pve-config.ts';
+import { viewOf } from '../guests/pve-config.ts';
+import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
 import { restoreFailure } from './restore-failure.ts';
 import { restoreValues } from './restore-call.ts';
-import { ownTasks, upidParts, waitFor } from './settle.ts';
+import { ownTasks, upidParts, waitFor } from '../guests/settle.ts';
 
 /** VMIDs one saga may try; a lost race costs one. */
 const candidatesPerSaga = 3;

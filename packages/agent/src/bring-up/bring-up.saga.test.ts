@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { crashPointsOf } from '../kernel/index.ts';
 import type { SagaEnd } from '../kernel/index.ts';
 import { bringUp } from './bring-up.saga.ts';
-import { photos, wish, World } from './test/world.ts';
+import { photos, wish, World } from '../guests/test/world.ts';
 
 function assertAfter(world: World): void {
   const record = world.registry.byName(photos);

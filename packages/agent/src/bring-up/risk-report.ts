@@ -3,8 +3,8 @@
  * never the barrier, because an archive can show one config and restore another [R7]. Pure.
  */
 import { classOfArchiveKey, problemOfKept, whyRefused } from './archive-keys.ts';
-import { isVolumeId, parseDisk, parseNet } from './pve-config.ts';
-import { parseFlag } from './property-string.ts';
+import { isVolumeId, parseDisk, parseNet } from '../guests/pve-config.ts';
+import { parseFlag } from '../guests/property-string.ts';
 
 export interface RiskReport {
   /** Reasons not to restore it at all; empty means that the agent would. */

@@ -5,8 +5,8 @@
 import type { Vmid } from '@felhom/protocol';
 import type { GuestConfigView } from '../ports/proxmox.ts';
 import { classOfArchiveKey, problemOfKept, whyRefused } from './archive-keys.ts';
-import { isVolumeId, netKey, parseDisk, parseNet, storageOf } from './pve-config.ts';
-import { parseFlag, parseProperties, parseSizeGiB } from './property-string.ts';
+import { isVolumeId, netKey, parseDisk, parseNet, storageOf } from '../guests/pve-config.ts';
+import { parseFlag, parseProperties, parseSizeGiB } from '../guests/property-string.ts';
 
 export interface RestoreExpectation {
   readonly vmid: Vmid;

@@ -9,17 +9,17 @@ import { bringUpParams, markerOf, want } from './bring-up-state.ts';
 import type { BringUpContext, BringUpParams, BringUpState } from './bring-up-state.ts';
 import { auditConfig } from './config-audit.ts';
 import { intendMounts, probeMounts, runMounts } from './mounts-step.ts';
-import type { GuestNeeds } from './needs.ts';
-import { powerOff, powerOn, probePowerOn, stayUp } from './power.ts';
-import { formatNet, keyOfNetwork, settingsOf, settingsToRaw } from './pve-config.ts';
-import type { GuestView, RawChange } from './pve-config.ts';
+import type { GuestNeeds } from '../guests/needs.ts';
+import { powerOff, powerOn, probePowerOn, stayUp } from '../guests/power.ts';
+import { formatNet, keyOfNetwork, settingsOf, settingsToRaw } from '../guests/pve-config.ts';
+import type { GuestView, RawChange } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
-import { growDisk, probeGrowth } from './resize.ts';
+import { growDisk, probeGrowth } from '../guests/resize.ts';
 import { intendRestore, probeRestore, runRestore } from './restore-step.ts';
 import { undoRestore } from './restore-undo.ts';
-import { patientAttempts, probeConfig, writeConfig } from './settle.ts';
-import type { ConfigWrite } from './settle.ts';
-import { laneOf } from './vmid-claims.ts';
+import { patientAttempts, probeConfig, writeConfig } from '../guests/settle.ts';
+import type { ConfigWrite } from '../guests/settle.ts';
+import { laneOf } from '../guests/vmid-claims.ts';
 
 export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = {
   name: 'bring-up',

@@ -8,10 +8,10 @@ import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome } from '../kernel/saga.ts';
 import { markerOf, want } from './bring-up-state.ts';
 import type { BringUpContext } from './bring-up-state.ts';
-import type { GuestView } from './pve-config.ts';
+import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
 import { lookAt } from './restore-step.ts';
-import { ownTasks, waitFor } from './settle.ts';
+import { ownTasks, waitFor } from '../guests/settle.ts';
 
 /** pveproxy gives up on a request after 30 s; afterwards its worker no longer begins. */
 const lateLandingMs = 35_000;

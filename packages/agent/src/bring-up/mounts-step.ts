@@ -1,13 +1,13 @@
 /** The data volumes of a bring-up: one allocation at a time, with root's listing journaled before the first. */
 import { done, refused } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
-import type { DesiredVolume, VolumeId } from '@felhom/protocol';
+import type { DesiredVolume } from '@felhom/protocol';
 import { markerOf, want } from './bring-up-state.ts';
 import type { BringUpContext, BringUpState } from './bring-up-state.ts';
-import { formatNewVolume, freeMountKey } from './pve-config.ts';
-import type { GuestView } from './pve-config.ts';
+import { formatNewVolume, freeMountKey } from '../guests/pve-config.ts';
+import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
-import { barrier, patiently, readOwn } from './settle.ts';
+import { barrier, orphansOf, patiently, readOwn } from '../guests/settle.ts';
 
 export async function intendMounts(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<Partial<BringUpState>>> {
   if (ctx.params.desired.volumes.length === 0) return done({ mountsBefore: [] });
@@ -59,16 +59,6 @@ export async function probeMounts(ctx: BringUpContext, signal: AbortSignal): Pro
       ),
     );
   return { is: 'never-happened' };
-}
-
-/** Volumes that appeared since the journaled listing and that the config does not know. */
-export function orphansOf(
-  listed: readonly VolumeId[],
-  before: readonly VolumeId[],
-  view: Pick<GuestView, 'disks' | 'unused'>,
-): readonly VolumeId[] {
-  const known = new Set<VolumeId>([...before, ...view.unused, ...view.disks.map((disk) => disk.volid)]);
-  return listed.filter((volid) => !known.has(volid));
 }
 
 const mountedAt = (view: GuestView, volume: DesiredVolume): boolean =>

@@ -1,9 +1,9 @@
 /** The one restore call of a bring-up: everything that isolates the new guest is in it. Pure. */
 import type { DesiredGuest } from '@felhom/protocol';
-import type { Marker } from './settle.ts';
+import type { Marker } from '../guests/settle.ts';
 import { identityEnv } from './identity-policy.ts';
 import type { Scenario } from './identity-policy.ts';
-import { formatDescription, formatNet, formatNetPlaceholder, keyOfNetwork } from './pve-config.ts';
+import { formatDescription, formatNet, formatNetPlaceholder, keyOfNetwork } from '../guests/pve-config.ts';
 
 export interface RestorePlan {
   readonly desired: DesiredGuest;
