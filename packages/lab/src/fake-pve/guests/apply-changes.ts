@@ -63,7 +63,7 @@ export async function applyToStopped(
   for (const key of chosen(config.pending.keys(), selection)) {
     await attempt(key, async () => {
       const value = config.pending.get(key) ?? '';
-      const applied = /^(rootfs|mp\d+)$/.test(key)
+      const applied = /^mp\d+$/.test(key)
         ? await placeMountPoint(pve, vmid, config, key, value)
         : /^net\d+$/.test(key)
           ? normaliseNetwork(value, pve.random)

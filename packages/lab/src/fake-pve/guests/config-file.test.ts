@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import * as fc from 'fast-check';
 import { archivedText, configForApi, digestOf, parseConfig, pendingForApi, serializeConfig } from './config-file.ts';
 
 const GOLDEN = [
@@ -54,4 +55,23 @@ test('pending changes are merged into the default view, not into current', () =>
 test('an archive never holds the lock, the snapshots or what is pending', () => {
   const config = parseConfig('lock: backup\nmemory: 16\nparent: s\n\n[pve:pending]\ntty: 1\n\n[s]\nmemory: 16\n');
   assert.equal(archivedText(config), 'memory: 16\n');
+});
+
+test('whatever is written can be read back', () => {
+  const value = fc.stringMatching(/^[!-~]([ -~]{0,20}[!-~])?$/);
+  const key = fc.constantFrom('arch', 'memory', 'mp0', 'net1', 'rootfs', 'swap', 'tags', 'unused3');
+  const section = fc.uniqueArray(fc.tuple(key, value), { selector: ([name]) => name });
+  const description = fc.string({ unit: 'grapheme', minLength: 1 }).map((text) => `${text.replaceAll('\n', '')}x\n`);
+  fc.assert(
+    fc.property(section, section, section, description, (active, pending, snapshot, text) => {
+      const config = {
+        active: new Map([...active, ['description', text] as const]),
+        pending: new Map(pending),
+        pendingDelete: new Set(['onboot']),
+        snapshots: new Map([['before', new Map(snapshot)]]),
+        raw: [['lxc.idmap', 'u 0 100000 65536'] as [string, string]],
+      };
+      assert.deepEqual(parseConfig(serializeConfig(config)), config);
+    }),
+  );
 });

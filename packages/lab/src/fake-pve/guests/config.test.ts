@@ -157,6 +157,29 @@ test('a failed hot-plug of a mount point leaves no volume behind; elsewhere it w
   assert.equal((await real.config(101))['mp1'], 'files:vm-101-disk-2,mp=/hot,size=1G');
 });
 
+test('options of a disk change in place; only another volume detaches the old one', async () => {
+  const { put, config } = await benchWith();
+  await put({ mp0: 'files:vm-101-disk-1,mp=/new,ro=1', rootfs: 'files:vm-101-disk-0,size=1G,acl=1' });
+  const after = await config(101);
+  assert.deepEqual(
+    [after['mp0'], after['rootfs'], after['unused0']],
+    ['files:vm-101-disk-1,mp=/new,ro=1,size=1G', 'files:vm-101-disk-0,size=1G,acl=1', undefined],
+  );
+});
+
+test('one key cannot be set and removed or reverted in one call', async () => {
+  const { put } = await benchWith();
+  const rows: [Record<string, unknown>, string][] = [
+    [{ cores: 1, delete: 'cores' }, "you can't use '-cores' and -delete cores' at the same time"],
+    [{ cores: 1, revert: 'cores' }, "you can't use '-cores' and '-revert cores' at the same time"],
+    [{ delete: 'cores', revert: 'cores' }, "you can't use '-delete cores' and '-revert cores' at the same time"],
+  ];
+  for (const [params, why] of rows) {
+    const answer = await put(params);
+    assert.deepEqual(Reflect.get(Object(answer.body), 'errors'), { delete: why });
+  }
+});
+
 test('protection keeps the disks as they are', async () => {
   const { put } = await benchWith(`protection: 1\n${CONFIG}`);
   assert.equal(

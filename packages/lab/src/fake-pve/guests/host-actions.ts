@@ -82,7 +82,7 @@ export function hostActions(pve: FakePve, tasks: TaskFacts): HostActions {
 function newestCreate(tasks: TaskFacts, vmid: number): CreatingTask | undefined {
   const found = tasks
     .all()
-    .find(({ parts }) => ['vzcreate', 'vzrestore', 'vzclone'].includes(parts.type) && parts.id === `${vmid}`);
+    .find(({ parts }) => ['vzcreate', 'vzrestore'].includes(parts.type) && parts.id === `${vmid}`);
   if (found === undefined) return undefined;
   const { type, user, starttime } = found.parts;
   return {

@@ -67,7 +67,10 @@ export async function putConfig(call: Call): Promise<null> {
 }
 
 function checkNames(request: Request): void {
-  for (const key of request.revert) if (!optionExists(key)) paramError({ revert: `unknown option '${key}'` });
+  for (const key of request.revert) {
+    if (!optionExists(key)) paramError({ revert: `unknown option '${key}'` });
+    if (request.set.has(key)) paramError({ delete: `you can't use '-${key}' and '-revert ${key}' at the same time` });
+  }
   for (const key of request.remove) {
     if (!optionExists(key)) paramError({ delete: `unknown option '${key}'` });
     if (request.set.has(key)) paramError({ delete: `you can't use '-${key}' and -delete ${key}' at the same time` });
