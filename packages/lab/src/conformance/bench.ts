@@ -13,6 +13,8 @@ export interface Bench {
   credentials(as: string, method: string, given: Readonly<Record<string, string>>): Record<string, string>;
   /** Every UPID that a recorded call was answered with. */
   readonly startedUpids: Set<string>;
+  /** Guests of which only a row of a list is known so far. */
+  readonly sketched: Set<number>;
   /** Host changes that last only for the next task. */
   readonly undo: (() => void)[];
 }
@@ -35,6 +37,7 @@ export function createBench(startAt: number): Bench {
     node,
     host: hostActions(node, node.tasks),
     undo: [],
+    sketched: new Set(),
     startedUpids: new Set(),
     credentials(as, method, given) {
       if (given['authorization'] !== undefined) return { authorization: given['authorization'] };

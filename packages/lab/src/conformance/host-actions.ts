@@ -1,6 +1,7 @@
 /** What was done on the host between the calls, as the notes tell it: a pattern of the note, and what it means here. */
 import type { Bench } from './bench.ts';
 import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
+import { fileMember } from '../fake-pve/storage/disk.ts';
 import { decodeUpid } from '../fake-pve/tasks/upid.ts';
 import { createNames, translate, type Names } from './normalise.ts';
 import {
@@ -105,8 +106,19 @@ const callActions: readonly CallAction[] = [
     act: ({ node }, call) =>
       void node.access.addUser(String(call.params?.['username']), { password: String(call.params?.['password']) }),
   },
-  { note: /RUNNING CT/, act: (bench, call) => ensurePower(bench, Number(call.params?.['vmid']), true) },
-  { note: /protected CT$/, act: ({ host }, call) => addLine(host, Number(call.params?.['vmid']), 'protection: 1') },
+  { note: /RUNNING CT/, act: (bench, call) => runForNow(bench, Number(call.params?.['vmid'])) },
+  {
+    note: /protected CT$/,
+    act: (bench, call) =>
+      editGuest(bench, Number(call.params?.['vmid']), (config) => withLine(config, 'protection: 1')),
+  },
+  { note: /restore over a CT with snapshots/, act: (bench, call) => makeWithSnapshot(bench, call) },
+  { note: /host vzdump.conf bwlimit/, act: ({ node }) => void (node.storage.vzdumpDefaults.bwlimitKiB = 4000) },
+  { note: /backup storage too small/, act: (bench, call) => fillGuest(bench, Number(call.params?.['vmid'])) },
+  {
+    note: /no UPID/,
+    act: ({ node }, call) => node.faults.add({ path: /./, fault: { is: 'die', message: call.reason } }),
+  },
   {
     note: /^bridge missing$/,
     act: (bench, call, items, index) => {
@@ -163,11 +175,18 @@ export async function actOnNote(
   }
 }
 
-export async function actBefore(bench: Bench, call: Exchange, items: readonly Item[], index: number): Promise<void> {
+export async function actBefore(
+  bench: Bench,
+  call: Exchange,
+  items: readonly Item[],
+  index: number,
+  names: Names,
+): Promise<void> {
   if (!/\/tasks\//.test(call.path)) for (const undo of bench.undo.splice(0)) undo();
   mountNewStorage(bench, call, items, index);
   await copyTemplates(bench, call, items, index);
   await freeGuestId(bench, call);
+  await makeGiven(bench, call, items, index, names);
   remakeGuest(bench, call, items, index);
   adoptTasks(bench, call, items);
   if (/entrypoint/.test(String(call.params?.['delete'] ?? ''))) bench.host.setInit(guestOf(call), 'obeys');
@@ -303,7 +322,10 @@ function pathOf(node: Bench['node'], call: Exchange): string {
 }
 
 function edit(bench: Bench, call: Exchange, change: (config: string) => string): void {
-  const vmid = guestOf(call);
+  editGuest(bench, guestOf(call), change);
+}
+
+function editGuest(bench: Bench, vmid: number, change: (config: string) => string): void {
   const before = bench.host.rawConfig(vmid) ?? '';
   bench.host.setRawConfig(vmid, change(before));
   bench.undo.push(() => bench.host.setRawConfig(vmid, before));
@@ -314,9 +336,58 @@ function setInit(bench: Bench, call: Exchange, behaviour: 'cannot-be-executed'):
   bench.undo.push(() => bench.host.setInit(guestOf(call), 'obeys'));
 }
 
-function addLine(host: Bench['host'], vmid: number, line: string): void {
-  const before = host.rawConfig(vmid) ?? '';
-  if (!before.includes(`${line}\n`)) host.setRawConfig(vmid, `${before}${line}\n`);
+function runForNow(bench: Bench, vmid: number): void {
+  if (bench.node.guests.isRunning(vmid)) return;
+  ensurePower(bench, vmid, true);
+  bench.undo.push(() => ensurePower(bench, vmid, false));
+}
+
+/** A guest on the storage that the call names, with one snapshot. */
+function makeWithSnapshot(bench: Bench, call: Exchange): void {
+  const vmid = Number(call.params?.['vmid']);
+  const storage = String(call.params?.['storage']);
+  if (bench.node.guests.exists(vmid)) return;
+  const active = goldenConfig(vmid).replaceAll('felhom:', `${storage}:`);
+  bench.host.setRawConfig(
+    vmid,
+    `${active}parent: s1\n\n[s1]\n${active}snaptime: ${Math.floor(bench.clock.now() / 1000)}\n`,
+  );
+  for (const n of [0, 1]) bench.node.storage.createVolume(storage, `${vmid}/vm-${vmid}-disk-${n}.raw`, 1024 ** 3);
+}
+
+/** A file of thirty megabytes in the guest. */
+function fillGuest({ node }: Bench, vmid: number): void {
+  const root = node.guests.backupVolumes(vmid).included.get('/');
+  if (root === undefined) return;
+  const path = node.storage.diskPath(root.split(':')[0] ?? '', `images/${root.split(':')[1] ?? ''}`);
+  void node.storage.disk.writeTree(path, [fileMember('./root/big', new Uint8Array(64_000_000))], {
+    skipExisting: false,
+  });
+}
+
+/** What a call takes for granted and nobody made: a snapshot that is rolled back to, a backup that is restored. */
+async function makeGiven(
+  bench: Bench,
+  call: Exchange,
+  items: readonly Item[],
+  index: number,
+  names: Names,
+): Promise<void> {
+  const { node } = bench;
+  const name = /\/snapshot\/([^/]+)\/rollback$/.exec(barePath(call))?.[1];
+  const vmid = guestOf(call);
+  if (name !== undefined && call.status === 200 && exitAfter(items, index) === 'OK' && node.guests.exists(vmid)) {
+    if (node.guests.config(vmid).snapshots.has(name)) return;
+    const path = `/nodes/${node.name}/lxc/${vmid}/snapshot`;
+    const answer = await node.handle({ method: 'POST', path, params: { snapname: name }, as: 'root@pam' });
+    if (isRecord(answer.body)) await bench.clock.runUntil(node.tasks.settled(String(answer.body['data'])));
+  }
+  const archive = String(call.params?.['ostemplate'] ?? '');
+  if (!/:backup\//.test(archive) || call.status !== 200 || !node.storage.exists(archive.split(':')[0] ?? '')) return;
+  const ours = translate(archive, names);
+  if (/does not exist/.test(exitAfter(items, index)) || node.storage.archives.info(ours) !== undefined) return;
+  const owner = Number(/vzdump-lxc-(\d+)-/.exec(ours)?.[1]);
+  await writeArchive(bench, ours, bench.host.rawConfig(owner) ?? goldenConfig(owner), 1_000_000);
 }
 
 function expireTokens(node: Bench['node'], undo: (() => void)[]): void {

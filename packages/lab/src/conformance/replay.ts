@@ -54,9 +54,10 @@ export async function replay(bench: Bench, recordings: readonly Recording[]): Pr
       const started = item.is === 'call' ? startedTask(item.call) : undefined;
       if (started !== undefined) bench.startedUpids.add(started.upid);
     }
-  for (const { file, items } of recordings) {
+  for (const [n, { file, items }] of recordings.entries()) {
+    const later = recordings.slice(n + 1).flatMap((recording) => recording.items);
     const run: Run = { bench, names, items, held: [], sent: new Map() };
-    await prepareWorld(bench, items, names);
+    await prepareWorld(bench, items, later, names);
     for (const [index, item] of items.entries()) {
       if (item.is === 'note') {
         await actOnNote(bench, item.note, items, index, names);
@@ -85,7 +86,7 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
     if (task.future.how === 'aborted') run.held = run.held.filter((other) => other !== task);
     else await finish(run, task);
   }
-  await actBefore(bench, call, items, index);
+  await actBefore(bench, call, items, index, names);
   noteGivenMacs(call, names);
 
   const started = startedTask(call);
@@ -117,11 +118,12 @@ function send(run: Run, call: Exchange, index: number): Promise<ApiResponse> {
   const { bench, names, items, sent } = run;
   const already = sent.get(index);
   if (already !== undefined) return already;
+  const first = bench.node.wire(wireRequest(bench, call, names));
   if (/^one of \w+ concurrent/.test(call.note ?? ''))
     for (const [n, item] of items.entries())
       if (n > index && item.is === 'call' && item.call.note === call.note && item.call.method === call.method)
         sent.set(n, bench.node.wire(wireRequest(bench, item.call, names)));
-  return bench.node.wire(wireRequest(bench, call, names));
+  return first;
 }
 
 /** Where a long task spends its time: it has logged this much when somebody looks at it. */

@@ -4,7 +4,8 @@
  *    has touched yet (the machine was changed by hand between the recordings, and files may be missing);
  *  - after an answer that differs, so that one failure does not fail everything that follows.
  */
-import type { Difference, Names } from './normalise.ts';
+import { seedToken } from './seed.ts';
+import { translate, type Difference, type Names } from './normalise.ts';
 import { barePath, beganAt, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import type { Bench } from './bench.ts';
 import {
@@ -18,11 +19,19 @@ import {
   ensureVolume,
   forgetMissing,
   removeGuest,
+  rewriteArchive,
 } from './world.ts';
 
 /** Makes the node look as the first answers of a recording say it did. */
-export async function prepareWorld(bench: Bench, items: readonly Item[], names: Names): Promise<void> {
+export async function prepareWorld(
+  bench: Bench,
+  items: readonly Item[],
+  later: readonly Item[],
+  names: Names,
+): Promise<void> {
   await bench.clock.settle();
+  bench.node.storage.vzdumpDefaults.bwlimitKiB = 0;
+  seedTokens(bench, items);
   const touched = new Set<string>();
   const began = beganAt({ items });
   const changed = new Map<number, Set<string>>();
@@ -43,6 +52,29 @@ export async function prepareWorld(bench: Bench, items: readonly Item[], names: 
       began,
     );
     for (const thing of thingsRead(call)) touched.add(thing);
+  }
+  for (const vmid of bench.sketched) fillIn(bench, vmid, [...items, ...later], names);
+}
+
+/** Tokens that call, or are given rights, without a call that makes them. */
+function seedTokens(bench: Bench, items: readonly Item[]): void {
+  for (const item of items) {
+    if (item.is !== 'call') continue;
+    seedToken(bench.node, item.call.as);
+    for (const token of String(item.call.params?.['tokens'] ?? '').split(',')) seedToken(bench.node, token);
+  }
+}
+
+/** The rest of a config of which only a list has told: the next answer that shows it, if nothing made it anew before. */
+function fillIn(bench: Bench, vmid: number, items: readonly Item[], names: Names): void {
+  for (const item of items) {
+    if (item.is !== 'call') continue;
+    const path = barePath(item.call);
+    if (/\/lxc$/.test(path) && Number(item.call.params?.['vmid']) === vmid) return;
+    if (item.call.method === 'DELETE' && path.endsWith(`/lxc/${vmid}`)) return;
+    const data = dataOf(item.call);
+    if (item.call.status === 200 && path.endsWith(`/lxc/${vmid}/config`) && isRecord(data))
+      return ensureConfig(bench, vmid, data, names);
   }
 }
 
@@ -76,7 +108,7 @@ function adoptUnchanged(
   if (!isRecord(data) || keys === undefined || keys.has('*') || touched.has(`read ${vmid}`)) return;
   if (Object.keys(call.params ?? {}).length > 0 || data['lock'] === 'create') return;
   const before = bench.host.rawConfig(vmid) ?? '';
-  const kept = Object.entries(data).filter(([key]) => !keys.has(key) && !/^(mp\d+|unused\d+|lock)$/.test(key));
+  const kept = Object.entries(data).filter(([key]) => !keys.has(key) && !/^(unused\d+|lock)$/.test(key));
   const ours =
     before
       .split(/^\[/m, 1)[0]
@@ -84,7 +116,7 @@ function adoptUnchanged(
       .flatMap((line) => /^([a-z]+\d*): (.*)$/.exec(line)?.slice(1, 3).join('\0') ?? []) ?? [];
   const own = ours
     .map((line) => line.split('\0'))
-    .filter(([key = '']) => keys.has(key) || /^(mp\d+|unused\d+|lock)$/.test(key));
+    .filter(([key = '']) => keys.has(key) || /^(unused\d+|lock)$/.test(key));
   ensureConfig(bench, vmid, { ...Object.fromEntries(own), ...Object.fromEntries(kept) }, names);
 }
 
@@ -121,6 +153,10 @@ async function learnFrom(
   if (isRecord(data) && Array.isArray(data['members']))
     for (const row of data['members'].filter(isRecord))
       if (row['type'] === 'lxc' && isOpen(`guest ${Number(row['vmid'])}`)) ensureGuestRow(bench, row);
+  const volume = params['volume'];
+  if (path.endsWith('/vzdump/extractconfig') && typeof data === 'string' && typeof volume === 'string')
+    if (archiveTime(volume) < began - 2000)
+      await rewriteArchive(bench, translate(volume, names), translate(data, names));
   if (!Array.isArray(data)) return;
   const rows = data.filter(isRecord);
   if (/^\/(cluster\/resources|pools.*|nodes\/[^/]+\/lxc)$/.test(path)) {
@@ -167,6 +203,12 @@ async function removeUnlisted(
 ): Promise<void> {
   for (const vmid of bench.node.guests.ids())
     if (!listed.has(vmid) && isOpen(`guest ${vmid}`)) await removeGuest(bench, vmid);
+}
+
+/** When a backup was made, by its name, milliseconds since the epoch. */
+function archiveTime(volid: string): number {
+  const [, year = 0, month = 1, ...rest] = /(\d{4})_(\d\d)_(\d\d)-(\d\d)_(\d\d)_(\d\d)/.exec(volid)?.map(Number) ?? [];
+  return Date.UTC(year, month - 1, ...rest);
 }
 
 function thingsTouched(call: Exchange): string[] {

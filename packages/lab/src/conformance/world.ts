@@ -13,10 +13,15 @@ export function ensureConfig(bench: Bench, vmid: number, wanted: Row, names: Nam
   const text = configText(wanted, names);
   const sections = before === undefined ? '' : (/^\[.*$/ms.exec(before)?.[0] ?? '');
   if (before !== undefined && sameConfig(before, text, sections, names)) return;
+  bench.sketched.delete(vmid);
+  const rootOf = (config: string): string | undefined => /^rootfs: ([^,\n]+)/m.exec(config)?.[1];
+  // Another root volume means another guest: it had been destroyed and made again.
+  if (before !== undefined && rootOf(before) !== undefined && rootOf(before) !== rootOf(text))
+    for (const volume of node.storage.volumesOf(vmid))
+      if (!text.includes(volume.volid)) void node.storage.free(volume.volid);
   host.setRawConfig(vmid, text + (sections === '' ? '' : `\n${sections}`));
   for (const [key, value] of Object.entries(wanted))
     if (/^(rootfs|mp\d+|unused\d+)$/.test(key)) volumeOf(bench, String(value));
-  void node;
 }
 
 function sameConfig(before: string, text: string, sections: string, names: Names): boolean {
@@ -109,6 +114,17 @@ export async function ensureArchive(bench: Bench, row: Row, names: Names): Promi
   node.storage.archives.setProtected(root, volid, row['protected'] === 1);
 }
 
+/** A backup whose config an answer shows. */
+export async function rewriteArchive(bench: Bench, volid: string, config: string): Promise<void> {
+  const { archives, disk } = bench.node.storage;
+  const path = archives.volidPath(volid);
+  if (path === undefined) return;
+  const notes = archives.notes(volid);
+  if (disk.file(path) !== undefined) disk.removeFile(path);
+  await writeArchive(bench, volid, config, 1_000_000);
+  archives.setNotes(volid, notes);
+}
+
 export async function writeArchive({ node }: Bench, volid: string, config: string, bytes: number): Promise<void> {
   const path = node.storage.archives.volidPath(volid);
   if (path === undefined) return;
@@ -185,6 +201,7 @@ export function ensureGuestRow(bench: Bench, row: Row): void {
       .map(([key, value]) => `${key}: ${String(value)}\n`)
       .join(''),
   );
+  bench.sketched.add(vmid);
   volumeOf(bench, String(config['rootfs']));
 }
 

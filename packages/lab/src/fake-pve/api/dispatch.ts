@@ -190,6 +190,7 @@ async function beforeEffect(struck: readonly Fault[]): Promise<ApiResponse | und
   for (const fault of struck) {
     if (fault.is === 'meanwhile') await fault.act();
     if (fault.is === 'drop' && fault.when === 'before') return droppedConnection;
+    if (fault.is === 'die') return renderError(new PveError(500, fault.message), 'json');
     if (fault.is === 'status' && fault.when === 'before') return renderPlain(fault.status, fault.reason, false);
   }
   return undefined;

@@ -9,6 +9,8 @@ export type Fault =
   | { readonly is: 'drop'; readonly when: 'before' | 'after' }
   /** An HTTP error in place of the answer, e.g. 500, 595 Connection refused, 596 Connection timed out. */
   | { readonly is: 'status'; readonly status: number; readonly reason: string; readonly when: 'before' | 'after' }
+  /** The code of the call dies before it does anything: 500 with this text. */
+  | { readonly is: 'die'; readonly message: string }
   /** The answer comes late; the work is done at once. */
   | { readonly is: 'delay'; readonly ms: number }
   /** Something happens on the node just before the call, e.g. another creator takes the VMID. */
