@@ -1,6 +1,7 @@
 // Storage definitions: `/etc/pve/storage.cfg` and the rules for changing it. PVE: API2/Storage/Config.pm.
 import { createHash } from 'node:crypto';
 import { die, paramError } from '../core.ts';
+import { asList, asText } from './params.ts';
 import { parseKeepPolicy, type KeepPolicy } from './prune.ts';
 import { isStorageType, optionAllowed, supportsContent, typeFacts, type StorageType } from './types.ts';
 
@@ -108,8 +109,8 @@ const notStored = new Set(['storage', 'type', 'delete', 'digest', 'node', ...sec
 
 /** Reads the parameters of POST /storage. Throws what Proxmox answers when they do not fit the type. */
 export function newDefinition(params: Readonly<Record<string, unknown>>): Definition {
-  const storage = String(params['storage']);
-  const type = String(params['type']);
+  const storage = asText(params['storage']) ?? '';
+  const type = asText(params['type']) ?? '';
   checkRetention(params['prune-backups']);
   if (!isStorageType(type))
     return die(`create storage failed: storage type '${type}' is not modelled by the fake node`);
@@ -120,7 +121,7 @@ export function newDefinition(params: Readonly<Record<string, unknown>>): Defini
   for (const [key, value] of Object.entries(params)) {
     if (key !== 'node' && !optionAllowed(type, key)) die(`unexpected property '${key}'`);
     if (notStored.has(key) || value === undefined) continue;
-    options.set(key, typeof value === 'number' ? value : String(value));
+    options.set(key, typeof value === 'number' ? value : (asText(value) ?? ''));
   }
   if (type === 'pbs') options.set('content', 'backup');
   checkContent(type, options);
@@ -130,9 +131,7 @@ export function newDefinition(params: Readonly<Record<string, unknown>>): Defini
 /** Applies PUT /storage/{storage} to a definition; the caller has checked that the options may be changed. */
 export function changeDefinition(definition: Definition, params: Readonly<Record<string, unknown>>): void {
   checkRetention(params['prune-backups']);
-  const deleted = String(params['delete'] ?? '')
-    .split(/[,;\s]+/)
-    .filter((entry) => entry !== '');
+  const deleted = asList(params['delete']);
   const changed = Object.entries(params).filter(([key, value]) => !notStored.has(key) && value !== undefined);
   const facts: { readonly required: readonly string[] } = typeFacts[definition.type];
   for (const key of deleted) {
@@ -143,7 +142,7 @@ export function changeDefinition(definition: Definition, params: Readonly<Record
   for (const [key] of changed) if (!optionAllowed(definition.type, key)) die(`unexpected property '${key}'`);
   const next = new Map(definition.options);
   for (const key of deleted) next.delete(key);
-  for (const [key, value] of changed) next.set(key, typeof value === 'number' ? value : String(value));
+  for (const [key, value] of changed) next.set(key, typeof value === 'number' ? value : (asText(value) ?? ''));
   checkContent(definition.type, next);
   definition.options.clear();
   for (const [key, value] of next) definition.options.set(key, value);
@@ -160,6 +159,6 @@ function checkContent(type: StorageType, options: ReadonlyMap<string, string | n
 /** The part of the retention format that the schema cannot say. */
 export function checkRetention(value: unknown): void {
   if (value === undefined) return;
-  const parsed = parseKeepPolicy(String(value));
+  const parsed = parseKeepPolicy(asText(value) ?? '');
   if (parsed.is === 'invalid') paramError({ 'prune-backups': `invalid format - ${parsed.text}` });
 }

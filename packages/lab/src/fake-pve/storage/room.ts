@@ -36,6 +36,9 @@ export interface StorageStatus {
 
 export type ParsedVolid = { storage: string; content: 'images' | 'backup' | 'vztmpl'; name: string; vmid?: number };
 
+/** ext4 with blocks of 4 KiB. */
+const largestFile = 16 * 1024 ** 4;
+
 const inactive = { active: false, total: 0, used: 0, avail: 0 };
 
 export class Storage implements StorageRoom {
@@ -158,6 +161,10 @@ export class Storage implements StorageRoom {
     if (layout === 'lvm' && sizeKiB === 0)
       die(`lvcreate '${shownPath(definition)}/${name}' error: Invalid argument for --virtualsize: 0k`);
     const sizeBytes = sizeKiB * 1024;
+    if (formats && sizeBytes > largestFile) {
+      const path = this.path(`${storage}:${name}`);
+      die(`unable to create image: qemu-img: ${path}: The image size is too large for file format 'raw'`);
+    }
     this.createVolume(storage, name, sizeBytes);
     const volid = `${storage}:${name}`;
     if (task !== undefined) {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { die, perlText, PveError, type Call, type FakePve, type Route } from '../core.ts';
 import { changeDefinition, contentOf, newDefinition, type Definition } from './definitions.ts';
+import { asList, asText } from './params.ts';
 import { activatePlugin } from './places.ts';
 import { Storage } from './room.ts';
 
@@ -11,10 +12,7 @@ export function storageOf(pve: FakePve): Storage {
   throw new Error('cannot serve storage routes: the node was put together with another storage room');
 }
 
-export const text = (call: Call, name: string): string | undefined => {
-  const value = call.params[name];
-  return value === undefined || value === null ? undefined : String(value);
-};
+export const text = (call: Call, name: string): string | undefined => asText(call.params[name]);
 
 export const needText = (call: Call, name: string): string =>
   text(call, name) ?? die(`cannot serve the call: parameter '${name}' is missing`);
@@ -64,13 +62,7 @@ function create(call: Call): unknown {
 
 function isEnabledHere(node: string, { options }: Definition): boolean {
   const nodes = options.get('nodes');
-  return (
-    options.get('disable') !== 1 &&
-    (nodes === undefined ||
-      String(nodes)
-        .split(/[,;\s]+/)
-        .includes(node))
-  );
+  return options.get('disable') !== 1 && (nodes === undefined || asList(nodes).includes(node));
 }
 
 /** Puts secrets aside; answers what the creator is shown once. PVE: PBSPlugin.pm on_add_hook. */
@@ -122,7 +114,7 @@ function update(call: Call): unknown {
     if (digest !== undefined && digest !== room.definitions.digest()) {
       die('detected modified configuration - file changed by other user? Try again.');
     }
-    const deleted = text(call, 'delete')?.split(/[,;\s]+/) ?? [];
+    const deleted = asList(call.params['delete']);
     changeDefinition(definition, call.params);
     const config = keepSecrets(room, definition, call);
     if (deleted.includes('encryption-key')) delete room.definitions.secrets.get(definition.storage)?.encryptionKey;

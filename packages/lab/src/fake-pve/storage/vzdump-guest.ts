@@ -2,6 +2,7 @@
 import { die, perlText, type Task } from '../core.ts';
 import { compressionOf, tarBytes } from './disk.ts';
 import { archiveBase, localStamp, pbsName, suffixOf } from './naming.ts';
+import { asText } from './params.ts';
 import { showPolicy } from './prune.ts';
 import type { Storage } from './room.ts';
 import { tarAmount, vzdumpSize } from './tar-words.ts';
@@ -174,7 +175,7 @@ function volumeKind(value: string | undefined): 'bind' | 'device' | 'volume' {
 /** Suspend mode: two rsync passes beside the archive, the second with the guest frozen. */
 async function copyAside(run: Run, volumes: ReadonlyMap<string, string>): Promise<void> {
   const { room, order, vmid, task, undo } = run;
-  const pid = room.pve.guests.row(vmid)['pid'] ?? 10_000 + vmid;
+  const pid = asText(room.pve.guests.row(vmid)['pid']) ?? `${10_000 + vmid}`;
   const aside = `${room.path(`${order.storage}:backup/${run.base}`)}.tmp`;
   const marker = room.diskPath(order.storage, `dump/${run.base}.tmp/etc/vzdump/pct.conf`);
   room.disk.writeText(marker, room.pve.guests.serialize(vmid));
@@ -234,7 +235,7 @@ async function writeArchive(run: Run, mode: Mode, volumes: ReadonlyMap<string, s
   const target = room.archives.diskPath(order.storage, file);
   const partial = isPbs ? `${target}.dat` : target.replace(/\.[^.]+$/, '.dat');
   const shown = isPbs ? file : room.path(`${order.storage}:backup/${file}`);
-  await info(run, `creating ${isPbs ? 'Proxmox Backup Server' : 'vzdump'} archive '${shown}'`);
+  note(run, 'INFO', `creating ${isPbs ? 'Proxmox Backup Server' : 'vzdump'} archive '${shown}'`);
   const fail = (how: string): never =>
     die(`command '${tarCommand(run, shown.replace(/\.[^.]+$/, '.dat'))}' failed: ${how}`);
   if (suffixOf[order.compress].endsWith('.lzo')) fail('exit code 127');
@@ -242,6 +243,7 @@ async function writeArchive(run: Run, mode: Mode, volumes: ReadonlyMap<string, s
   undo.leftovers.push(partial);
   const began = pve.clock.now();
   try {
+    await task.io(async () => undefined);
     const trees: MountedTree[] = [];
     for (const [at, volid] of volumes) {
       const path = room.volumeDiskPath(volid) + (mode === 'snapshot' ? '@vzdump' : '');
