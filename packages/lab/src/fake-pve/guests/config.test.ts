@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AGENT, createBench } from './bench-node.ts';
+import { AGENT, createBench } from './bench-node.fixture.ts';
 import { hostActions } from './host-actions.ts';
 import { benchTraits } from './room.ts';
 
