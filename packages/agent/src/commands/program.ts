@@ -18,6 +18,7 @@ import {
 } from '@felhom/terminal';
 import type { CompletionShell } from '@felhom/terminal';
 import { agentVersion } from '../version.ts';
+import { enrolmentText } from './enrolment.ts';
 import { defaultAdminSocket, defaultConfigFile } from './locations.ts';
 import type { JournaledSaga } from './open-host.ts';
 import { renderChecks, renderJournal, renderPlan } from './render.ts';
@@ -156,6 +157,15 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
         if (answer.why !== undefined) fail(answer.why.text);
         else io.stdout.write(`${saga}: ${verb === 'resume' ? 'goes on' : 'ended as it stands'}\n`);
       });
+  program
+    .command('enrolment')
+    .description('print what root runs once on the node, from the policy file; runs nothing')
+    .option('--user <name>', 'user that the token belongs to', 'felhom-agent@pve')
+    .action((options: { readonly user: string }) => {
+      const text = enrolmentText(program.opts<{ config: string }>().config, options.user);
+      if (text.is === 'bad') fail(text.why.text);
+      else io.stdout.write(text.value);
+    });
   program
     .command('wake')
     .description('ask for a pass now instead of at the next interval')
