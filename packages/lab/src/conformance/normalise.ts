@@ -80,7 +80,7 @@ export const textRules: readonly TextRule[] = [
 
 const upid = /UPID:[^\s:]+:[0-9A-F]{8}:[0-9A-F]{8,9}:[0-9A-F]{8}:[^\s:]+:[^\s:]*:[^\s:]+:/g;
 const mac = /\b[0-9A-F]{2}(:[0-9A-F]{2}){5}\b/gi;
-const archiveTime = /\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d/g;
+const archiveTime = /vzdump-lxc-\d+-\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d/g;
 const learnable = [upid, mac, archiveTime];
 
 /** Rewrites the names of the recording into ours, in paths and parameters of later calls. */
@@ -193,7 +193,7 @@ function compareLists(context: Context, at: string, recorded: readonly unknown[]
 }
 
 function blankName(name: string): string {
-  return name.replaceAll(archiveTime, 'NAME');
+  return name.replaceAll(/\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d/g, 'TIME');
 }
 
 function brief(items: readonly unknown[]): string {
@@ -214,7 +214,8 @@ export function sameText(recorded: string, ours: string, names: Names): boolean 
   const left = tidy(recorded);
   const right = tidy(ours);
   if (left === right) return true;
-  const blank = (text: string): string => learnable.reduce((rest, pattern) => rest.replaceAll(pattern, 'NAME'), text);
+  const blank = (text: string): string =>
+    learnable.reduce((rest, pattern) => rest.replaceAll(pattern, blankTime), text);
   if (blank(left) !== blank(right)) return false;
   for (const pattern of learnable) {
     const [from, to] = [left.match(pattern) ?? [], right.match(pattern) ?? []];
@@ -228,6 +229,11 @@ export function sameText(recorded: string, ours: string, names: Names): boolean 
     }
   }
   return true;
+}
+
+/** The name without what may differ: of a backup the guest stays. */
+function blankTime(name: string): string {
+  return /^vzdump-lxc-\d+-/.exec(name)?.[0] ?? 'NAME';
 }
 
 /** A text with everything replaced that a rule lets differ. */

@@ -159,7 +159,8 @@ async function finish(run: Run, task: HeldTask): Promise<void> {
 /** The clock of the node follows the clock of the recording, never backwards. */
 async function moveClock({ bench: { clock } }: Run, call: Exchange): Promise<void> {
   const upid = startedTask(call);
-  const recorded = upid === undefined ? answeredAt(call) - call.elapsed_ms : upid.starttime * 1000;
+  const waited = call.elapsed_ms < 1000 ? 0 : call.elapsed_ms;
+  const recorded = upid === undefined ? answeredAt(call) - waited : upid.starttime * 1000;
   await clock.settle();
   if (recorded > clock.now()) await clock.advance(recorded - clock.now());
 }

@@ -12,7 +12,7 @@ export function ensureConfig(bench: Bench, vmid: number, wanted: Row, names: Nam
   const before = host.rawConfig(vmid);
   const text = configText(wanted, names);
   const sections = before === undefined ? '' : (/^\[.*$/ms.exec(before)?.[0] ?? '');
-  if (before !== undefined && sameConfig(before, text, sections, names)) return;
+  if (before !== undefined && sameConfig(before, text, names)) return;
   bench.sketched.delete(vmid);
   const rootOf = (config: string): string | undefined => /^rootfs: ([^,\n]+)/m.exec(config)?.[1];
   // Another root volume means another guest: it had been destroyed and made again.
@@ -24,7 +24,7 @@ export function ensureConfig(bench: Bench, vmid: number, wanted: Row, names: Nam
     if (/^(rootfs|mp\d+|unused\d+)$/.test(key)) volumeOf(bench, String(value));
 }
 
-function sameConfig(before: string, text: string, sections: string, names: Names): boolean {
+function sameConfig(before: string, text: string, names: Names): boolean {
   const active = (raw: string): Row =>
     Object.fromEntries(
       raw
@@ -33,7 +33,6 @@ function sameConfig(before: string, text: string, sections: string, names: Names
         .filter((line) => line !== '')
         .map((line, n) => (line.startsWith('#') ? [`#${n}`, line] : [line.split(': ')[0] ?? '', line])) ?? [],
     );
-  void sections;
   return differences('', active(text), active(before), names).length === 0;
 }
 

@@ -70,7 +70,11 @@ export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonl
     {
       method: 'GET',
       path: '/nodes/{node}/network',
-      handler: ({ pve, params }) => networkRows(facts, [...pve.bridges], params['type']),
+      handler: ({ pve, params, who }) => {
+        const mayUse = (bridge: string): boolean =>
+          pve.access.has(who, `/sdn/zones/localnetwork/${bridge}`, ['SDN.Audit', 'SDN.Use'], { any: true });
+        return networkRows(facts, [...pve.bridges].filter(mayUse), params['type']);
+      },
     },
     {
       method: 'GET',
