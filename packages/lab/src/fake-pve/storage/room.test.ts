@@ -263,11 +263,28 @@ test('a restore onto a full device says OK and has lost the files, as sparse ima
   const restore = { vmid: 200, ostemplate: volid, restore: 1 };
   const log = await world.run('POST', '/nodes/pve1/lxc', { ...restore, storage: 'small' });
   assert.equal(log.at(-1), 'TASK OK');
+  assert.equal(world.node.guests.config(200).active.get('hostname'), 'g');
   const tree = await world.disk.readTree(world.node.storage.volumeDiskPath('small:200/vm-200-disk-0.raw'));
   assert.deepEqual(
     tree.filter(({ type }) => type === 'file').map(({ content: bytes }) => bytes.length),
     [0],
   );
+});
+
+test('owners that the user namespace cannot hold make tar fail', async () => {
+  const world = await testNode();
+  const config =
+    'arch: amd64\nhostname: g\nostype: debian\nrootfs: felhom:100/vm-100-disk-0.raw,size=1G\nunprivileged: 1\n';
+  const files = [fileMember('./x', 'x', { uid: 100_000, gid: 100_000 })];
+  const volid = await placeArchive(world.node.storage, 'felhom', 100, start, { config, files });
+  const log = await world.run('POST', '/nodes/pve1/lxc', {
+    vmid: 200,
+    ostemplate: volid,
+    restore: 1,
+    storage: 'felhom',
+  });
+  assert.ok(log.includes('tar: ./x: Cannot change ownership to uid 100000, gid 100000: Invalid argument'));
+  assert.match(log.at(-1) ?? '', /failed: exit code 2$/);
 });
 
 test('a root filesystem that is too small for the archive fails late', async () => {

@@ -7,7 +7,7 @@ import { tarAmount } from './tar-words.ts';
 import { emptyImageBytes } from './types.ts';
 
 export interface UnpackOptions {
-  /** KiB/s, as given to the restore call. */
+  /** KiB/s, as given to the restore call; it shows in the command that Proxmox quotes. */
   readonly bwlimitKiB?: number;
   /** Absent means yes: extraction runs in the user namespace and leaves `./dev/*` out. */
   readonly unprivileged?: boolean;
@@ -44,7 +44,8 @@ export async function readArchivedConfig(storage: Storage, volid: string): Promi
 
 /**
  * Unpacks over the given mounts (mount path → volume id, `/` first) as `tar --skip-old-files` does: of two members with
- * one place in the tree the first stays, also when only the second is named as `extractconfig` expects.
+ * one place in the tree the first stays, also when only the second is named as `extractconfig` expects. The time that a
+ * restore takes is the caller's.
  */
 export async function unpackArchive(
   storage: Storage,
@@ -67,25 +68,25 @@ export async function unpackArchive(
   );
   const kept = options.unprivileged === false ? members : members.filter((member) => !isDevice(member));
   const plan = placeMembers(storage, kept, mounts);
-  const half = Math.ceil(plan.length / 2);
   const bytes = tarBytes(kept);
-  const limitMs = options.bwlimitKiB === undefined ? 0 : (bytes / (options.bwlimitKiB * 1024)) * 1000;
   await onInterrupt(
-    task.io(() => writeAll(storage, plan.slice(0, half))),
-    interrupted,
-  );
-  await onInterrupt(task.work(Math.max(storage.pve.pace.restoreMs, limitMs)), interrupted);
-  await onInterrupt(
-    task.io(() => writeAll(storage, plan.slice(half))),
+    task.io(() => writeAll(storage, plan)),
     interrupted,
   );
 
   const full = plan.filter((one) => one.fate === 'no-space');
+  const unmapped = options.unprivileged === false ? [] : kept.filter(({ uid, gid }) => Math.max(uid, gid) > 65_535);
+  for (const { name, uid, gid } of unmapped) {
+    task.log(
+      `tar: ${name.replace(/(.)\/$/, '$1')}: Cannot change ownership to uid ${uid}, gid ${gid}: Invalid argument`,
+    );
+  }
   for (const { member } of full) task.log(`tar: ${member.name}: Cannot write: No space left on device`);
   for (const line of damage) task.log(line);
   if (damage.length === 0) task.log(`Total bytes read: ${tarAmount(bytes, storage.pve.clock.now() - startedAt)}`);
-  if (full.length > 0) task.log('tar: Exiting with failure status due to previous errors');
-  if (damage.length > 0 || full.length > 0) return fail('exit code 2');
+  const failed = full.length > 0 || unmapped.length > 0;
+  if (failed) task.log('tar: Exiting with failure status due to previous errors');
+  if (damage.length > 0 || failed) return fail('exit code 2');
   return takeConfig(storage, task, root);
 }
 
@@ -129,7 +130,8 @@ function placeMembers(storage: Storage, members: readonly Member[], mounts: Read
     roomIn.set(volid, left);
     roomOn.set(on, leftOn);
     const image = storage.volume(volid)?.format === 'raw';
-    const short = leftOn < 0 && member.content.length > 0;
+    // The configuration is read back at once, from the page cache: what is lost is lost when it is written out.
+    const short = leftOn < 0 && member.content.length > 0 && !key.startsWith('etc/vzdump/');
     const fate = left < 0 || (short && !image) ? 'no-space' : short ? 'lost' : 'written';
     const name = `./${key.slice(point.at.length).replace(/^\//, '')}`;
     return [{ member, volid, name, fate }];
