@@ -260,14 +260,19 @@ export interface StorageRoom {
   parse(
     volid: string,
   ): { storage: string; content: 'images' | 'backup' | 'vztmpl'; name: string; vmid?: number } | undefined;
-  /** Access rule of archives and volumes (`check_volume_access`); throws 403. */
-  checkAccess(who: Identity, volid: string): void;
+  /**
+   * Access rule of archives and volumes (`check_volume_access`); throws 403. `vmid`: the guest they are wanted for, whose
+   * own archives and volumes need no further right.
+   */
+  checkAccess(who: Identity, volid: string, vmid?: number): void;
   archive(volid: string): ArchiveInfo | undefined;
   /** The first member named `./etc/vzdump/pct.conf`, as `extractconfig` reads it. */
   archivedConfig(volid: string): Promise<string>;
   /**
    * Unpacks an archive over the given mounts (mount path → volid, `/` first) and returns the config and firewall
-   * file that lie in the tree afterwards (the last member of a name wins, as with tar).
+   * file that lie in the tree afterwards. Of two members with one place in the tree the first stays, as with
+   * `tar --skip-old-files`. Takes the time that a restore takes. Unless told that the guest is privileged, `./dev/*` is
+   * left out and owners must fit into the user namespace.
    */
   unpack(
     task: Task,

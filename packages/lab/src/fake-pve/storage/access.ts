@@ -20,7 +20,10 @@ export function checkVolumeAccess(
 ): void {
   if (volume === undefined) {
     if (access.isRoot(who)) return;
-    throw new PveError(500, 'Only root can pass arbitrary filesystem paths.');
+    throw new PveError(
+      500,
+      'Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.',
+    );
   }
   const at = `/storage/${volume.storage}`;
   if (access.has(who, at, ['Datastore.Allocate'])) return;

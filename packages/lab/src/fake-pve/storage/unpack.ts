@@ -7,7 +7,7 @@ import { tarAmount } from './tar-words.ts';
 import { emptyImageBytes } from './types.ts';
 
 export interface UnpackOptions {
-  /** KiB/s, as given to the restore call; it shows in the command that Proxmox quotes. */
+  /** KiB/s, as given to the restore call. */
   readonly bwlimitKiB?: number;
   /** Absent means yes: extraction runs in the user namespace and leaves `./dev/*` out. */
   readonly unprivileged?: boolean;
@@ -44,8 +44,8 @@ export async function readArchivedConfig(storage: Storage, volid: string): Promi
 
 /**
  * Unpacks over the given mounts (mount path → volume id, `/` first) as `tar --skip-old-files` does: of two members with
- * one place in the tree the first stays, also when only the second is named as `extractconfig` expects. The time that a
- * restore takes is the caller's.
+ * one place in the tree the first stays, also when only the second is named as `extractconfig` expects.
+ * Half of the files are there while the time of a restore passes, so that a kill leaves a torn tree.
  */
 export async function unpackArchive(
   storage: Storage,
@@ -68,11 +68,13 @@ export async function unpackArchive(
   );
   const kept = options.unprivileged === false ? members : members.filter((member) => !isDevice(member));
   const plan = placeMembers(storage, kept, mounts);
+  const half = Math.ceil(plan.length / 2);
   const bytes = tarBytes(kept);
-  await onInterrupt(
-    task.io(() => writeAll(storage, plan)),
-    interrupted,
-  );
+  const limitMs = options.bwlimitKiB === undefined ? 0 : (bytes / (options.bwlimitKiB * 1024)) * 1000;
+  const write = (part: readonly Placed[]) => task.io(() => writeAll(storage, part));
+  await onInterrupt(write(plan.slice(0, half)), interrupted);
+  await onInterrupt(task.work(Math.max(storage.pve.pace.restoreMs, limitMs)), interrupted);
+  await onInterrupt(write(plan.slice(half)), interrupted);
 
   const full = plan.filter((one) => one.fate === 'no-space');
   const unmapped = options.unprivileged === false ? [] : kept.filter(({ uid, gid }) => Math.max(uid, gid) > 65_535);
