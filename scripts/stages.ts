@@ -34,6 +34,7 @@ export const checkStages: readonly Stage[] = [
   { name: 'types', command: ['tsc', '-p', '.'] },
   { name: 'lint', command: ['oxlint', '--type-aware', '--max-warnings=0', 'packages', 'scripts', 'bench'] },
   { name: 'walls', command: node('scripts/walls.ts') },
+  { name: 'pictures', command: node('scripts/pictures.ts', '--check') },
   { name: 'format', command: ['prettier', '--check', '--log-level=warn', '.'] },
   {
     name: 'unit',
