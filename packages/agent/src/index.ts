@@ -4,6 +4,9 @@
 export { createAgent } from './agent.ts';
 export type { Agent, AgentParts, PlannedEffect, ProxmoxPorts } from './agent.ts';
 export type { DesiredSource } from './desired-source.ts';
+export { askAgent } from './admin-socket/client.ts';
+export type { AdminAnswer } from './admin-socket/client.ts';
+export type { AgentStatus } from './admin-socket/status.ts';
 export { createPveClient, createPveHttps } from './adapters/pve-http/index.ts';
 export type { PveClient, RawAnswer, RawRequest, Transport } from './adapters/pve-http/index.ts';
 export { helperAnswer, helperRequest } from './adapters/helper-command/index.ts';

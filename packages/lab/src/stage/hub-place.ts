@@ -1,0 +1,121 @@
+/**
+ * The real hub over HTTPS at an address that stays the same, so that it can go away and come back, or be replaced for a
+ * while by something else that answers there.
+ */
+import { createServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createHub, hubSystem, openSqliteStore } from '@felhom/hub';
+import type { Hub } from '@felhom/hub';
+import type { HostId } from '@felhom/protocol';
+import type { ServerCertificate } from './certificates.ts';
+
+export interface HubPlace {
+  readonly url: string;
+  readonly operatorToken: string;
+  readonly hostKey: string;
+  /** A link that logs a browser in to read; the token is in the fragment, which no server sees. */
+  dashboardLink(): Promise<string>;
+  /** Ends the hub: connections are refused. */
+  goAway(): Promise<void>;
+  /** Something else answers at the address of the hub. */
+  replaceBy(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<void>;
+  comeBack(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface HubPlaceOptions {
+  readonly folder: string;
+  readonly tls: ServerCertificate;
+  readonly host: HostId;
+}
+
+export async function openHubPlace({ folder, tls, host }: HubPlaceOptions): Promise<HubPlace> {
+  const file = join(folder, 'hub.db');
+  const log = { write: (line: string): void => appendFileSync(join(folder, 'hub.log'), line) };
+  const open = (): Hub =>
+    createHub({ ...hubSystem, store: openSqliteStore(file), tls, log, logLevel: 'warn', pollAfterSeconds: 10 });
+  let hub: Hub | undefined = open();
+  const { token } = await hub.createOperator('lab', 'operator');
+  const { apiKey } = await hub.createHost(host);
+  const port = Number(new URL(await hub.listen({ host: '127.0.0.1', port: 0 })).port);
+  const url = `https://localhost:${port}`;
+  let standIn: { close(): Promise<void> } | undefined;
+  let browser: { readonly hub: Hub; readonly url: string } | undefined;
+  let readers = 0;
+
+  const goAway = async (): Promise<void> => {
+    const leaving = [standIn, hub];
+    standIn = undefined;
+    hub = undefined;
+    for (const one of leaving) await one?.close();
+  };
+  /** The dashboard for a browser, without TLS as loopback may: no browser knows the authority of this stage. */
+  const openForBrowser = async (): Promise<{ readonly hub: Hub; readonly url: string }> => {
+    const plain = createHub({ ...hubSystem, store: openSqliteStore(file) });
+    return { hub: plain, url: await plain.listen({ host: '127.0.0.1', port: 0 }) };
+  };
+  return {
+    url,
+    operatorToken: token,
+    hostKey: apiKey,
+    async dashboardLink() {
+      browser ??= await openForBrowser();
+      readers += 1;
+      const reader = await browser.hub.createOperator(`viewer-${readers}-${Date.now()}`, 'reader');
+      return `${browser.url}/#token=${reader.token}`;
+    },
+    goAway,
+    async replaceBy(answer) {
+      await goAway();
+      standIn = await listen(tls, port, answer);
+    },
+    async comeBack() {
+      await goAway();
+      hub = open();
+      await hub.listen({ host: '127.0.0.1', port });
+    },
+    async close() {
+      await goAway();
+      await browser?.hub.close();
+    },
+  };
+}
+
+async function listen(
+  tls: ServerCertificate,
+  port: number,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<{ close(): Promise<void> }> {
+  const server = createServer(tls, answer);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+/** A server at a port of its own that is not a hub, for tests. */
+export async function serveInstead(
+  tls: ServerCertificate,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const server = createServer(tls, answer);
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `https://localhost:${(server.address() as AddressInfo).port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}

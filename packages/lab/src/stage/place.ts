@@ -1,0 +1,88 @@
+/** Where a stage lies on disk, and the files that a host would have in /etc/felhom. Secrets are readable by their owner only. */
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { AgentConfig, HostPolicy } from '@felhom/agent';
+
+export interface Place {
+  readonly folder: string;
+  readonly state: string;
+  readonly disk: string;
+  readonly agentConfig: string;
+  readonly policy: string;
+  readonly token: string;
+  readonly hubKey: string;
+  readonly ca: string;
+  readonly desired: string;
+  readonly agentLog: string;
+  /** Sockets lie elsewhere: their paths may have 107 bytes and no more (unix(7)). */
+  readonly sockets: string;
+  readonly adminSocket: string;
+  readonly controlSocket: string;
+}
+
+export const labRoot = resolve(import.meta.dirname, '../../../../.lab');
+
+const mark = '.felhom-stage';
+
+/** Creates the folder, empty. Refuses to empty a folder that no stage made. */
+export function preparePlace(folder: string): Place {
+  if (existsSync(folder)) {
+    if (readdirSync(folder).length > 0 && !existsSync(join(folder, mark)))
+      throw new Error(`cannot set a stage in ${folder}: it is not empty and no stage made it; choose another folder`);
+    rmSync(folder, { recursive: true });
+  }
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(join(folder, mark), 'Made by the lab; emptied whenever a stage is set here.\n');
+  const sockets = mkdtempSync(join(tmpdir(), 'felhom-lab-'));
+  const state = join(folder, 'state');
+  mkdirSync(state, { mode: 0o700 });
+  return {
+    folder,
+    state,
+    disk: join(folder, 'node'),
+    agentConfig: join(folder, 'agent.yaml'),
+    policy: join(folder, 'policy.yaml'),
+    token: join(folder, 'proxmox.token'),
+    hubKey: join(folder, 'hub.key'),
+    ca: join(folder, 'ca.pem'),
+    desired: join(folder, 'desired.yaml'),
+    agentLog: join(folder, 'agent.log'),
+    sockets,
+    adminSocket: join(sockets, 'agent.sock'),
+    controlSocket: join(sockets, 'helper.sock'),
+  };
+}
+
+export function writeSecret(file: string, secret: string): void {
+  writeFileSync(file, `${secret}\n`, { mode: 0o600 });
+}
+
+/** JSON is YAML too. */
+export function writeDocument(file: string, document: AgentConfigInput | HostPolicy | Record<string, unknown>): void {
+  writeFileSync(file, `${JSON.stringify(document, undefined, 2)}\n`, { mode: 0o600 });
+}
+type AgentConfigInput = Omit<AgentConfig, 'reconcile'> & { readonly reconcile?: AgentConfig['reconcile'] };
+
+/** The policy with the true digests of the archives as they lie on disk. */
+export function withTrueDigests(policy: HostPolicy, diskFolder: string): HostPolicy {
+  const goldens = Object.entries(policy.goldens).map(([id, golden]) => {
+    const name = golden.archive.slice(golden.archive.lastIndexOf('/') + 1);
+    const file = readdirSync(diskFolder, { recursive: true, encoding: 'utf8' }).find((one) => one.endsWith(name));
+    if (file === undefined) throw new Error(`cannot find the archive of golden ${id}: ${name}`);
+    const path = join(diskFolder, file);
+    const sha256 = createHash('sha256').update(readFileSync(path)).digest('hex') as typeof golden.sha256;
+    return [id, { ...golden, sizeBytes: statSync(path).size, sha256 }] as const;
+  });
+  return { ...policy, goldens: Object.fromEntries(goldens) };
+}

@@ -1,0 +1,211 @@
+/**
+ * A stage: a fake node with real files behind HTTPS, the real hub behind HTTPS, and the files of a host, all in one
+ * folder and on loopback. The agent is a process of its own that the stage starts and kills.
+ */
+import { randomInt } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { askAgent } from '@felhom/agent';
+import type { AgentStatus, HostPolicy } from '@felhom/agent';
+import { runFelhom } from '@felhom/cli';
+import type { HostId, Report } from '@felhom/protocol';
+import type { Pace } from '../fake-pve/core.ts';
+import { FileDisk } from '../fake-pve/storage/index.ts';
+import { enrolNode } from '../world/enrolled-node.ts';
+import type { EnrolledNode } from '../world/enrolled-node.ts';
+import { createAgentProcess, runAgentCommand } from './agent-process.ts';
+import type { AgentProcess, CommandRun } from './agent-process.ts';
+import { createAuthority } from './certificates.ts';
+import type { Authority } from './certificates.ts';
+import { openControlSocket } from './control-socket.ts';
+import { openHubPlace } from './hub-place.ts';
+import type { HubPlace } from './hub-place.ts';
+import { preparePlace, withTrueDigests, writeDocument, writeSecret } from './place.ts';
+import type { Place } from './place.ts';
+import { servePve } from './pve-server.ts';
+import type { PveServer } from './pve-server.ts';
+
+export interface StageOptions {
+  readonly folder: string;
+  readonly pace?: Partial<Pace>;
+  readonly policy?: Readonly<Record<string, unknown>>;
+  readonly guestRange?: number;
+  /** Where the agent takes desired state from; the hub unless told. */
+  readonly source?: 'hub' | 'file';
+  /** Merged over the agent's configuration. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+export interface Stage {
+  readonly place: Place;
+  readonly authority: Authority;
+  readonly pve: EnrolledNode;
+  readonly server: PveServer;
+  readonly hub: HubPlace;
+  readonly agent: AgentProcess;
+  /** What the agent says of itself; `undefined` when it does not answer. */
+  status(): Promise<AgentStatus | undefined>;
+  report(): Promise<Report | undefined>;
+  /** Asks the agent for a pass now. */
+  wake(): Promise<void>;
+  /** Puts guests into the file of desired state. */
+  writeDesired(guests: readonly unknown[]): void;
+  /** The operator's command line, against the stage's hub. `answers` are typed at its prompts. */
+  felhom(argv: readonly string[], show?: (text: string) => void): Promise<CommandRun>;
+  agentCommand(argv: readonly string[]): Promise<CommandRun>;
+  writeConfig(changes?: Readonly<Record<string, unknown>>): void;
+  writePolicy(policy: HostPolicy): void;
+  /** Waits until the condition holds on real state; throws `NotReached` when it does not in time. */
+  until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs?: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const labHost = 'lab' as HostId;
+const lookEveryMs = 40;
+
+/** A condition that a story waits for did not come true in time. */
+export class NotReached extends Error {
+  constructor(what: string, seconds: number, seen: string) {
+    super(`waited ${seconds} s and it did not happen: ${what}\n${seen}`);
+    this.name = 'NotReached';
+  }
+}
+
+const realClock = {
+  now: (): number => Date.now(),
+  sleep: async (ms: number, signal?: AbortSignal): Promise<void> =>
+    wait(ms, undefined, signal === undefined ? {} : { signal }),
+};
+
+export async function openStage(options: StageOptions): Promise<Stage> {
+  const place = preparePlace(options.folder);
+  const authority = createAuthority('felhom lab', Date.now());
+  writeFileSync(place.ca, authority.ca);
+  const pve = await enrolNode({
+    clock: realClock,
+    random: { int: (below) => randomInt(below) },
+    disk: new FileDisk(place.disk),
+    ...(options.pace === undefined ? {} : { pace: options.pace }),
+    ...(options.policy === undefined ? {} : { policy: options.policy }),
+    ...(options.guestRange === undefined ? {} : { guestRange: options.guestRange }),
+  });
+  const server = await servePve(pve.node, authority.issue());
+  const control = await openControlSocket(place.controlSocket, pve.helper);
+  const hub = await openHubPlace({ folder: place.folder, tls: authority.issue(), host: labHost });
+  const agent = createAgentProcess(place.agentConfig, place.agentLog);
+
+  writeSecret(place.token, pve.token);
+  writeSecret(place.hubKey, hub.hostKey);
+  const trust = { caFile: place.ca };
+  const writeConfig: Stage['writeConfig'] = (changes = {}) =>
+    writeDocument(place.agentConfig, {
+      v: 1,
+      host: labHost,
+      stateDirectory: place.state,
+      policyFile: place.policy,
+      adminSocket: place.adminSocket,
+      proxmox: { url: server.url, tokenFile: place.token, trust },
+      desired:
+        options.source === 'file' ? { file: place.desired } : { hub: { url: hub.url, keyFile: place.hubKey, trust } },
+      helper: {
+        command: [
+          process.execPath,
+          '--disable-warning=ExperimentalWarning',
+          resolve(import.meta.dirname, '../host-helper/main.ts'),
+          place.controlSocket,
+        ],
+      },
+      reconcile: { everySeconds: 2 },
+      ...options.config,
+      ...changes,
+    });
+  writeConfig();
+  writeDocument(place.policy, withTrueDigests(pve.policy, place.disk));
+
+  const status: Stage['status'] = async () => {
+    const answer = await askAgent(place.adminSocket, 'GET /v1/status');
+    return answer.is === 'answered' ? (answer.body as AgentStatus) : undefined;
+  };
+  const report: Stage['report'] = async () => {
+    const now = await status();
+    return now?.is === 'running' ? now.report : undefined;
+  };
+  return {
+    place,
+    authority,
+    pve,
+    server,
+    hub,
+    agent,
+    status,
+    report,
+    wake: async () => void (await askAgent(place.adminSocket, 'POST /v1/wake')),
+    writeDesired: (guests) => writeDocument(place.desired, { v: 1, guests }),
+    felhom: async (argv, show) => {
+      let out = '';
+      let err = '';
+      const code = await runFelhom(argv, {
+        stdout: {
+          write: (text) => void ((out += text), show?.(text)),
+          isTTY: show !== undefined && process.stdout.isTTY,
+        },
+        stderr: { write: (text) => void ((err += text), show?.(text)) },
+        env: {
+          ...colourWishes(),
+          FELHOM_HUB_URL: hub.url,
+          FELHOM_TOKEN: hub.operatorToken,
+          FELHOM_CA_FILE: place.ca,
+          XDG_CONFIG_HOME: place.folder,
+        },
+        homeDirectory: place.folder,
+        readStdin: () => Promise.resolve(''),
+        ask: () => Promise.resolve(undefined),
+      });
+      return { code, out, err };
+    },
+    agentCommand: (argv) => runAgentCommand(place.agentConfig, argv),
+    writeConfig,
+    writePolicy: (policy) => writeDocument(place.policy, policy),
+    until: async (what, condition, timeoutMs = 30_000) => {
+      const end = Date.now() + timeoutMs;
+      while (!(await condition())) {
+        if (Date.now() >= end) throw new NotReached(what, timeoutMs / 1000, describe(await status(), agent));
+        await wait(lookEveryMs);
+      }
+    },
+    close: async () => {
+      await agent.kill('SIGKILL');
+      await Promise.all([server.close(), hub.close(), control.close()]);
+      rmSync(place.sockets, { recursive: true, force: true });
+    },
+  };
+}
+
+function describe(status: AgentStatus | undefined, agent: AgentProcess): string {
+  if (status === undefined) {
+    const end = agent.lastEnd();
+    return agent.running()
+      ? 'the agent runs and does not answer on its admin socket'
+      : `no agent runs${end === undefined ? '' : ` (ended with ${end.code ?? end.signal})`}`;
+  }
+  if (status.is === 'degraded') return `the agent is degraded: ${status.why.text}`;
+  const { report } = status;
+  return JSON.stringify(
+    {
+      converged: report.converged,
+      guests: report.guests,
+      sagas: report.sagas,
+      parked: report.parked,
+      findings: report.findings,
+      blocked: report.blocked.map((one) => one.text),
+    },
+    undefined,
+    1,
+  );
+}
+
+function colourWishes(): Record<string, string | undefined> {
+  const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
+  return { NO_COLOR, FORCE_COLOR, TERM };
+}
