@@ -1,7 +1,7 @@
 // Where a storage lies, and whether it can be used. PVE: Storage.pm storage_check_enabled, activate_storage.
 import { die } from '../core.ts';
 import { expectedMountPoint, option, type Definition } from './definitions.ts';
-import { rootDeviceId, type Device, type Hardware } from './hardware.ts';
+import type { Device, Hardware } from './hardware.ts';
 import type { StorageType } from './types.ts';
 
 /** Directory on the disk where a storage keeps its things. */
@@ -107,6 +107,3 @@ export function activatePlugin(definition: Definition, hardware: Hardware): void
   } satisfies Record<StorageType, () => void>;
   checks[definition.type]();
 }
-
-/** A `dir` storage on the root disk although it names another place: the trap of a lost disk without `is_mountpoint`. */
-export const liesOnRootDisk = (location: Location) => location.device.id === rootDeviceId;

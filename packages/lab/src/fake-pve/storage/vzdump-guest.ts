@@ -1,6 +1,6 @@
 // One guest of a vzdump job. PVE: VZDump.pm exec_backup_task, VZDump/LXC.pm.
 import { die, perlText, type Task } from '../core.ts';
-import { compressionOf, tarBytes } from './disk.ts';
+import { compressionOf, tarBytes, type Compression } from './disk.ts';
 import { archiveBase, localStamp, pbsName, suffixOf } from './naming.ts';
 import { asText } from './params.ts';
 import { showPolicy } from './prune.ts';
@@ -41,6 +41,8 @@ export async function backupGuest(room: Storage, task: Task, order: VzdumpOrder,
     undo: { unlock: false, restart: false, resume: false, snapshots: [], leftovers: [] },
     downSince: undefined,
   };
+  // Found once: the storage may be gone when the log is written, the open file is not.
+  const logPath = isPbs ? undefined : room.diskPath(order.storage, `dump/${run.base}.log`);
   let failure: unknown;
   try {
     await attempt(run);
@@ -56,9 +58,7 @@ export async function backupGuest(room: Storage, task: Task, order: VzdumpOrder,
     note(run, 'ERROR', `Backup of VM ${vmid} failed - ${perlText(failure).trimEnd()}`);
     note(run, 'INFO', `Failed at ${localStamp(now, room.localOffset)}`);
   }
-  if (run.logged.length > 2 && !isPbs) {
-    room.disk.writeText(room.diskPath(order.storage, `dump/${run.base}.log`), `${run.logged.join('\n')}\n`);
-  }
+  if (run.logged.length > 2 && logPath !== undefined) room.disk.writeText(logPath, `${run.logged.join('\n')}\n`);
   return failure === undefined;
 }
 
@@ -254,11 +254,12 @@ async function writeArchive(run: Run, mode: Mode, volumes: ReadonlyMap<string, s
     const bytes = tarBytes(members);
     const limitedMs = order.bwlimitKiB === undefined ? 0 : (bytes / (order.bwlimitKiB * 1024)) * 1000;
     await task.work(Math.max(pve.pace.backupMs, limitedMs));
-    const free = room.freeBytes(order.storage);
+    const { active, avail: free } = room.status(order.storage);
+    const gone = !active;
     const compression = compressionOf(isPbs ? target : file);
     const written = await task.io(() => disk.writeArchive(partial, members, compression, free));
     if (written.is === 'no-space') {
-      note(run, 'INFO', fullLine[compression]);
+      note(run, 'INFO', writeErrors[compression](gone ? 'Input/output error' : 'No space left on device'));
       fail(`exit code ${compression === 'zstd' ? 70 : 2}`);
     }
     disk.moveFile(partial, target);
@@ -270,11 +271,12 @@ async function writeArchive(run: Run, mode: Mode, volumes: ReadonlyMap<string, s
   }
 }
 
-const fullLine = {
-  none: 'tar: -: Wrote only 4096 of 10240 bytes',
-  gzip: 'gzip: stdout: No space left on device',
-  zstd: 'zstd: error 70 : Write error : cannot write block : No space left on device ',
-};
+/** What the last program of the pipe says when it cannot write. */
+const writeErrors = {
+  none: (why: string) => `tar: -: Cannot write: ${why}`,
+  gzip: (why: string) => `gzip: stdout: ${why}`,
+  zstd: (why: string) => `zstd: error 70 : Write error : cannot write block : ${why} `,
+} satisfies Record<Compression, (why: string) => string>;
 
 /** Notes, protection and retention; only a failed note is forgiven. */
 async function finishArchive(run: Run): Promise<void> {

@@ -237,6 +237,43 @@ test('a target that is too small: no archive, no lock, the next guest has its tu
   assert.equal(world.node.guests.config(100).active.get('lock'), undefined);
 });
 
+test('a target that goes away in the middle fails the backup and leaves the guest free', async () => {
+  const world = await testNode();
+  const { hardware } = world.node.storage;
+  hardware.add({ id: 'nfs:nas:/x', capacityBytes: 10 ** 10 });
+  await world.data('POST', '/storage', { storage: 'nas', type: 'nfs', server: 'nas', export: '/x', content: 'backup' });
+  await makeGuest(world, 100);
+  const upid = await stalled(world, /creating vzdump/, { ...zstd, storage: 'nas', vmid: 100 });
+  hardware.add({ id: 'nfs:nas:/x', capacityBytes: 10 ** 10, online: false });
+  world.node.tasks.release(upid);
+  await world.clock.runUntil(world.node.tasks.settled(upid));
+  const lines = world.node.tasks.find(upid)?.lines ?? [];
+  assert.ok(
+    lines.some((line) => line.includes('cannot write block : Input/output error')),
+    lines.join('\n'),
+  );
+  assert.equal(exit(lines), 'TASK ERROR: job errors');
+  assert.equal(world.node.guests.config(100).active.get('lock'), undefined);
+  hardware.add({ id: 'nfs:nas:/x', capacityBytes: 10 ** 10 });
+  assert.deepEqual(backups(world, 'nas'), []);
+});
+
+test('to a Proxmox Backup Server and back', async () => {
+  const world = await testNode();
+  world.node.storage.hardware.add({ id: 'pbs:backup/ds', capacityBytes: 10 ** 10 });
+  await world.data('POST', '/storage', { storage: 'offsite', type: 'pbs', server: 'backup', datastore: 'ds' });
+  await makeGuest(world, 100);
+  const log = await world.run('POST', vzdump, { storage: 'offsite', mode: 'stop', vmid: 100, 'notes-template': 'n' });
+  assert.equal(exit(log), 'TASK OK');
+  const [file = ''] = backups(world, 'offsite');
+  assert.match(file, /^ct\/100\/2026-11-23T23:\d\d:\d\dZ$/);
+  const ostemplate = `offsite:backup/${file}`;
+  const restored = await world.run('POST', '/nodes/pve1/lxc', { vmid: 200, ostemplate, restore: 1, storage: 'felhom' });
+  assert.equal(exit(restored), 'TASK OK');
+  const tree = await world.disk.readTree(world.node.storage.volumeDiskPath('felhom:200/vm-200-disk-0.raw'));
+  assert.ok(tree.some(({ name }) => name === './etc/hostname'));
+});
+
 test('who may back up what', async () => {
   const world = await testNode();
   const { access } = world.node;
