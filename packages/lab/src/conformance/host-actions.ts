@@ -11,6 +11,7 @@ import {
   ensureTemplate,
   goldenConfig,
   removeGuest,
+  rewriteArchive,
   writeArchive,
 } from './world.ts';
 
@@ -44,8 +45,7 @@ const noteActions: readonly NoteAction[] = [
       const next = nextCall(items, index);
       const volid = translate(String(next?.params?.['ostemplate'] ?? ''), names);
       if (volid === '') return;
-      if (bench.node.storage.archives.info(volid) === undefined)
-        await writeArchive(bench, volid, oddConfig(match[1] ?? '', resultAfter(items, index), names), 1_000_000);
+      await rewriteArchive(bench, volid, oddConfig(match[1] ?? '', resultAfter(items, index), names));
     },
   },
 ];

@@ -4,7 +4,7 @@
  */
 import type { Bench } from './bench.ts';
 import { barePath, type Exchange, type Recording } from './exchange.ts';
-import { ensureStorage, ensureTemplate, goldenConfig, writeArchive } from './world.ts';
+import { btrfsStorage, ensureStorage, ensureTemplate, goldenConfig, writeArchive } from './world.ts';
 
 const agentPrivileges =
   'VM.Allocate VM.Audit VM.Backup VM.Config.CPU VM.Config.Disk VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback Datastore.Allocate Datastore.AllocateSpace Datastore.Audit Sys.Audit SDN.Use';
@@ -53,13 +53,6 @@ async function seedStorages(bench: Bench, calls: readonly Exchange[]): Promise<v
   const text = JSON.stringify(calls.map(({ params, path, body }) => [params, decodeURIComponent(path), body]));
   const mentioned = (storage: string): boolean => text.includes(`${storage}:`) || text.includes(`/storage/${storage}/`);
   const felhom = { storage: 'felhom', type: 'dir', path: '/srv/felhom', content: 'rootdir,images,vztmpl,backup' };
-  const btr = {
-    storage: 'btr',
-    type: 'btrfs',
-    path: '/mnt/btr',
-    content: 'rootdir,images,backup',
-    is_mountpoint: 'yes',
-  };
   node.storage.hardware.add({
     id: 'disk-btr',
     capacityBytes: 8_589_934_592,
@@ -69,7 +62,7 @@ async function seedStorages(bench: Bench, calls: readonly Exchange[]): Promise<v
   node.storage.hardware.mount('/mnt/btr', 'disk-btr');
   const isNew = !created.has('felhom') && mentioned('felhom');
   if (isNew) await ensureStorage(bench, felhom);
-  if (!created.has('btr') && mentioned('btr')) await ensureStorage(bench, btr);
+  if (!created.has('btr') && mentioned('btr')) await ensureStorage(bench, btrfsStorage);
   await ensureTemplate(bench, 'local:vztmpl/felhom-base_1.0_amd64.tar.zst');
   if (isNew) await seedGolden(bench, text);
 }

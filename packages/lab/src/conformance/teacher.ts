@@ -8,6 +8,7 @@ import { seedToken } from './seed.ts';
 import { translate, type Difference, type Names } from './normalise.ts';
 import { barePath, beganAt, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import type { Bench } from './bench.ts';
+import { ensureImplied } from './implied.ts';
 import {
   ensureArchive,
   ensureConfig,
@@ -54,6 +55,7 @@ export async function prepareWorld(
     );
     for (const thing of thingsRead(call)) touched.add(thing);
   }
+  await ensureImplied(bench, items, later, names);
   for (const vmid of bench.sketched) fillIn(bench, vmid, [...items, ...later], names);
 }
 
@@ -74,8 +76,11 @@ function fillIn(bench: Bench, vmid: number, items: readonly Item[], names: Names
     if (/\/lxc$/.test(path) && Number(item.call.params?.['vmid']) === vmid) return;
     if (item.call.method === 'DELETE' && path.endsWith(`/lxc/${vmid}`)) return;
     const data = dataOf(item.call);
-    if (item.call.status === 200 && path.endsWith(`/lxc/${vmid}/config`) && isRecord(data))
+    if (item.call.status === 200 && path.endsWith(`/lxc/${vmid}/config`) && isRecord(data)) {
+      // Another name: the guest was made anew by hand in between.
+      if (bench.host.rawConfig(vmid)?.includes(`hostname: ${String(data['hostname'])}\n`) !== true) return;
       return ensureConfig(bench, vmid, data, names);
+    }
   }
 }
 

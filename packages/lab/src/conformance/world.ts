@@ -6,6 +6,15 @@ import { differences, translate, type Names } from './normalise.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 
+/** The storage with snapshots that the recorded machine had. */
+export const btrfsStorage: Row = {
+  storage: 'btr',
+  type: 'btrfs',
+  path: '/mnt/btr',
+  content: 'rootdir,images,backup',
+  is_mountpoint: 'yes',
+};
+
 /** Writes the config file of a guest from the answer of `GET config`, unless it says so already. */
 export function ensureConfig(bench: Bench, vmid: number, wanted: Row, names: Names): void {
   const { node, host } = bench;
