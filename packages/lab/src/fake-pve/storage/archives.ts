@@ -148,7 +148,7 @@ export class Archives {
     const path = this.volidPath(volid) ?? die(`unable to parse volume ID '${volid}'`);
     const removed = this.#storage.disk.removeFile(path);
     this.#storage.disk.removeFile(`${path}.notes`);
-    this.#storage.disk.removeFile(path.replace(/\.[^/]*$/, '.log').replace(/(\d)\.tar\.log$/, '$1.log'));
+    this.#storage.disk.removeFile(path.replace(/\.[^/]*$/, '.log'));
     return removed;
   }
 

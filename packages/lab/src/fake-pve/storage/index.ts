@@ -13,7 +13,7 @@ import { vzdumpRoutes } from './routes-vzdump.ts';
 
 export { FileDisk } from './disk-files.ts';
 export { MemoryDisk } from './disk-memory.ts';
-export { directoryMember, fileMember, symlinkMember, type Disk, type Member } from './disk.ts';
+export { directoryMember, fileMember, type Disk, type Member } from './disk.ts';
 export { goldenFiles, placeArchive, placeTemplate, type PlacedArchive } from './golden.ts';
 export type { Hardware } from './hardware.ts';
 export type { Storage, StorageRoomOptions } from './room.ts';

@@ -215,6 +215,8 @@ test('retention: pruned after the backup with remove, refused before it without'
   assert.match(refused.join('\n'), /failed - There is a max backup limit of 2 enforced/);
   const kept = await world.run('POST', vzdump, { ...zstd, vmid: 100, remove: 0 });
   assert.equal(exit(kept), 'TASK OK');
+  const logs = world.disk.list('/root/srv/felhom/dump').filter((name) => name.endsWith('.log'));
+  assert.equal(logs.length, backups(world).length, 'the log of a backup goes with it');
 });
 
 test('a target that is too small: no archive, no lock, the next guest has its turn', async () => {
