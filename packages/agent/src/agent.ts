@@ -22,7 +22,7 @@ import { fitReport, heldForPlanning } from './hub-link/index.ts';
 import type { Held } from './hub-link/index.ts';
 import { createFence, createLanes, createRunner, foldSaga } from './kernel/index.ts';
 import type { Clock, CrashPoints, Journal, Outcome, Random, SagaStatus } from './kernel/index.ts';
-import { checkNode, findingsOf, requiredAcl } from './node-check/index.ts';
+import { checkNode, findingsOf, rememberPackages, requiredAcl } from './node-check/index.ts';
 import type { NodeCheck } from './node-check/index.ts';
 import { findingOf, reportFacts } from './overview/index.ts';
 import type { HostHelper } from './ports/host-helper.ts';
@@ -110,7 +110,9 @@ export function createAgent(parts: AgentParts): Agent {
   const audit = createAuditTrail(journal);
   const lanes = createLanes(clock);
   const known = createSagaRegistry();
-  const claims = createVmidClaims(openSagas(journal, journaledSagas(journal)));
+  const claims = createVmidClaims(openSagas(journal, journaledSagas(journal)), (id) =>
+    journal.openSagas().includes(id),
+  );
   const needs: GuestNeeds = {
     reader: proxmox.reader,
     writer: fenceWriter(proxmox.writer, fence),
@@ -174,10 +176,10 @@ export function createAgent(parts: AgentParts): Agent {
     );
   };
 
+  const packages = rememberPackages(proxmox.facts, clock);
   const memory = newPassMemory();
   const passNeeds = (policy: HostPolicy, submit: (effect: GuestEffect, seen: Observation) => Promise<Submission>) => ({
     reader: proxmox.reader,
-    stores: proxmox.stores,
     tasks: proxmox.tasks,
     node: proxmox.facts,
     tokenId: parts.tokenId,
@@ -211,7 +213,7 @@ export function createAgent(parts: AgentParts): Agent {
     const policy = parts.policy();
     if (policy === undefined) throw new Error('the policy file does not read');
     await source.refresh();
-    nodeCheck = await askNode(parts, policy, signal);
+    nodeCheck = await askNode(parts, policy, packages, signal);
     admission.blocked.beginPass();
     const result = await pass(passNeeds(policy, submitTo(signal)), memory, signal);
     if (result.observation.problem === undefined) admission.blocked.endPass(unreadSubjects(registry.all(), result));
@@ -292,7 +294,7 @@ export function createAgent(parts: AgentParts): Agent {
     preview: (signal) => preview(admission, signal),
     checkNode: async (signal) => {
       const policy = parts.policy();
-      return policy === undefined ? nodeCheck : askNode(parts, policy, signal);
+      return policy === undefined ? nodeCheck : askNode(parts, policy, proxmox.facts, signal);
     },
     resumeSaga: (id, by) => runner.resume(id, by),
     abandonSaga: (id, by) => runner.abandon(id, by),
@@ -329,7 +331,12 @@ function unreadSubjects(records: readonly GuestRecord[], { observation }: PassRe
   return new Set(unread.map((record) => `${record.uid}.${record.incarnation}`));
 }
 
-function askNode(parts: AgentParts, policy: HostPolicy, signal: AbortSignal): Promise<NodeCheck> {
+function askNode(
+  parts: AgentParts,
+  policy: HostPolicy,
+  packages: NodePackages,
+  signal: AbortSignal,
+): Promise<NodeCheck> {
   const { facts } = parts.proxmox;
   const goldens = Object.values(policy.goldens).map((golden) => golden.archive.slice(0, golden.archive.indexOf(':')));
   const required = requiredAcl({
@@ -339,7 +346,7 @@ function askNode(parts: AgentParts, policy: HostPolicy, signal: AbortSignal): Pr
     bridges: policy.bridges,
   });
   const identity = parts.tokenId.slice(0, parts.tokenId.indexOf('!'));
-  return checkNode({ facts, packages: facts }, required, identity, signal);
+  return checkNode({ facts, packages }, required, identity, signal);
 }
 
 function asPlanned(effect: GuestEffect, decision: Awaited<ReturnType<Admission['preview']>>): PlannedEffect {

@@ -11,7 +11,7 @@ export { startGuest } from './start.saga.ts';
 export type { GuestNeeds } from './needs.ts';
 export { createVmidClaims, inFlightOf } from './vmid-claims.ts';
 export type { InFlight, OpenSaga, VmidClaims } from './vmid-claims.ts';
-export { viewOf } from './pve-config.ts';
+export { storageOf, viewOf } from './pve-config.ts';
 export type { GuestView } from './pve-config.ts';
 export { identityOf, personsStopMs, planGuest } from './plan-guests.ts';
 export type { GuestSight, GuestStanding, SeenConfig } from './plan-guests.ts';

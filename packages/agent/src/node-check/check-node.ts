@@ -26,11 +26,13 @@ export async function checkNode(
   identity: string,
   signal: AbortSignal,
 ): Promise<NodeCheck> {
-  const version = await needs.facts.version(signal);
+  const [version, held, packages] = await Promise.all([
+    needs.facts.version(signal),
+    needs.facts.permissions(signal),
+    needs.packages.packages(signal),
+  ]);
   if (version.is !== 'done') return { is: 'not-checked', why: version.why };
-  const held = await needs.facts.permissions(signal);
   if (held.is !== 'done') return { is: 'not-checked', why: held.why };
-  const packages = await needs.packages.packages(signal);
   const versions = judgeVersions(
     version.value.version,
     packages.is === 'done' ? packages.value.get('pve-container') : undefined,

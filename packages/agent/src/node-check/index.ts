@@ -8,5 +8,6 @@ export { comparePermissions, enrolmentCommands, undeclaredVmids } from './permis
 export type { HeldPermissions, PermissionFault } from './permissions.ts';
 export { dangerousPrivileges, requiredAcl } from './required-acl.ts';
 export type { AclEntry, AclRole, AclSet, Privilege } from './required-acl.ts';
+export { rememberPackages } from './remember-packages.ts';
 export { judgeVersions } from './versions.ts';
 export type { VersionVerdict } from './versions.ts';

@@ -8,7 +8,7 @@ import type { FactsOfWorld } from '../admission/submit.ts';
 import type { Effect } from '../authority/effects.ts';
 import type { StorageFacts } from '../authority/facts.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
-import { identityOf } from '../guests/index.ts';
+import { identityOf, storageOf } from '../guests/index.ts';
 import type { GuestView } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import { done, refused } from '../kernel/saga.ts';
@@ -17,7 +17,7 @@ import type { StorageRow, StoreItem, Stores } from '../ports/proxmox.ts';
 import type { Observation } from './observe.ts';
 
 export interface GateFactsNeeds {
-  readonly stores: Pick<Stores, 'contents'>;
+  readonly stores: Pick<Stores, 'list' | 'contents'>;
   readonly hostEpoch: string;
   readonly policy: HostPolicy | undefined;
   readonly registry: readonly GuestRecord[];
@@ -84,21 +84,36 @@ function guestFacts(record: GuestRecord, needs: GateFactsNeeds, view: GuestView 
   };
 }
 
-const takesSpace = new Set<Effect['kind']>(['guest-provision', 'volume-add', 'volume-grow']);
 const gib = 2 ** 30;
+
+/** Where the effect takes space; no other storage is woken for it. */
+function storagesTaken(effect: Effect): ReadonlySet<StorageId> {
+  if (effect.kind === 'guest-provision') {
+    const { rootfs, volumes } = effect.desired;
+    return new Set([rootfs.storage, ...volumes.map((volume) => volume.storage)]);
+  }
+  if (effect.kind === 'volume-add') return new Set([effect.volume.storage]);
+  return new Set(effect.kind === 'volume-grow' ? [storageOf(effect.volid)] : []);
+}
 
 async function storageFacts(
   effect: Effect,
-  { stores, policy, observation }: GateFactsNeeds,
+  { stores, policy }: GateFactsNeeds,
   signal: AbortSignal,
 ): Promise<Outcome<ReadonlyMap<StorageId, StorageFacts>>> {
   const facts = new Map<StorageId, StorageFacts>();
-  if (!takesSpace.has(effect.kind)) return done(facts);
-  const usable = (observation.storages ?? []).filter((row) => policy?.storages.includes(row.storage) && row.active);
-  for (const row of usable) {
-    const items = await stores.contents(row.storage, {}, signal);
-    if (items.is !== 'done') return items;
-    facts.set(row.storage, factsOf(row, items.value));
+  const taken = storagesTaken(effect);
+  if (taken.size === 0) return done(facts);
+  const rows = await stores.list(signal);
+  if (rows.is !== 'done') return rows;
+  const usable = rows.value.filter(
+    (row) => taken.has(row.storage) && policy?.storages.includes(row.storage) && row.active,
+  );
+  const contents = await Promise.all(usable.map((row) => stores.contents(row.storage, {}, signal)));
+  for (const [at, row] of usable.entries()) {
+    const items = contents[at];
+    if (items?.is === 'done') facts.set(row.storage, factsOf(row, items.value));
+    else if (items !== undefined) return items;
   }
   return done(facts);
 }

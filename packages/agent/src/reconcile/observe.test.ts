@@ -70,7 +70,6 @@ class Host {
         return done({ is: 'present', config: { digest: 'd', lock: undefined, values: {} } });
       },
     },
-    stores: { list: async () => done([]) },
     tasks: {
       find: async ({ sinceSeconds }) => done(this.tasks.filter((task) => task.startTime >= (sinceSeconds ?? 0))),
     },

@@ -1,18 +1,18 @@
 /**
  * One snapshot of the host. A constant number of list calls whatever the number of guests, and config reads only where
  * something may have changed: the list row, a task, our own record, plus a few in rotation, because a person's PUT
- * shows in no list and makes no task.
+ * shows in no list and makes no task. Storages are not looked at: Proxmox wakes every one of them for a list, and a dead
+ * NFS server would hold up the pass.
  */
 import type { Reason, Upid, Vmid } from '@felhom/protocol';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { viewOf } from '../guests/index.ts';
 import type { InFlight, SeenConfig } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
-import type { GuestReader, GuestRow, NodeFacts, PveTasks, StorageRow, Stores, TaskRow } from '../ports/proxmox.ts';
+import type { GuestReader, GuestRow, NodeFacts, PveTasks, TaskRow } from '../ports/proxmox.ts';
 
 export interface ObserveNeeds {
   readonly reader: Pick<GuestReader, 'list' | 'config'>;
-  readonly stores: Pick<Stores, 'list'>;
   readonly tasks: Pick<PveTasks, 'find'>;
   readonly node: Pick<NodeFacts, 'time'>;
   /** `user@realm!token` of our own tasks. */
@@ -25,8 +25,6 @@ export interface Observation {
   readonly rows: ReadonlyMap<Vmid, GuestRow>;
   /** Ours, and strangers in our ranges. */
   readonly seen: ReadonlyMap<Vmid, SeenConfig>;
-  /** `undefined`: not readable, which is not empty. */
-  readonly storages: readonly StorageRow[] | undefined;
   /** UPIDs of creates, restores and destroys by others on VMIDs of ours, since the guest was made. */
   readonly foreignTasks: ReadonlyMap<Vmid, readonly Upid[]>;
   /** Wall time in milliseconds of a stop by somebody else that was the last power task of a guest. */
@@ -88,9 +86,8 @@ export async function observe(
     asked === undefined
       ? undefined
       : asked - (memory.nodeSeconds === undefined ? firstWindowSeconds : taskWindowSeconds);
-  const [list, storages, tasks, time] = await Promise.all([
+  const [list, tasks, time] = await Promise.all([
     needs.reader.list(signal),
-    needs.stores.list(signal),
     needs.tasks.find(since === undefined ? {} : { sinceSeconds: since }, signal),
     nodeSeconds(needs, signal),
   ]);
@@ -130,7 +127,6 @@ export async function observe(
       problem: undefined,
       rows,
       seen: new Map([...configs].map(([vmid, remembered]) => [vmid, remembered.seen])),
-      storages: storages.is === 'done' ? storages.value : undefined,
       foreignTasks,
       personStops: stopsByPeople(tasks.value, needs.tokenId),
     },
@@ -147,7 +143,6 @@ const blind = (problem: Reason): Observation => ({
   problem,
   rows: new Map(),
   seen: new Map(),
-  storages: undefined,
   foreignTasks: new Map(),
   personStops: new Map(),
 });

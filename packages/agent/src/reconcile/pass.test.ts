@@ -16,7 +16,6 @@ function needs(answer: (effect: GuestEffect) => Submission, over: Partial<PassNe
   const seen = { asked: [] as string[], wakes: 0, now: 1_000_000 };
   const made: PassNeeds = {
     reader: { list: async () => done([]), config: async () => done({ is: 'absent' }) },
-    stores: { list: async () => done([]) },
     tasks: { find: async () => done([]) },
     node: { time: async () => done(1_000) },
     tokenId: 'felhom@pve!agent',

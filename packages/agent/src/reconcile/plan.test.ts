@@ -108,7 +108,6 @@ function observed(guests: readonly Made[], over: Over = {}): Observation {
     problem: undefined,
     rows,
     seen,
-    storages: [],
     foreignTasks: new Map(),
     personStops: new Map(),
     ...over.observed,
