@@ -8,3 +8,7 @@ export type { EnrolledNode, EnrolOptions } from './world/enrolled-node.ts';
 export { createSimWorld } from './world/sim-world.ts';
 export type { SimWorld } from './world/sim-world.ts';
 export { labGuest } from './world/desired.ts';
+export { createAuthority } from './stage/certificates.ts';
+export type { Authority, ServerCertificate } from './stage/certificates.ts';
+export { labHost, openStage } from './stage/stage.ts';
+export type { Stage, StageOptions } from './stage/stage.ts';
