@@ -2,6 +2,7 @@
  * What a recording says about the future of a task: when it was seen to end, and how. A real worker takes real time; ours
  * is held until the recording has seen it end, so that both worlds look the same in between.
  */
+import { textOf } from '../fake-pve/core.ts';
 import { barePath, dataOf, isRecord, type Item } from './exchange.ts';
 
 export interface TaskFuture {
@@ -20,13 +21,13 @@ export function futureOf(upid: string, items: readonly Item[], after: number): T
     const data = dataOf(call);
     if (path.endsWith(upid) && call.method === 'DELETE' && call.status === 200) abortedAt ??= n;
     if (path.endsWith(`${upid}/status`) && isRecord(data) && data['status'] === 'stopped') {
-      const exit = String(data['exitstatus']);
+      const exit = textOf(data['exitstatus']);
       if (exit === 'unexpected status') return { endsBefore: n, how: 'killed' };
       if (abortedAt === undefined) return { endsBefore: n, how: 'by-itself' };
       const wasAborted = exit === 'job errors' || /interrupt/.test(exit);
       return { endsBefore: abortedAt, how: wasAborted ? 'aborted' : 'by-itself' };
     }
-    if (/\/tasks$/.test(path) && Array.isArray(data)) {
+    if (path.endsWith('/tasks') && Array.isArray(data)) {
       const row: unknown = data.find((entry) => isRecord(entry) && entry['upid'] === upid);
       if (isRecord(row) && row['endtime'] !== undefined)
         return { endsBefore: n, how: row['status'] === 'unexpected status' ? 'killed' : 'by-itself' };

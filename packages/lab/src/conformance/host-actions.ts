@@ -1,4 +1,5 @@
 /** What was done on the host between the calls, as the notes tell it: a pattern of the note, and what it means here. */
+import { textOf } from '../fake-pve/core.ts';
 import type { Bench } from './bench.ts';
 import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import { fileMember } from '../fake-pve/storage/disk.ts';
@@ -43,7 +44,7 @@ const noteActions: readonly NoteAction[] = [
     note: /archive made from a CT with: (.*)/,
     act: async (bench, match, items, index, names) => {
       const next = nextCall(items, index);
-      const volid = translate(String(next?.params?.['ostemplate'] ?? ''), names);
+      const volid = translate(textOf(next?.params?.['ostemplate']), names);
       if (volid === '') return;
       await rewriteArchive(bench, volid, oddConfig(match[1] ?? '', resultAfter(items, index), names));
     },
@@ -104,7 +105,7 @@ const callActions: readonly CallAction[] = [
   {
     note: /^password login$/,
     act: ({ node }, call) =>
-      void node.access.addUser(String(call.params?.['username']), { password: String(call.params?.['password']) }),
+      void node.access.addUser(textOf(call.params?.['username']), { password: textOf(call.params?.['password']) }),
   },
   { note: /RUNNING CT/, act: (bench, call) => runForNow(bench, Number(call.params?.['vmid'])) },
   {
@@ -189,7 +190,7 @@ export async function actBefore(
   await makeGiven(bench, call, items, index, names);
   remakeGuest(bench, call, items, index);
   adoptTasks(bench, call, items);
-  if (/entrypoint/.test(String(call.params?.['delete'] ?? ''))) bench.host.setInit(guestOf(call), 'obeys');
+  if (/entrypoint/.test(textOf(call.params?.['delete']))) bench.host.setInit(guestOf(call), 'obeys');
   for (const action of callActions)
     if (call.note !== undefined && action.note.test(call.note)) action.act(bench, call, items, index);
 }
@@ -203,28 +204,28 @@ function mountNewStorage({ node }: Bench, call: Exchange, items: readonly Item[]
   const status = items
     .slice(index)
     .flatMap((item) => (item.is === 'call' ? [item.call] : []))
-    .find((other) => barePath(other).endsWith(`/storage/${String(params['storage'])}/status`));
+    .find((other) => barePath(other).endsWith(`/storage/${textOf(params['storage'])}/status`));
   const data = status === undefined ? undefined : dataOf(status);
   if (!isRecord(data) || data['active'] !== 1 || hardware.isMountPoint(path)) return;
   const total = Number(data['total']);
   if (total === hardware.place('/').device.capacityBytes) return;
   const filesystem = params['type'] === 'btrfs' ? 'btrfs' : 'ext4';
   hardware.add({
-    id: `disk-${String(params['storage'])}`,
+    id: `disk-${textOf(params['storage'])}`,
     capacityBytes: total,
     filesystem,
     otherBytes: Number(data['used']),
   });
-  hardware.mount(path, `disk-${String(params['storage'])}`);
+  hardware.mount(path, `disk-${textOf(params['storage'])}`);
 }
 
 /** Templates come onto a storage by hand: what a list shows, or what a create unpacks, had been copied before. */
 async function copyTemplates(bench: Bench, call: Exchange, items: readonly Item[], index: number): Promise<void> {
   const data = dataOf(call);
-  if (call.method === 'GET' && /\/content$/.test(barePath(call)) && Array.isArray(data))
+  if (call.method === 'GET' && barePath(call).endsWith('/content') && Array.isArray(data))
     for (const row of data)
-      if (isRecord(row) && row['content'] === 'vztmpl') await ensureTemplate(bench, String(row['volid']));
-  const template = String(call.params?.['ostemplate'] ?? '');
+      if (isRecord(row) && row['content'] === 'vztmpl') await ensureTemplate(bench, textOf(row['volid']));
+  const template = textOf(call.params?.['ostemplate']);
   if (/:vztmpl\//.test(template) && call.status === 200 && !/does not exist/.test(exitAfter(items, index)))
     await ensureTemplate(bench, template);
 }
@@ -259,11 +260,11 @@ function adoptTasks(bench: Bench, call: Exchange, items: readonly Item[]): void 
   const path = decodeURIComponent(barePath(call));
   const started = (upid: string): boolean =>
     bench.startedUpids.has(upid) || tasks.find(upid) !== undefined || decodeUpid(upid) === undefined;
-  if (/\/tasks$/.test(path) && Array.isArray(data)) {
+  if (path.endsWith('/tasks') && Array.isArray(data)) {
     for (const row of data.filter(isRecord).toReversed()) {
-      const upid = String(row['upid']);
+      const upid = textOf(row['upid']);
       if (!started(upid) && row['endtime'] !== undefined)
-        tasks.adopt(upid, [lastLine(String(row['status']))], Number(row['endtime']));
+        tasks.adopt(upid, [lastLine(textOf(row['status']))], Number(row['endtime']));
     }
     return;
   }
@@ -279,8 +280,8 @@ function adoptTasks(bench: Bench, call: Exchange, items: readonly Item[]): void 
   const lines = log === undefined ? undefined : dataOf(log);
   const facts = status === undefined ? undefined : dataOf(status);
   const text = Array.isArray(lines)
-    ? lines.filter(isRecord).map((line) => String(line['t']))
-    : [lastLine(String(isRecord(facts) ? facts['exitstatus'] : 'OK'))];
+    ? lines.filter(isRecord).map((line) => textOf(line['t']))
+    : [lastLine(textOf(isRecord(facts) ? facts['exitstatus'] : 'OK'))];
   tasks.adopt(upid, text, Math.floor(bench.clock.now() / 1000));
 }
 
@@ -307,7 +308,7 @@ function nextCall(items: readonly Item[], index: number): Exchange | undefined {
 function exitAfter(items: readonly Item[], index: number): string {
   for (const item of items.slice(index + 1)) {
     const data = item.is === 'call' ? dataOf(item.call) : undefined;
-    if (isRecord(data) && data['exitstatus'] !== undefined) return String(data['exitstatus']);
+    if (isRecord(data) && data['exitstatus'] !== undefined) return textOf(data['exitstatus']);
   }
   return '';
 }
@@ -318,7 +319,7 @@ function guestOf(call: Exchange): number {
 
 function pathOf(node: Bench['node'], call: Exchange): string {
   const storage = /\/storage\/([^/]+)/.exec(call.path)?.[1] ?? '';
-  return String(node.storage.definitions.need(storage).options.get('path'));
+  return textOf(node.storage.definitions.need(storage).options.get('path'));
 }
 
 function edit(bench: Bench, call: Exchange, change: (config: string) => string): void {
@@ -345,7 +346,7 @@ function runForNow(bench: Bench, vmid: number): void {
 /** A guest on the storage that the call names, with one snapshot. */
 function makeWithSnapshot(bench: Bench, call: Exchange): void {
   const vmid = Number(call.params?.['vmid']);
-  const storage = String(call.params?.['storage']);
+  const storage = textOf(call.params?.['storage']);
   if (bench.node.guests.exists(vmid)) return;
   const active = goldenConfig(vmid).replaceAll('felhom:', `${storage}:`);
   bench.host.setRawConfig(
@@ -380,9 +381,9 @@ async function makeGiven(
     if (node.guests.config(vmid).snapshots.has(name)) return;
     const path = `/nodes/${node.name}/lxc/${vmid}/snapshot`;
     const answer = await node.handle({ method: 'POST', path, params: { snapname: name }, as: 'root@pam' });
-    if (isRecord(answer.body)) await bench.clock.runUntil(node.tasks.settled(String(answer.body['data'])));
+    if (isRecord(answer.body)) await bench.clock.runUntil(node.tasks.settled(textOf(answer.body['data'])));
   }
-  const archive = String(call.params?.['ostemplate'] ?? '');
+  const archive = textOf(call.params?.['ostemplate']);
   if (!/:backup\//.test(archive) || call.status !== 200 || !node.storage.exists(archive.split(':')[0] ?? '')) return;
   const ours = translate(archive, names);
   if (/does not exist/.test(exitAfter(items, index)) || node.storage.archives.info(ours) !== undefined) return;

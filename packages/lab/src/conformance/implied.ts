@@ -2,6 +2,7 @@
  * Guests that a recording takes for granted: it works on them without having made or shown them. They are made from the
  * first config that is read later, or else like the golden guest.
  */
+import { textOf } from '../fake-pve/core.ts';
 import type { Bench } from './bench.ts';
 import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
 import type { Names } from './normalise.ts';
@@ -21,7 +22,7 @@ export async function ensureImplied(
     if (config !== undefined) ensureConfig(bench, vmid, config, names);
     else {
       const guessed = guess(vmid, calls);
-      if (String(guessed['rootfs']).startsWith('btr:')) await ensureStorage(bench, btrfsStorage);
+      if (textOf(guessed['rootfs']).startsWith('btr:')) await ensureStorage(bench, btrfsStorage);
       ensureConfig(bench, vmid, guessed, names);
     }
     if (calls.some((call) => pathOf(vmid).test(call.path) && /container is running|already running/.test(call.reason)))
@@ -34,7 +35,7 @@ function impliedIds(calls: readonly Exchange[]): Set<number> {
   const found = new Set<number>();
   const made = new Set<number>();
   for (const [n, call] of calls.entries()) {
-    if (call.method === 'POST' && /\/lxc$/.test(barePath(call)) && call.status === 200)
+    if (call.method === 'POST' && barePath(call).endsWith('/lxc') && call.status === 200)
       made.add(Number(call.params?.['vmid']));
     for (const vmid of namedIn(call)) if (!made.has(vmid) && exists(call, calls.slice(n + 1, n + 4))) found.add(vmid);
   }
@@ -43,7 +44,7 @@ function impliedIds(calls: readonly Exchange[]): Set<number> {
 
 function namedIn(call: Exchange): number[] {
   const inPath = /\/lxc\/(\d+)/.exec(call.path)?.[1];
-  const log = JSON.stringify((/\/log$/.test(barePath(call)) ? dataOf(call) : '') ?? '');
+  const log = JSON.stringify((barePath(call).endsWith('/log') ? dataOf(call) : '') ?? '');
   const inLog = [...log.matchAll(/Starting Backup of VM (\d+)/g)].map((match) => Number(match[1]));
   return [...(inPath === undefined ? [] : [Number(inPath)]), ...inLog];
 }
@@ -59,7 +60,7 @@ function exists(call: Exchange, next: readonly Exchange[]): boolean {
 
 function firstConfig(vmid: number, calls: readonly Exchange[]): Record<string, unknown> | undefined {
   for (const call of calls) {
-    if (call.method === 'POST' && /\/lxc$/.test(barePath(call)) && Number(call.params?.['vmid']) === vmid)
+    if (call.method === 'POST' && barePath(call).endsWith('/lxc') && Number(call.params?.['vmid']) === vmid)
       return undefined;
     const data = dataOf(call);
     if (call.status !== 200 || !isRecord(data) || !barePath(call).endsWith(`/lxc/${vmid}/config`)) continue;

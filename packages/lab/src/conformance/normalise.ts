@@ -1,6 +1,7 @@
 /**
  * What may differ between a recorded answer and ours, by rule and never by exchange. Everything else must be equal.
  */
+import { textOf } from '../fake-pve/core.ts';
 import { isRecord } from './exchange.ts';
 
 /** Names that differ between the worlds, learned where both sides show one in the same place. */
@@ -134,7 +135,7 @@ function compare(context: Context, at: string, key: string, recorded: unknown, o
     return;
   }
   // A Perl scalar is written as number or text, depending on how it was used last.
-  const [left, right] = [String(recorded), String(ours)];
+  const [left, right] = [textOf(recorded), textOf(ours)];
   if (rule?.how === 'near') {
     if (Math.abs(Number(left) - Number(right)) > 5) differ();
     return;
@@ -201,12 +202,12 @@ function brief(items: readonly unknown[]): string {
 }
 
 function nameOf(item: unknown): string {
-  if (!isRecord(item)) return String(item);
+  if (!isRecord(item)) return textOf(item);
   const keys = 'volid upid poolid userid id key vmid name storage iface subdir node ip-address'.split(' ');
   const acl =
-    item['ugid'] === undefined ? '' : `${String(item['path'])} ${String(item['ugid'])} ${String(item['roleid'])}`;
+    item['ugid'] === undefined ? '' : `${textOf(item['path'])} ${textOf(item['ugid'])} ${textOf(item['roleid'])}`;
   const key = keys.find((candidate) => item[candidate] !== undefined);
-  return acl !== '' ? acl : key === undefined ? JSON.stringify(item) : String(item[key]);
+  return acl !== '' ? acl : key === undefined ? JSON.stringify(item) : textOf(item[key]);
 }
 
 /** Equal after the text rules, with names learned where they differ. */

@@ -1,6 +1,6 @@
 /** Replays recordings against one fake node in memory and compares every answer. */
 import { bodyLimit } from '../fake-pve/api/form.ts';
-import type { ApiResponse } from '../fake-pve/core.ts';
+import { textOf, type ApiResponse } from '../fake-pve/core.ts';
 import { decodeUpid } from '../fake-pve/tasks/upid.ts';
 import {
   answeredAt,
@@ -92,7 +92,7 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
   const started = startedTask(call);
   const future = started === undefined ? undefined : futureOf(started.upid, items, index);
   if (started !== undefined && future?.endsBefore !== undefined)
-    bench.node.tasks.trap({ type: started.type, id: started.id, then: 'stall', ...heldAt(started.type) });
+    bench.node.tasks.trap({ type: started.type, id: started.id, action: 'stall', ...heldAt(started.type) });
 
   const answer = await settle(run, call, send(run, call, index));
 
@@ -124,12 +124,6 @@ function send(run: Run, call: Exchange, index: number): Promise<ApiResponse> {
       if (n > index && item.is === 'call' && item.call.note === call.note && item.call.method === call.method)
         sent.set(n, bench.node.wire(wireRequest(bench, item.call, names)));
   return first;
-}
-
-/** Where a long task spends its time: it has logged this much when somebody looks at it. */
-function stallPoint(type: string): { atLine?: RegExp } {
-  if (type === 'vzdump') return { atLine: /^INFO: creating vzdump archive/ };
-  return type === 'vzrestore' || type === 'vzcreate' ? { atLine: /^extracting archive/ } : {};
 }
 
 /** Waits for the answer; a call that waited in the recording too lets go of what it waited for. */
@@ -201,7 +195,7 @@ function encodeForm(params: Readonly<Record<string, unknown>>, names: Names): st
   return Object.entries(params)
     .flatMap(([key, value]) => (Array.isArray(value) ? value : [value]).map((one: unknown) => [key, one] as const))
     .map(([key, value]) => {
-      const text = translate(value === true ? '1' : value === false ? '0' : String(value), names);
+      const text = translate(value === true ? '1' : value === false ? '0' : textOf(value), names);
       return `${encodeURIComponent(key)}=${encodeURIComponent(text)}`;
     })
     .join('&');

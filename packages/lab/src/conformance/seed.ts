@@ -2,6 +2,7 @@
  * What the recorded machine had before a set of recordings begins: users and tokens that appear as callers without being
  * created, the storages that are mentioned, the template, the golden guest.
  */
+import { textOf } from '../fake-pve/core.ts';
 import type { Bench } from './bench.ts';
 import { barePath, type Exchange, type Recording } from './exchange.ts';
 import { btrfsStorage, ensureStorage, ensureTemplate, goldenConfig, writeArchive } from './world.ts';
@@ -46,7 +47,7 @@ async function seedStorages(bench: Bench, calls: readonly Exchange[]): Promise<v
   const created = new Set(
     calls.flatMap((call) =>
       call.method === 'POST' && barePath(call) === '/storage' && call.status === 200
-        ? [String(call.params?.['storage'])]
+        ? [textOf(call.params?.['storage'])]
         : [],
     ),
   );

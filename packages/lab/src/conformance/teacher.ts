@@ -4,6 +4,7 @@
  *    has touched yet (the machine was changed by hand between the recordings, and files may be missing);
  *  - after an answer that differs, so that one failure does not fail everything that follows.
  */
+import { textOf } from '../fake-pve/core.ts';
 import { seedToken } from './seed.ts';
 import { translate, type Difference, type Names } from './normalise.ts';
 import { barePath, beganAt, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
@@ -64,7 +65,7 @@ function seedTokens(bench: Bench, items: readonly Item[]): void {
   for (const item of items) {
     if (item.is !== 'call') continue;
     seedToken(bench.node, item.call.as);
-    for (const token of String(item.call.params?.['tokens'] ?? '').split(',')) seedToken(bench.node, token);
+    for (const token of textOf(item.call.params?.['tokens']).split(',')) seedToken(bench.node, token);
   }
 }
 
@@ -73,12 +74,12 @@ function fillIn(bench: Bench, vmid: number, items: readonly Item[], names: Names
   for (const item of items) {
     if (item.is !== 'call') continue;
     const path = barePath(item.call);
-    if (/\/lxc$/.test(path) && Number(item.call.params?.['vmid']) === vmid) return;
+    if (path.endsWith('/lxc') && Number(item.call.params?.['vmid']) === vmid) return;
     if (item.call.method === 'DELETE' && path.endsWith(`/lxc/${vmid}`)) return;
     const data = dataOf(item.call);
     if (item.call.status === 200 && path.endsWith(`/lxc/${vmid}/config`) && isRecord(data)) {
       // Another name: the guest was made anew by hand in between.
-      if (bench.host.rawConfig(vmid)?.includes(`hostname: ${String(data['hostname'])}\n`) !== true) return;
+      if (bench.host.rawConfig(vmid)?.includes(`hostname: ${textOf(data['hostname'])}\n`) !== true) return;
       return ensureConfig(bench, vmid, data, names);
     }
   }
@@ -89,14 +90,14 @@ function noteChangedKeys(call: Exchange, changed: Map<number, Set<string>>): voi
   const path = decodeURIComponent(barePath(call));
   const match = /\/lxc\/(\d+)(\/config)?$/.exec(path);
   const vmid = Number(
-    match?.[1] ?? (/\/lxc$/.test(path) ? call.params?.['vmid'] : (/\/lxc\/(\d+)\/(?!status)/.exec(path)?.[1] ?? 0)),
+    match?.[1] ?? (path.endsWith('/lxc') ? call.params?.['vmid'] : (/\/lxc\/(\d+)\/(?!status)/.exec(path)?.[1] ?? 0)),
   );
   if (vmid === 0) return;
   const keys = changed.get(vmid) ?? new Set<string>();
   changed.set(vmid, keys);
   if (match?.[2] === undefined || call.method !== 'PUT') keys.add('*');
   else
-    for (const key of [...Object.keys(call.params ?? {}), ...String(call.params?.['delete'] ?? '').split(/[,;\s]/)])
+    for (const key of [...Object.keys(call.params ?? {}), ...textOf(call.params?.['delete']).split(/[,;\s]/)])
       keys.add(key);
 }
 
@@ -154,6 +155,7 @@ async function learnFrom(
       ensureConfig(bench, vmid, isOpen('lock') ? data : unlocked(data), names);
     if (guest[2] === 'status/current' && isOpen(`power ${vmid}`))
       ensurePower(bench, vmid, data['status'] === 'running');
+    if (guest[2] === 'status/current' && isOpen(`guest ${vmid}`)) ensureFacts(bench, vmid, data);
     return;
   }
   if (isRecord(data) && Array.isArray(data['members']))
@@ -174,7 +176,7 @@ async function learnFrom(
     for (const row of rows)
       if (isOpen(`power ${Number(row['vmid'])}`)) ensurePower(bench, Number(row['vmid']), row['status'] === 'running');
   if (path === '/storage')
-    for (const row of rows) if (isOpen(`storage ${String(row['storage'])}`)) await ensureStorage(bench, row);
+    for (const row of rows) if (isOpen(`storage ${textOf(row['storage'])}`)) await ensureStorage(bench, row);
   const content = /^\/nodes\/[^/]+\/storage\/([^/]+)\/content$/.exec(path)?.[1];
   if (content === undefined) return;
   // What is older than the recording was there when it began, whatever was done since.
@@ -185,7 +187,7 @@ async function learnFrom(
     return;
   }
   for (const row of rows) {
-    if (row['content'] === 'vztmpl') await ensureTemplate(bench, String(row['volid']));
+    if (row['content'] === 'vztmpl') await ensureTemplate(bench, textOf(row['volid']));
     else if (row['content'] === 'backup') await ensureArchive(bench, row, names);
     else if (row['content'] === 'rootdir' || row['content'] === 'images') ensureVolume(bench, row);
   }
@@ -227,12 +229,12 @@ function thingsTouched(call: Exchange): string[] {
   const params = call.params ?? {};
   const powered = /\/lxc\/(\d+)\/status\//.exec(path)?.[1];
   if (powered !== undefined) return [`power ${powered}`];
-  const vmid = /\/lxc\/(\d+)/.exec(path)?.[1] ?? (/\/lxc$/.test(path) ? String(params['vmid'] ?? '') : undefined);
+  const vmid = /\/lxc\/(\d+)/.exec(path)?.[1] ?? (path.endsWith('/lxc') ? textOf(params['vmid']) : undefined);
   const storage = params['storage'] ?? /\/storage\/([^/]+)/.exec(path)?.[1];
   return [
     ...(vmid === undefined ? [] : [`guest ${vmid}`, `power ${vmid}`, 'content *']),
     ...(path.endsWith('/vzdump') ? ['content *'] : []),
-    ...(storage === undefined ? [] : [`storage ${String(storage)}`, `content ${String(storage)}`]),
+    ...(storage === undefined ? [] : [`storage ${textOf(storage)}`, `content ${textOf(storage)}`]),
   ];
 }
 

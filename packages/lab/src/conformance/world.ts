@@ -1,4 +1,5 @@
 /** Makes things on the bench that the recorded machine had: configs, volumes, archives, storages. */
+import { textOf } from '../fake-pve/core.ts';
 import { storeOf } from '../fake-pve/guests/store.ts';
 import { directoryMember, fileMember } from '../fake-pve/storage/disk.ts';
 import type { Bench } from './bench.ts';
@@ -30,7 +31,7 @@ export function ensureConfig(bench: Bench, vmid: number, wanted: Row, names: Nam
       if (!text.includes(volume.volid)) void node.storage.free(volume.volid);
   host.setRawConfig(vmid, text + (sections === '' ? '' : `\n${sections}`));
   for (const [key, value] of Object.entries(wanted))
-    if (/^(rootfs|mp\d+|unused\d+)$/.test(key)) volumeOf(bench, String(value));
+    if (/^(rootfs|mp\d+|unused\d+)$/.test(key)) volumeOf(bench, textOf(value));
 }
 
 function sameConfig(before: string, text: string, names: Names): boolean {
@@ -53,11 +54,11 @@ export function configText(config: Row, names: Names): string {
     for (const line of description.replace(/\n$/, '').split('\n')) lines.push(`#${encodeComment(line)}`);
   for (const key of Object.keys(config).sort()) {
     if (['description', 'digest', 'lxc'].includes(key)) continue;
-    lines.push(`${key}: ${translate(String(config[key]), names)}`);
+    lines.push(`${key}: ${translate(textOf(config[key]), names)}`);
   }
   const raw = config['lxc'];
   if (Array.isArray(raw))
-    for (const pair of raw) if (Array.isArray(pair)) lines.push(`${String(pair[0])}: ${String(pair[1])}`);
+    for (const pair of raw) if (Array.isArray(pair)) lines.push(`${textOf(pair[0])}: ${textOf(pair[1])}`);
   return lines.map((line) => `${line}\n`).join('');
 }
 
@@ -85,7 +86,7 @@ function volumeOf({ node }: Bench, property: string): void {
 }
 
 export function ensureVolume(bench: Bench, row: Row): void {
-  volumeOf(bench, `${String(row['volid'])},size=${String(row['size'])}`);
+  volumeOf(bench, `${textOf(row['volid'])},size=${textOf(row['size'])}`);
 }
 
 function sizeBytes(size: string): number {
@@ -101,7 +102,7 @@ export function ensurePower({ node }: Bench, vmid: number, running: boolean): vo
 }
 
 export async function ensureStorage({ node }: Bench, row: Row): Promise<void> {
-  const storage = String(row['storage']);
+  const storage = textOf(row['storage']);
   if (node.storage.exists(storage)) return;
   const { digest: _digest, ...params } = row;
   await node.handle({ method: 'POST', path: '/storage', params, as: 'root@pam' });
@@ -110,14 +111,14 @@ export async function ensureStorage({ node }: Bench, row: Row): Promise<void> {
 /** A backup, made of the config of its guest as far as that is known. */
 export async function ensureArchive(bench: Bench, row: Row, names: Names): Promise<void> {
   const { node, host } = bench;
-  const volid = translate(String(row['volid']), names);
+  const volid = translate(textOf(row['volid']), names);
   const storage = volid.split(':')[0] ?? '';
   if (!node.storage.exists(storage)) return;
   const vmid = Number(row['vmid']);
   if (node.storage.archives.info(volid) === undefined)
     await writeArchive(bench, volid, host.rawConfig(vmid) ?? goldenConfig(vmid), Number(row['size'] ?? 1_000_000));
   if (row['notes'] !== undefined && node.storage.archives.notes(volid) === '')
-    node.storage.archives.setNotes(volid, String(row['notes']));
+    node.storage.archives.setNotes(volid, textOf(row['notes']));
   const root = { user: 'root@pam', full: 'root@pam' };
   node.storage.archives.setProtected(root, volid, row['protected'] === 1);
 }
@@ -183,8 +184,8 @@ export function ensureFacts({ host }: Bench, vmid: number, status: Row): void {
   if (before === undefined) return;
   const without = before.replace(/^(tags): .*\n/gm, '');
   const tags = status['tags'];
-  if (before.includes(`tags: ${String(tags)}\n`) || (tags === undefined && without === before)) return;
-  host.setRawConfig(vmid, tags === undefined ? without : `tags: ${String(tags)}\n${without}`);
+  if (before.includes(`tags: ${textOf(tags)}\n`) || (tags === undefined && without === before)) return;
+  host.setRawConfig(vmid, tags === undefined ? without : `tags: ${textOf(tags)}\n${without}`);
 }
 
 /** A guest of which only a row of a list is known. */
@@ -206,11 +207,11 @@ export function ensureGuestRow(bench: Bench, row: Row): void {
   bench.host.setRawConfig(
     vmid,
     Object.entries(config)
-      .map(([key, value]) => `${key}: ${String(value)}\n`)
+      .map(([key, value]) => `${key}: ${textOf(value)}\n`)
       .join(''),
   );
   bench.sketched.add(vmid);
-  volumeOf(bench, String(config['rootfs']));
+  volumeOf(bench, textOf(config['rootfs']));
 }
 
 /** The golden guest of the recordings, for archives whose guest is unknown. */
@@ -239,7 +240,7 @@ export function goldenConfig(vmid: number): string {
 export function forgetMissing(bench: Bench, storage: string, rows: readonly Row[], params: Row, names: Names): void {
   const { archives } = bench.node.storage;
   if (!bench.node.storage.exists(storage)) return;
-  const listed = new Set(rows.map((row) => translate(String(row['volid']), names)));
+  const listed = new Set(rows.map((row) => translate(textOf(row['volid']), names)));
   const root = { user: 'root@pam', full: 'root@pam' };
   const asked = params['content'];
   if (asked === undefined || asked === 'rootdir')

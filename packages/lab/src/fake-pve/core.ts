@@ -122,6 +122,13 @@ export class PveError extends Error {
   }
 }
 
+/** A value as Perl puts it into a text: nothing is empty, numbers and words are themselves. */
+export function textOf(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : JSON.stringify(value);
+}
+
 /**
  * An error as Perl prints it when it is caught and put into another text, as in `unable to restore CT 101 - 403
  * Permission check failed (/, Sys.Modify)`: PVE::Exception shows its code unless it is a plain `die`.

@@ -1,4 +1,5 @@
 /** One fake Proxmox VE node: the composition root of its rooms. */
+import { textOf } from './core.ts';
 import { accessRoutes } from './access/routes.ts';
 import { poolRoutes } from './access/pool-routes.ts';
 import { identity } from './access/acl.ts';
@@ -202,7 +203,7 @@ function seenGuests(guests: GuestsRoom, firstSeen: Map<number, number>, now: num
 
 function queryString(params: Readonly<Record<string, unknown>>): string {
   return Object.entries(params)
-    .flatMap(([key, value]) => (value === undefined || value === null ? [] : [[key, String(value)]]))
+    .flatMap(([key, value]) => (value === undefined || value === null ? [] : [[key, textOf(value)]]))
     .map(([key = '', value = '']) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
     .join('&');
 }

@@ -3,7 +3,7 @@
  * schema facts. PVE: RPCEnvironment.pm exec_api2_perm_check.
  */
 import type { AccessControl, Identity } from '../core.ts';
-import { PveError } from '../core.ts';
+import { PveError, textOf } from '../core.ts';
 import type { CheckTree } from '../schema/facts.ts';
 
 type Params = Readonly<Record<string, unknown>>;
@@ -17,13 +17,13 @@ export function checkDeclared(access: AccessControl, who: Identity, tree: CheckT
     throw new PveError(403, 'Permission check failed');
   }
   if (kind === 'perm') return checkPerm(access, who, rest, params);
-  if (kind === 'perm-modify') return checkModify(access, who, fill(String(rest[0]), params));
-  if (kind === 'userid-param') return checkUserParam(access, who, String(rest[0]), params);
+  if (kind === 'perm-modify') return checkModify(access, who, fill(textOf(rest[0]), params));
+  if (kind === 'userid-param') return checkUserParam(access, who, textOf(rest[0]), params);
   if (kind === 'userid-group') {
     const privs = Array.isArray(rest[0]) ? rest[0].map(String) : [];
     return access.check(who, '/access/groups', privs, { any: true });
   }
-  throw new Error(`cannot check a permission: unknown kind ${String(kind)} in the schema facts`);
+  throw new Error(`cannot check a permission: unknown kind ${textOf(kind)} in the schema facts`);
 }
 
 function passes(access: AccessControl, who: Identity, tree: CheckTree, params: Params): boolean {
@@ -39,10 +39,10 @@ function passes(access: AccessControl, who: Identity, tree: CheckTree, params: P
 function checkPerm(access: AccessControl, who: Identity, rest: readonly unknown[], params: Params): void {
   const [template, privs, ...options] = rest;
   const needed = options.indexOf('require_param');
-  if (needed >= 0 && params[String(options[needed + 1])] === undefined)
+  if (needed >= 0 && params[textOf(options[needed + 1])] === undefined)
     throw new PveError(403, 'Permission check failed');
   const any = options.includes('any');
-  access.check(who, fill(String(template), params), Array.isArray(privs) ? privs.map(String) : [], { any });
+  access.check(who, fill(textOf(template), params), Array.isArray(privs) ? privs.map(String) : [], { any });
 }
 
 /** Who may change an ACL on a path, or the membership of what is there. PVE: check_perm_modify. */
@@ -55,7 +55,7 @@ export function checkModify(access: AccessControl, who: Identity, path: string):
 }
 
 function checkUserParam(access: AccessControl, who: Identity, what: string, params: Params): void {
-  const userid = String(params['userid'] ?? '');
+  const userid = textOf(params['userid']);
   // A token never is "itself": the comparison takes the full token id.
   if (what === 'self') {
     if (who.full !== userid) throw new PveError(403, 'Permission check failed');
@@ -69,5 +69,5 @@ function subtrees(parts: readonly unknown[]): CheckTree[] {
 }
 
 function fill(template: string, params: Params): string {
-  return template.replaceAll(/\{([^}]+)\}/g, (_, name: string) => String(params[name] ?? ''));
+  return template.replaceAll(/\{([^}]+)\}/g, (_, name: string) => textOf(params[name]));
 }

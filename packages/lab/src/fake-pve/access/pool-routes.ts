@@ -2,7 +2,7 @@
 import { splitList } from '../api/formats.ts';
 import { guestResource } from '../cluster/resources.ts';
 import type { Call, Route } from '../core.ts';
-import { die, perlText, PveError } from '../core.ts';
+import { die, perlText, PveError, textOf } from '../core.ts';
 import type { PoolEntry } from './acl.ts';
 import { checkModify } from './declared.ts';
 import type { AccessRoom } from './room.ts';
@@ -10,7 +10,7 @@ import type { AccessRoom } from './room.ts';
 export function poolRoutes(access: AccessRoom): readonly Route[] {
   const { pools } = access.config;
   const poolOf = (call: Call): PoolEntry => {
-    const poolid = String(call.params['poolid']);
+    const poolid = textOf(call.params['poolid']);
     return pools.get(poolid) ?? die(`pool '${poolid}' does not exist`);
   };
 
@@ -20,7 +20,7 @@ export function poolRoutes(access: AccessRoom): readonly Route[] {
       path: '/pools',
       handler: (call) => {
         if (call.params['poolid'] !== undefined) {
-          access.check(call.who, `/pool/${String(call.params['poolid'])}`, ['Pool.Audit']);
+          access.check(call.who, `/pool/${textOf(call.params['poolid'])}`, ['Pool.Audit']);
           const pool = poolOf(call);
           return [{ ...summary(pool), members: members(call, pool) }];
         }
@@ -41,12 +41,12 @@ export function poolRoutes(access: AccessRoom): readonly Route[] {
       method: 'POST',
       path: '/pools',
       handler: ({ params }) => {
-        const poolid = String(params['poolid']);
+        const poolid = textOf(params['poolid']);
         if (pools.has(poolid)) die(`create pool failed: pool '${poolid}' already exists`);
         const parent = poolid.split('/').slice(0, -1).join('/');
         if (parent !== '' && !pools.has(parent))
           die(`create pool failed: parent '${parent}' of pool '${poolid}' does not exist`);
-        const comment = params['comment'] === undefined ? undefined : String(params['comment']);
+        const comment = params['comment'] === undefined ? undefined : textOf(params['comment']);
         pools.set(poolid, { poolid, comment, vms: new Set(), storages: new Set() });
         return null;
       },
@@ -88,10 +88,10 @@ function update(access: AccessRoom, call: Call): null {
 
 function changeMembers(access: AccessRoom, { params, who }: Call): void {
   const { pools } = access.config;
-  const poolid = String(params['poolid']);
+  const poolid = textOf(params['poolid']);
   const pool = pools.get(poolid) ?? die(`pool '${poolid}' does not exist`);
   const removing = params['delete'] === 1;
-  for (const vmid of splitList(String(params['vms'] ?? '')).map(Number)) {
+  for (const vmid of splitList(textOf(params['vms'])).map(Number)) {
     checkModify(access, who, `/vms/${vmid}`);
     if (removing) {
       if (!pool.vms.delete(vmid)) die(`VM ${vmid} is not a pool member`);
@@ -103,7 +103,7 @@ function changeMembers(access: AccessRoom, { params, who }: Call): void {
       die(`VM ${vmid} belongs already to pool '${other}' and 'allow-move' is not set`);
     access.addGuestToPool(vmid, poolid);
   }
-  for (const storage of splitList(String(params['storage'] ?? ''))) {
+  for (const storage of splitList(textOf(params['storage']))) {
     checkModify(access, who, `/storage/${storage}`);
     if (removing) {
       if (!pool.storages.delete(storage)) die(`Storage '${storage}' is not a pool member`);
@@ -112,12 +112,12 @@ function changeMembers(access: AccessRoom, { params, who }: Call): void {
     if (pool.storages.has(storage)) die(`Storage '${storage}' is already a pool member`);
     pool.storages.add(storage);
   }
-  if (params['comment'] !== undefined) pool.comment = String(params['comment']);
+  if (params['comment'] !== undefined) pool.comment = textOf(params['comment']);
 }
 
 function remove(access: AccessRoom, { params, pve }: Call): null {
   const { pools } = access.config;
-  const poolid = String(params['poolid']);
+  const poolid = textOf(params['poolid']);
   const failed = (text: string): never => die(`delete pool failed: ${text}`);
   const pool = pools.get(poolid) ?? failed(`pool '${poolid}' does not exist`);
   if ([...pools.keys()].some((other) => other.startsWith(`${poolid}/`)))

@@ -1,7 +1,7 @@
 /** Users, tokens, roles, ACLs, tickets. PVE: API2/{AccessControl,User,Role,ACL}.pm. */
 import { splitList } from '../api/formats.ts';
 import type { Call, Route } from '../core.ts';
-import { die, paramError, perlText, PveError } from '../core.ts';
+import { die, paramError, perlText, PveError, textOf } from '../core.ts';
 import { identity, interestingPaths, normalizeAclPath, type TokenEntry, type UserEntry } from './acl.ts';
 import { checkModify } from './declared.ts';
 import type { AccessRoom } from './room.ts';
@@ -9,12 +9,12 @@ import type { AccessRoom } from './room.ts';
 export function accessRoutes(access: AccessRoom): readonly Route[] {
   const { config } = access;
   const userOf = (call: Call, label: string): UserEntry =>
-    config.users.get(String(call.params['userid'])) ?? die(`${label}no such user ('${String(call.params['userid'])}')`);
+    config.users.get(textOf(call.params['userid'])) ?? die(`${label}no such user ('${textOf(call.params['userid'])}')`);
   const tokenOf = (call: Call): TokenEntry => {
     const { userid, tokenid } = call.params;
     return (
-      config.users.get(String(userid))?.tokens.get(String(tokenid)) ??
-      die(`no such token '${String(tokenid)}' for user '${String(userid)}'`)
+      config.users.get(textOf(userid))?.tokens.get(textOf(tokenid)) ??
+      die(`no such token '${textOf(tokenid)}' for user '${textOf(userid)}'`)
     );
   };
 
@@ -25,7 +25,7 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       method: 'PUT',
       path: '/access/password',
       handler: (call) => {
-        userOf(call, 'change password failed: ').password = String(call.params['password']);
+        userOf(call, 'change password failed: ').password = textOf(call.params['password']);
         return null;
       },
     },
@@ -39,8 +39,8 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       method: 'GET',
       path: '/access/roles/{roleid}',
       handler: (call) => {
-        const role = config.roles.get(String(call.params['roleid']));
-        if (role === undefined) return die(`role '${String(call.params['roleid'])}' does not exist`);
+        const role = config.roles.get(textOf(call.params['roleid']));
+        if (role === undefined) return die(`role '${textOf(call.params['roleid'])}' does not exist`);
         return Object.fromEntries([...role].map((priv) => [priv, 1]));
       },
     },
@@ -48,9 +48,9 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       method: 'POST',
       path: '/access/roles',
       handler: ({ params }) => {
-        const roleid = String(params['roleid']);
+        const roleid = textOf(params['roleid']);
         if (config.roles.has(roleid)) die(`create role failed: role '${roleid}' already exists`);
-        config.roles.set(roleid, new Set(splitList(String(params['privs'] ?? ''))));
+        config.roles.set(roleid, new Set(splitList(textOf(params['privs']))));
         return null;
       },
     },
@@ -58,9 +58,9 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       method: 'PUT',
       path: '/access/roles/{roleid}',
       handler: ({ params }) => {
-        const roleid = String(params['roleid']);
+        const roleid = textOf(params['roleid']);
         const before = config.roles.get(roleid) ?? die(`update role failed: role '${roleid}' does not exist`);
-        const given = splitList(String(params['privs'] ?? ''));
+        const given = splitList(textOf(params['privs']));
         config.roles.set(roleid, new Set(params['append'] === 1 ? [...before, ...given] : given));
         return null;
       },
@@ -69,7 +69,7 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       method: 'DELETE',
       path: '/access/roles/{roleid}',
       handler: ({ params }) => {
-        const roleid = String(params['roleid']);
+        const roleid = textOf(params['roleid']);
         if (!config.roles.delete(roleid)) die(`delete role failed: role '${roleid}' does not exist`);
         config.acl = config.acl.filter((entry) => entry.roleid !== roleid);
         return null;
@@ -91,7 +91,7 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       method: 'POST',
       path: '/access/users',
       handler: ({ params }) => {
-        const userid = String(params['userid']);
+        const userid = textOf(params['userid']);
         if (config.users.has(userid)) die(`create user failed: user '${userid}' already exists`);
         access.addUser(userid, userValues(params));
         return null;
@@ -131,14 +131,14 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       path: '/access/users/{userid}/token/{tokenid}',
       handler: (call) => {
         const user = userOf(call, '');
-        const tokenid = String(call.params['tokenid']);
+        const tokenid = textOf(call.params['tokenid']);
         if (user.tokens.has(tokenid)) paramError({ tokenid: 'Token already exists.' });
         const token = access.addToken(user.userid, tokenid, tokenValues(call.params));
         const { comment, expire } = call.params;
         return {
           'full-tokenid': `${user.userid}!${tokenid}`,
           info: {
-            privsep: String(token.privsep),
+            privsep: textOf(token.privsep),
             ...(comment === undefined ? {} : { comment }),
             ...(expire === undefined ? {} : { expire }),
           },
@@ -154,8 +154,8 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
         Object.assign(token, tokenValues(call.params));
         if (call.params['regenerate'] !== 1) return tokenInfo(token);
         const { userid, tokenid } = call.params;
-        const fresh = access.addToken(String(userid), String(tokenid), tokenInfo(token));
-        return { ...tokenInfo(fresh), 'full-tokenid': `${String(userid)}!${String(tokenid)}`, value: fresh.secret };
+        const fresh = access.addToken(textOf(userid), textOf(tokenid), tokenInfo(token));
+        return { ...tokenInfo(fresh), 'full-tokenid': `${textOf(userid)}!${textOf(tokenid)}`, value: fresh.secret };
       },
     },
     {
@@ -164,8 +164,8 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       handler: (call) => {
         tokenOf(call);
         const { userid, tokenid } = call.params;
-        config.users.get(String(userid))?.tokens.delete(String(tokenid));
-        config.acl = config.acl.filter((entry) => entry.ugid !== `${String(userid)}!${String(tokenid)}`);
+        config.users.get(textOf(userid))?.tokens.delete(textOf(tokenid));
+        config.acl = config.acl.filter((entry) => entry.ugid !== `${textOf(userid)}!${textOf(tokenid)}`);
         return null;
       },
     },
@@ -183,9 +183,9 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
 }
 
 function createTicket(access: AccessRoom, { params }: Call): unknown {
-  const username = String(params['username']);
-  const user = username.includes('@') ? username : `${username}@${String(params['realm'] ?? 'pam')}`;
-  const password = String(params['password']);
+  const username = textOf(params['username']);
+  const user = username.includes('@') ? username : `${username}@${textOf(params['realm'] ?? 'pam')}`;
+  const password = textOf(params['password']);
   if (!access.passwordIs(user, password)) throw new PveError(401, 'authentication failure');
   const { ticket, csrf } = access.issueTicket(user);
   const who = identity(user);
@@ -209,12 +209,12 @@ function createTicket(access: AccessRoom, { params }: Call): unknown {
 
 function permissions(access: AccessRoom, call: Call): unknown {
   const { params, who } = call;
-  const asked = params['userid'] === undefined ? who : identity(String(params['userid']));
+  const asked = params['userid'] === undefined ? who : identity(textOf(params['userid']));
   if (asked.full !== who.full && asked.user !== who.full) access.check(who, '/access', ['Sys.Audit']);
   const onPath = (path: string): Record<string, 0 | 1> => Object.fromEntries(access.privilegesOn(asked, path));
   if (params['path'] !== undefined) {
-    const path = normalizeAclPath(String(params['path']));
-    if (path === undefined) return paramError({ path: `'${String(params['path'])}' is not a valid ACL path` });
+    const path = normalizeAclPath(textOf(params['path']));
+    if (path === undefined) return paramError({ path: `'${textOf(params['path'])}' is not a valid ACL path` });
     return { [path]: onPath(path) };
   }
   return Object.fromEntries(
@@ -237,10 +237,10 @@ function userValues(params: Readonly<Record<string, unknown>>): Partial<Omit<Use
   return {
     ...(params['enable'] === undefined ? {} : { enable: params['enable'] === 1 ? 1 : 0 }),
     ...(params['expire'] === undefined ? {} : { expire: Number(params['expire']) }),
-    ...(params['comment'] === undefined ? {} : { comment: String(params['comment']) }),
-    ...(params['email'] === undefined ? {} : { email: String(params['email']) }),
-    ...(params['password'] === undefined ? {} : { password: String(params['password']) }),
-    ...(params['groups'] === undefined ? {} : { groups: new Set(splitList(String(params['groups']))) }),
+    ...(params['comment'] === undefined ? {} : { comment: textOf(params['comment']) }),
+    ...(params['email'] === undefined ? {} : { email: textOf(params['email']) }),
+    ...(params['password'] === undefined ? {} : { password: textOf(params['password']) }),
+    ...(params['groups'] === undefined ? {} : { groups: new Set(splitList(textOf(params['groups']))) }),
   };
 }
 
@@ -253,7 +253,7 @@ function tokenValues(params: Readonly<Record<string, unknown>>): Partial<TokenEn
   return {
     ...(params['privsep'] === undefined ? {} : { privsep: params['privsep'] === 0 ? 0 : 1 }),
     ...(params['expire'] === undefined ? {} : { expire: Number(params['expire']) }),
-    ...(params['comment'] === undefined ? {} : { comment: String(params['comment']) }),
+    ...(params['comment'] === undefined ? {} : { comment: textOf(params['comment']) }),
   };
 }
 
@@ -269,10 +269,10 @@ function mayModify(access: AccessRoom, call: Call, path: string): boolean {
 
 function changeAcl(access: AccessRoom, { params, who }: Call): unknown {
   const { config } = access;
-  const path = normalizeAclPath(String(params['path']));
-  if (path === undefined) return paramError({ path: `invalid ACL path '${String(params['path'])}'` });
+  const path = normalizeAclPath(textOf(params['path']));
+  if (path === undefined) return paramError({ path: `invalid ACL path '${textOf(params['path'])}'` });
   const subjects = (['users', 'groups', 'tokens'] as const).flatMap((kind) =>
-    splitList(String(params[kind] ?? '')).map((ugid) => ({ type: kind.slice(0, -1), ugid })),
+    splitList(textOf(params[kind])).map((ugid) => ({ type: kind.slice(0, -1), ugid })),
   );
   if (subjects.length === 0)
     paramError(
@@ -282,7 +282,7 @@ function changeAcl(access: AccessRoom, { params, who }: Call): unknown {
     );
   const propagate = params['propagate'] === 0 ? 0 : 1;
   const isAdministrator = access.has(who, path, ['Permissions.Modify']);
-  for (const roleid of splitList(String(params['roles']))) {
+  for (const roleid of splitList(textOf(params['roles']))) {
     const role = config.roles.get(roleid) ?? die(`role '${roleid}' does not exist`);
     if (!isAdministrator && [...role].some((priv) => !access.has(who, path, [priv])))
       throw new PveError(403, 'Permission check failed');

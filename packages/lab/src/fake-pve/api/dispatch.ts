@@ -5,7 +5,7 @@
 import type { AccessRoom } from '../access/room.ts';
 import { checkDeclared } from '../access/declared.ts';
 import type { ApiRequest, ApiResponse, FakePve, Identity } from '../core.ts';
-import { PveError } from '../core.ts';
+import { PveError, textOf } from '../core.ts';
 import { droppedConnection, type Fault, type Faults } from '../faults/faults.ts';
 import type { MethodFacts } from '../schema/facts.ts';
 import { bodyLimit, decodeForm, decodeJson, type BodyResult } from './form.ts';
@@ -91,7 +91,7 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
     async wire(request) {
       const method = methods.find((known) => known === request.method);
       if (method === undefined) return renderPlain(501, `method '${request.method}' not available`, false);
-      const [path = '', query = ''] = splitOnce(request.target, '?');
+      const [path, query] = splitOnce(request.target, '?');
       const api = /^\/api2\/([a-z0-9]+)(\/.*)?$/.exec(path);
       if (api === null) return renderPlain(500, 'file error - /usr/share/pve-manager/index.html.tpl: not found');
       const [, format = '', below = '/'] = api;
@@ -153,7 +153,7 @@ function mergeParams(
   pathParams: Readonly<Record<string, string>>,
 ): Record<string, unknown> {
   for (const [name, value] of Object.entries(pathParams))
-    if (given[name] !== undefined && given[name] !== null && String(given[name]) !== value)
+    if (given[name] !== undefined && given[name] !== null && textOf(given[name]) !== value)
       throw new PveError(400, `Parameter verification failed - duplicate parameter '${name}'`);
   return { ...given, ...pathParams };
 }
@@ -177,7 +177,7 @@ function checkAllowed(
 }
 
 function checkNode(self: string, node: unknown): void {
-  const name = String(node ?? self);
+  const name = textOf(node ?? self);
   if (name === self || name === 'localhost') return;
   if (name.toLowerCase() === self) throw new ProxyFailure(595, 'Connection refused');
   throw new PveError(

@@ -146,7 +146,7 @@ export function formatTable(privileges: readonly string[]): ReadonlyMap<string, 
     'disk-size': matches(/^\d+(\.\d+)?[TGMK]?$/, 'value does not look like a valid disk size\n'),
     'pve-lxc-mp-string': mountPath,
     'pve-lxc-dev-string': says(
-      (value) => /^\/dev\//.test(value) && mountPath(value) === undefined,
+      (value) => value.startsWith('/dev/') && mountPath(value) === undefined,
       (value) => mountPath(value) ?? `${value} must start with /dev/\n`,
     ),
     'pve-ct-timezone': says(timezone, (value) => `invalid time zone '${value}'\n`),

@@ -27,4 +27,4 @@ if (!('getMetadata' in Reflect))
     metadata: (key: unknown, value: unknown) => (target: object) => define(key, value, target),
   });
 
-export {};
+export const reflectIsComplete = true;

@@ -1,6 +1,7 @@
 /**
  * PVE::JSONSchema for the parameters of a call: what Perl checks, in its order, in its words.
  */
+import { textOf } from '../core.ts';
 import type { Properties, Property } from '../schema/facts.ts';
 import { splitList, type FormatCheck } from './formats.ts';
 
@@ -77,7 +78,7 @@ function checkProperty(
     errors[path] = `type check ('${type}') failed - got ${Array.isArray(value) ? 'ARRAY' : 'HASH'}`;
     return undefined;
   }
-  const text = value === true ? '1' : value === false ? '0' : String(value);
+  const text = value === true ? '1' : value === false ? '0' : textOf(value);
   if (!hasType(text, type)) {
     errors[path] = `type check ('${type}') failed - got '${text}'`;
     return undefined;
@@ -102,7 +103,7 @@ function checkText(text: string, property: Property, rules: SchemaRules, path: s
   if (badFormat !== undefined) return `invalid format - ${badFormat}`;
   if (property.pattern !== undefined && !perlPattern(property.pattern).test(text))
     return 'value does not match the regex pattern';
-  const length = [...text].length;
+  const length = Array.from(text).length;
   if (property.maxLength !== undefined && length > property.maxLength)
     return `value may only be ${property.maxLength} characters long`;
   if (property.minLength !== undefined && length < property.minLength)

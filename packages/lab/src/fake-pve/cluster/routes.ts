@@ -1,6 +1,6 @@
 /** Cluster and node endpoints that belong to no other room. PVE: API2/{Cluster,Nodes}.pm. */
 import type { Call, FakePve, Route } from '../core.ts';
-import { paramError } from '../core.ts';
+import { paramError, textOf } from '../core.ts';
 import { guestResource } from './resources.ts';
 
 /** What stands still about the node: a small machine, as the recorded one. */
@@ -175,12 +175,12 @@ function networkRows(facts: NodeFacts, bridges: readonly string[], type: unknown
 function nextId({ pve, params }: Call): string {
   const asked = params['vmid'];
   if (asked !== undefined) {
-    if (pve.guests.exists(Number(asked))) paramError({ vmid: `VM ${String(asked)} already exists` });
-    return String(asked);
+    if (pve.guests.exists(Number(asked))) paramError({ vmid: `VM ${textOf(asked)} already exists` });
+    return textOf(asked);
   }
   let vmid = 100;
   while (pve.guests.exists(vmid)) vmid += 1;
-  return String(vmid);
+  return textOf(vmid);
 }
 
 function nodeStatus(facts: NodeFacts, uptime: number): unknown {

@@ -18,7 +18,7 @@ function backups({ node }: TestNode, storage = 'felhom') {
 }
 async function stalled(world: TestNode, atLine: RegExp, params: object): Promise<string> {
   // oxlint-disable-next-line unicorn/no-thenable -- the field is a word, nobody awaits a trap
-  world.node.tasks.trap({ type: 'vzdump', atLine, then: 'stall' });
+  world.node.tasks.trap({ type: 'vzdump', atLine, action: 'stall' });
   const upid = await world.data('POST', vzdump, params);
   await world.clock.settle();
   assert.ok(typeof upid === 'string');

@@ -101,7 +101,7 @@ describe('workers', () => {
 
   test('traps spring at a line: stall, then go on', async () => {
     const { clock, tasks } = room();
-    tasks.trap({ type: 'vzdump', atLine: /half/, then: 'stall' });
+    tasks.trap({ type: 'vzdump', atLine: /half/, action: 'stall' });
     const upid = tasks.fork(who, 'vzdump', '101', async (task) => {
       task.log('half way');
       await task.work(10);
@@ -116,7 +116,7 @@ describe('workers', () => {
 
   test('a trap kills at its line and only the task it is meant for', async () => {
     const { clock, tasks } = room();
-    tasks.trap({ type: 'vzrestore', id: '102', atLine: /extract/, then: 'kill' });
+    tasks.trap({ type: 'vzrestore', id: '102', atLine: /extract/, action: 'kill' });
     const body = async (task: Task): Promise<void> => {
       task.log('extracting');
       await task.work(10);

@@ -28,7 +28,7 @@ export interface TaskTrap {
   readonly id?: string;
   /** Tested against each line; without it the trap springs as the task starts. */
   readonly atLine?: RegExp;
-  readonly then: 'kill' | 'stall' | 'abort';
+  readonly action: 'kill' | 'stall' | 'abort';
 }
 
 export interface TaskRoom extends TaskEngine {
@@ -123,8 +123,8 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
     const trap = traps[at];
     if (trap === undefined) return;
     traps.splice(at, 1);
-    if (trap.then === 'kill') kill(worker);
-    else if (trap.then === 'abort') abort(worker);
+    if (trap.action === 'kill') kill(worker);
+    else if (trap.action === 'abort') abort(worker);
     else worker.stalled = true;
   };
 
@@ -135,27 +135,18 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
     if (worker.state === 'killed') return never();
     throwIfAborted(worker);
     const cancel = new AbortController();
-    let result: { is: 'value'; value: T } | { is: 'error'; error: unknown } | undefined;
-    const done = operation(cancel.signal).then(
-      (value) => {
-        result = { is: 'value', value };
-        wake(worker);
-      },
-      (error: unknown) => {
-        result = { is: 'error', error };
-        wake(worker);
-      },
-    );
-    while (worker.state === 'running' && !worker.abortWanted && (result === undefined || worker.stalled))
+    const outcome: { result?: { is: 'value'; value: T } | { is: 'error'; error: unknown } } = {};
+    const done = settleInto(outcome, operation(cancel.signal), () => wake(worker));
+    while (worker.state === 'running' && !worker.abortWanted && (outcome.result === undefined || worker.stalled))
       await new Promise<void>((resolve) => worker.waiting.add(resolve));
-    if (result === undefined) {
+    if (outcome.result === undefined) {
       cancel.abort();
       // Whoever hears of the abort must not race with what was under way.
       if (worker.state === 'running') await Promise.race([done, Promise.resolve()]);
     }
     if (isKilled(worker)) return never();
     throwIfAborted(worker);
-    return outcomeOf(result);
+    return outcomeOf(outcome.result);
   };
 
   const start = async (worker: Worker, body: (task: Task) => Promise<void>): Promise<void> => {
@@ -275,7 +266,7 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
       const worker = workers.get(upid);
       return worker === undefined ? undefined : record(worker);
     },
-    all: () => [...workers.values()].reverse().sort(byAge).slice(0, indexedTasks).map(record),
+    all: () => [...workers.values()].toReversed().toSorted(byAge).slice(0, indexedTasks).map(record),
     abort(upid) {
       const worker = workers.get(upid);
       if (worker?.state === 'running') abort(worker);
@@ -345,6 +336,19 @@ function wake(worker: Worker): void {
   const waiting = [...worker.waiting];
   worker.waiting.clear();
   for (const resolve of waiting) resolve();
+}
+
+async function settleInto<T>(
+  outcome: { result?: { is: 'value'; value: T } | { is: 'error'; error: unknown } },
+  operation: Promise<T>,
+  then: () => void,
+): Promise<void> {
+  try {
+    outcome.result = { is: 'value', value: await operation };
+  } catch (error) {
+    outcome.result = { is: 'error', error };
+  }
+  then();
 }
 
 function outcomeOf<T>(result: { is: 'value'; value: T } | { is: 'error'; error: unknown } | undefined): T {

@@ -1,6 +1,6 @@
 /** The task endpoints. PVE: API2/Tasks.pm, API2/Cluster.pm tasks. */
 import type { Call, Identity, Route } from '../core.ts';
-import { Answer, paramError } from '../core.ts';
+import { Answer, paramError, textOf } from '../core.ts';
 import { splitList } from '../api/formats.ts';
 import type { TaskRecord, TaskRoom } from './engine.ts';
 import { decodeUpid } from './upid.ts';
@@ -10,7 +10,7 @@ const recentTasks = 3;
 
 export function taskRoutes(tasks: TaskRoom): readonly Route[] {
   const find = (call: Call): TaskRecord => {
-    const upid = String(call.params['upid']);
+    const upid = textOf(call.params['upid']);
     if (decodeUpid(upid) === undefined) paramError({ upid: 'unable to parse worker upid' });
     return tasks.find(upid) ?? paramError({ upid: 'no such task' });
   };
@@ -110,9 +110,9 @@ function statusType(status: string): string {
 function listTasks(call: Call, all: readonly TaskRecord[]): Answer {
   const { params } = call;
   const auditor = call.pve.access.has(call.who, `/nodes/${call.pve.name}`, ['Sys.Audit']);
-  const source = String(params['source'] ?? 'archive');
-  const statuses = params['statusfilter'] === undefined ? undefined : splitList(String(params['statusfilter']));
-  const userFilter = params['userfilter'] === undefined ? undefined : String(params['userfilter']).toLowerCase();
+  const source = textOf(params['source'] ?? 'archive');
+  const statuses = params['statusfilter'] === undefined ? undefined : splitList(textOf(params['statusfilter']));
+  const userFilter = params['userfilter'] === undefined ? undefined : textOf(params['userfilter']).toLowerCase();
   const since = Number(params['since'] ?? 0);
   const until = Number(params['until'] ?? Infinity);
 
@@ -123,7 +123,7 @@ function listTasks(call: Call, all: readonly TaskRecord[]): Answer {
     if (source === 'archive' && running) return false;
     if (source === 'active' && !running) return false;
     if (params['typefilter'] !== undefined && task.parts.type !== params['typefilter']) return false;
-    if (params['vmid'] !== undefined && task.parts.id !== String(params['vmid'])) return false;
+    if (params['vmid'] !== undefined && task.parts.id !== textOf(params['vmid'])) return false;
     if (userFilter !== undefined && !task.who.full.toLowerCase().includes(userFilter)) return false;
     if (task.parts.starttime < since || task.parts.starttime > until) return false;
     if (params['errors'] === 1 && !running && ['ok', 'warning'].includes(statusType(status))) return false;
