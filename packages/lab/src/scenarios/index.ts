@@ -1,5 +1,23 @@
 /** All scenarios, in the order in which they make sense to a newcomer. */
+import { blocked } from './blocked.ts';
+import { crash } from './crash.ts';
+import { drift } from './drift.ts';
+import { foreign } from './foreign.ts';
+import { hubDown } from './hub-down.ts';
+import { nodeReboot } from './node-reboot.ts';
 import { provision } from './provision.ts';
 import type { Scenario } from './scenario.ts';
+import { standalone } from './standalone.ts';
+import { workerKilled } from './worker-killed.ts';
 
-export const scenarios: readonly Scenario[] = [provision];
+export const scenarios: readonly Scenario[] = [
+  provision,
+  crash,
+  workerKilled,
+  nodeReboot,
+  drift,
+  blocked,
+  hubDown,
+  standalone,
+  foreign,
+];

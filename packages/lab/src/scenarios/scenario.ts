@@ -27,16 +27,24 @@ export interface Scene {
   readonly stage: Stage;
   readonly tell: Telling;
   /** `felhom desired apply` of these guests, its output shown. */
-  apply(guests: readonly LabGuest[]): Promise<void>;
+  readonly apply: (guests: readonly LabGuest[]) => Promise<void>;
   /** Runs the operator's command line and shows what it prints. */
-  show(argv: readonly string[]): Promise<void>;
+  readonly show: (argv: readonly string[]) => Promise<void>;
   /** Waits for a condition on the agent's report while progress is shown; tells it once it holds. */
-  expect(what: string, condition: (report: Report) => boolean | Promise<boolean>, timeoutMs?: number): Promise<Report>;
-  converged(names: readonly string[], timeoutMs?: number): Promise<Report>;
+  readonly expect: (
+    what: string,
+    condition: (report: Report) => boolean | Promise<boolean>,
+    timeoutMs?: number,
+  ) => Promise<Report>;
+  readonly converged: (names: readonly string[], timeoutMs?: number) => Promise<Report>;
   /** Tells it when it is true, throws when it is not. */
-  check(what: string, holds: boolean): void;
+  readonly check: (what: string, holds: boolean) => void;
   /** A change by hand on the node, as root@pam. */
-  byHand(method: 'POST' | 'PUT' | 'DELETE', path: string, params: Readonly<Record<string, unknown>>): Promise<void>;
+  readonly byHand: (
+    method: 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    params: Readonly<Record<string, unknown>>,
+  ) => Promise<void>;
 }
 
 export function createScene(stage: Stage, tell: Telling): Scene {
@@ -146,3 +154,14 @@ export function ownRange(stage: Stage): readonly number[] {
 }
 
 export const agentLog = (stage: Stage): string => readFileSync(stage.place.agentLog, 'utf8');
+
+/** UPIDs of every restore that was started on the node, newest first. */
+export const restoresOf = (stage: Stage): readonly string[] =>
+  stage.pve.node.tasks
+    .all()
+    .filter(({ parts }) => parts.type === 'vzrestore')
+    .map(({ upid }) => upid);
+
+/** Those that still run. */
+export const restoring = (stage: Stage): readonly { readonly upid: string; readonly id: string }[] =>
+  stage.pve.node.tasks.running().filter(({ type }) => type === 'vzrestore');

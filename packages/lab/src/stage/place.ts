@@ -22,7 +22,8 @@ export interface Place {
   readonly policy: string;
   readonly token: string;
   readonly hubKey: string;
-  readonly ca: string;
+  readonly nodeCa: string;
+  readonly hubCa: string;
   readonly desired: string;
   readonly agentLog: string;
   /** Sockets lie elsewhere: their paths may have 107 bytes and no more (unix(7)). */
@@ -55,7 +56,8 @@ export function preparePlace(folder: string): Place {
     policy: join(folder, 'policy.yaml'),
     token: join(folder, 'proxmox.token'),
     hubKey: join(folder, 'hub.key'),
-    ca: join(folder, 'ca.pem'),
+    nodeCa: join(folder, 'node-ca.pem'),
+    hubCa: join(folder, 'hub-ca.pem'),
     desired: join(folder, 'desired.yaml'),
     agentLog: join(folder, 'agent.log'),
     sockets,

@@ -10,6 +10,8 @@ import { askAgent } from '@felhom/agent';
 import type { AgentStatus, HostPolicy } from '@felhom/agent';
 import { runFelhom } from '@felhom/cli';
 import type { HostId, Report } from '@felhom/protocol';
+import { makeCertificates } from '../fake-pve/api/certificates.ts';
+import { serve } from '../fake-pve/api/server.ts';
 import type { Pace } from '../fake-pve/core.ts';
 import { FileDisk } from '../fake-pve/storage/index.ts';
 import { enrolNode } from '../world/enrolled-node.ts';
@@ -23,8 +25,6 @@ import { openHubPlace } from './hub-place.ts';
 import type { HubPlace } from './hub-place.ts';
 import { preparePlace, withTrueDigests, writeDocument, writeSecret } from './place.ts';
 import type { Place } from './place.ts';
-import { servePve } from './pve-server.ts';
-import type { PveServer } from './pve-server.ts';
 
 export interface StageOptions {
   readonly folder: string;
@@ -41,7 +41,11 @@ export interface Stage {
   readonly place: Place;
   readonly authority: Authority;
   readonly pve: EnrolledNode;
-  readonly server: PveServer;
+  readonly server: {
+    readonly url: string;
+    /** HTTP requests that the node has seen. */
+    readonly requests: () => number;
+  };
   readonly hub: HubPlace;
   readonly agent: AgentProcess;
   /** What the agent says of itself; `undefined` when it does not answer. */
@@ -81,7 +85,9 @@ const realClock = {
 export async function openStage(options: StageOptions): Promise<Stage> {
   const place = preparePlace(options.folder);
   const authority = createAuthority('felhom lab', Date.now());
-  writeFileSync(place.ca, authority.ca);
+  const nodeTls = await makeCertificates(realClock);
+  writeFileSync(place.hubCa, authority.ca);
+  writeFileSync(place.nodeCa, nodeTls.ca);
   const pve = await enrolNode({
     clock: realClock,
     random: { int: (below) => randomInt(below) },
@@ -90,14 +96,20 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     ...(options.policy === undefined ? {} : { policy: options.policy }),
     ...(options.guestRange === undefined ? {} : { guestRange: options.guestRange }),
   });
-  const server = await servePve(pve.node, authority.issue());
+  let requests = 0;
+  const counted: Parameters<typeof serve>[0] = {
+    wire: (request) => {
+      requests += 1;
+      return pve.node.wire(request);
+    },
+  };
+  const server = await serve(counted, { port: 0, cert: nodeTls.cert, key: nodeTls.key });
   const control = await openControlSocket(place.controlSocket, pve.helper);
   const hub = await openHubPlace({ folder: place.folder, tls: authority.issue(), host: labHost });
   const agent = createAgentProcess(place.agentConfig, place.agentLog);
 
   writeSecret(place.token, pve.token);
   writeSecret(place.hubKey, hub.hostKey);
-  const trust = { caFile: place.ca };
   const writeConfig: Stage['writeConfig'] = (changes = {}) =>
     writeDocument(place.agentConfig, {
       v: 1,
@@ -105,9 +117,11 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       stateDirectory: place.state,
       policyFile: place.policy,
       adminSocket: place.adminSocket,
-      proxmox: { url: server.url, tokenFile: place.token, trust },
+      proxmox: { url: server.url, tokenFile: place.token, trust: { caFile: place.nodeCa } },
       desired:
-        options.source === 'file' ? { file: place.desired } : { hub: { url: hub.url, keyFile: place.hubKey, trust } },
+        options.source === 'file'
+          ? { file: place.desired }
+          : { hub: { url: hub.url, keyFile: place.hubKey, trust: { caFile: place.hubCa } } },
       helper: {
         command: [
           process.execPath,
@@ -135,7 +149,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     place,
     authority,
     pve,
-    server,
+    server: { url: server.url, requests: () => requests },
     hub,
     agent,
     status,
@@ -155,7 +169,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
           ...colourWishes(),
           FELHOM_HUB_URL: hub.url,
           FELHOM_TOKEN: hub.operatorToken,
-          FELHOM_CA_FILE: place.ca,
+          FELHOM_CA_FILE: place.hubCa,
           XDG_CONFIG_HOME: place.folder,
         },
         homeDirectory: place.folder,
