@@ -22,7 +22,6 @@ import { enrolmentText } from './enrolment.ts';
 import { defaultAdminSocket, defaultConfigFile } from './locations.ts';
 import type { JournaledSaga } from './open-host.ts';
 import { renderChecks, renderJournal, renderPlan } from './render.ts';
-import { runService } from './run.ts';
 
 export interface ProgramIo {
   readonly stdout: NodeJS.WriteStream;
@@ -98,6 +97,8 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
     .command('run')
     .description('run the agent until stopped (what the service does)')
     .action(async () => {
+      // Only here: the other commands talk to a running agent and need none of what it is made of.
+      const { runService } = await import('./run.ts');
       exit = await runService(program.opts<{ config: string }>().config, io.stdout, io.signal);
     });
   program
