@@ -50,6 +50,7 @@ export const keyRules: readonly KeyRule[] = [
     reason: 'statistics and hardware of the node',
   },
   { key: /^(maxdisk)$/, path: /\/(status\/current|lxc)$/, how: 'shape', reason: 'df of a running guest' },
+  { key: /^data$/, path: /\/apt\/versions$/, how: 'shape', reason: 'packages of the machine' },
   { key: /^(content|privs)$/, how: 'set', reason: 'order of a Perl hash' },
 ];
 

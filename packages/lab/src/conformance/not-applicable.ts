@@ -10,7 +10,7 @@ export const notApplicable: readonly NotApplicable[] = [
   { path: /^\/nodes\/[^/]+\/disks\//, reason: 'physical disks: read by the host helper, not over the API' },
   { path: /^\/nodes\/[^/]+\/scan\//, reason: 'scans of foreign servers: not used' },
   {
-    path: /^\/nodes\/[^/]+\/(dns|services|syslog|journal|apt|hardware|aplinfo)(\/|$)/,
+    path: /^\/nodes\/[^/]+\/(dns|services|syslog|journal|apt(?!\/versions)|hardware|aplinfo)(\/|$)/,
     reason: 'node administration: not used',
   },
   { path: /\/rrddata$/, reason: 'statistics files: not used' },

@@ -15,6 +15,8 @@ export interface NodeFacts {
   readonly options: Readonly<Record<string, unknown>>;
   /** Address of the bridges, CIDR. */
   readonly network: string;
+  /** Installed packages, name → version. */
+  readonly packages: Readonly<Record<string, string>>;
 }
 
 export const defaultNodeFacts: NodeFacts = {
@@ -27,6 +29,7 @@ export const defaultNodeFacts: NodeFacts = {
   address: '10.99.0.1',
   options: { description: '', mac_prefix: 'BC:24:11' },
   network: '10.98.0.1/24',
+  packages: { lxcfs: '6.0.4-pve1', 'pve-container': '6.1.10', 'pve-manager': '9.2.11', 'pve-storage': '9.1.7' },
 };
 
 export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonly Route[] {
@@ -65,6 +68,11 @@ export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonl
         const time = Math.floor(pve.clock.now() / 1000);
         return { time, localtime: time, timezone: 'Etc/UTC' };
       },
+    },
+    {
+      method: 'GET',
+      path: '/nodes/{node}/apt/versions',
+      handler: () => Object.entries(facts.packages).map(([name, installed]) => packageRow(name, installed)),
     },
     { method: 'GET', path: '/nodes/{node}/status', handler: ({ pve }) => nodeStatus(facts, uptime(pve)) },
     {
@@ -218,5 +226,21 @@ function nodeStatus(facts: NodeFacts, uptime: number): unknown {
       flags: 'fpu vme',
       hvm: '1',
     },
+  };
+}
+
+/** PVE: API2/APT.pm versions. `OldVersion` is what is installed, `Version` what could be. */
+function packageRow(name: string, installed: string): Record<string, unknown> {
+  return {
+    Package: name,
+    Title: name,
+    Description: name,
+    Origin: 'Debian',
+    Arch: 'amd64',
+    Section: 'admin',
+    Priority: 'optional',
+    Version: installed,
+    OldVersion: installed,
+    CurrentState: 'Installed',
   };
 }
