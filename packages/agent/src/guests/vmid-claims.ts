@@ -12,13 +12,17 @@ export interface VmidClaims {
   all(): ReadonlyMap<Vmid, string>;
 }
 
-export function createVmidClaims(open: readonly OpenSaga[]): VmidClaims {
+/**
+ * `isOpen`: a saga that was recovered may end without coming by a release of its own, because its last step was done
+ * before the restart; its claims go with it all the same.
+ */
+export function createVmidClaims(open: readonly OpenSaga[], isOpen: (sagaId: string) => boolean): VmidClaims {
   const holders = new Map<Vmid, string>();
   for (const saga of open) for (const vmid of inFlightOf([saga]).vmids) holders.set(vmid, saga.sagaId);
   return {
     claim(vmid, sagaId) {
       const holder = holders.get(vmid);
-      if (holder !== undefined) return holder === sagaId;
+      if (holder !== undefined && holder !== sagaId && isOpen(holder)) return false;
       holders.set(vmid, sagaId);
       return true;
     },

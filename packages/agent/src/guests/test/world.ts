@@ -88,7 +88,7 @@ export class World {
       node: this.node.node,
       helper: this.node.helper,
       registry: this.registry,
-      claims: createVmidClaims(open),
+      claims: createVmidClaims(open, (id) => this.journal.openSagas().includes(id)),
       policy: () => testPolicy,
       tokenId,
     };
