@@ -153,7 +153,7 @@ async function probeStart(ctx: BringUpContext, signal: AbortSignal): Promise<Pro
 
 function stop(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<void>> {
   if (staysOff(ctx)) return Promise.resolve(done(undefined));
-  return powerOff(ctx, want(ctx, 'vmid'), markerOf(ctx), signal);
+  return powerOff(ctx, want(ctx, 'vmid'), markerOf(ctx), want(ctx, 'since'), signal);
 }
 
 async function up(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<Partial<BringUpState>>> {

@@ -11,7 +11,7 @@ import type { BringUpContext } from './bring-up-state.ts';
 import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
 import { lookAt } from './restore-step.ts';
-import { ownTasks, waitFor } from '../guests/settle.ts';
+import { ownTasks, waitFor, whenIdle } from '../guests/settle.ts';
 
 /** pveproxy gives up on a request after 30 s; afterwards its worker no longer begins. */
 const lateLandingMs = 35_000;
@@ -29,6 +29,9 @@ export async function undoRestore(ctx: BringUpContext, signal: AbortSignal): Pro
 }
 
 async function clear(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
+  // A destroy of an earlier try of this undo: what it is about to remove is not worth looking at.
+  const idle = await whenIdle(ctx, { vmid, type: 'vzdestroy', sinceSeconds: want(ctx, 'since') }, signal);
+  if (idle.is !== 'done') return idle;
   const seen = await lookAt(ctx, vmid, signal);
   if (seen.is !== 'done') return seen;
   if (seen.value.is === 'ours' && !seen.value.unfinished) return destroy(ctx, vmid, seen.value.view, signal);
@@ -52,7 +55,8 @@ async function clear(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Prom
 async function reap(ctx: BringUpContext, vmid: Vmid, noConfig: boolean, signal: AbortSignal): Promise<Outcome<void>> {
   const volumes = await ctx.needs.helper.volumesOf(vmid, signal);
   if (volumes.is !== 'done') return volumes;
-  if (noConfig && volumes.value.length === 0) return done(undefined);
+  // Perhaps because an earlier try of this undo destroyed it; then the pool is still to be put right.
+  if (noConfig && volumes.value.length === 0) return proveGone(ctx, vmid, signal);
   ctx.progress({ text: `removing what the dead restore of ${vmid} left` });
   const reaped = await ctx.needs.helper.reapStub(`${ctx.sagaId}.restore.reap.${vmid}`, vmid, volumes.value, signal);
   if (reaped.is !== 'done') return reaped;

@@ -4,7 +4,7 @@ import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { Acting } from './needs.ts';
 import { reason } from '@felhom/protocol';
-import { ownTasks, patiently, readOwn, waitFor } from './settle.ts';
+import { ownTasks, patiently, readOwn, waitFor, whenIdle } from './settle.ts';
 import type { Marker } from './settle.ts';
 
 export function powerOn(ctx: Acting, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
@@ -59,10 +59,19 @@ export async function probePowerOn(
 }
 
 /** For the undo of a start only, on a guest that has never served: nobody's work is in it yet. */
-export async function powerOff(ctx: Acting, vmid: Vmid, marker: Marker, signal: AbortSignal): Promise<Outcome<void>> {
+export async function powerOff(
+  ctx: Acting,
+  vmid: Vmid,
+  marker: Marker,
+  sinceSeconds: number,
+  signal: AbortSignal,
+): Promise<Outcome<void>> {
   const own = await readOwn(ctx, vmid, marker, signal);
   if (own.is === 'refused') return done(undefined);
   if (own.is === 'unknown') return own;
+  // A stop of an earlier try, perhaps of a process that is gone: two at a time would end one of them as failed.
+  const idle = await whenIdle(ctx, { vmid, type: 'vzstop', sinceSeconds }, signal);
+  if (idle.is !== 'done') return idle;
   const running = await ctx.needs.reader.status(vmid, signal);
   if (running.is !== 'done') return running;
   if (running.value.status === 'stopped') return done(undefined);

@@ -51,6 +51,23 @@ export async function waitFor(ctx: Acting, upid: Upid, what: string, signal: Abo
   return ended.is === 'refused' ? unknown(ended.why) : ended;
 }
 
+/** Done when no task of ours of this kind works on the VMID any more; how it ended, the world shows. */
+export async function whenIdle(
+  ctx: Acting,
+  filter: { readonly vmid: Vmid; readonly type: string; readonly sinceSeconds: number },
+  signal: AbortSignal,
+): Promise<Outcome<void>> {
+  const tasks = await ownTasks(ctx, filter, signal);
+  if (tasks.is !== 'done') return tasks;
+  for (const { upid, endTime } of tasks.value) {
+    if (endTime !== undefined) continue;
+    ctx.recordHandle(upid);
+    const ended = await waitFor(ctx, upid, `waiting for an earlier ${filter.type} of ${filter.vmid}`, signal);
+    if (ended.is !== 'done') return ended;
+  }
+  return done(undefined);
+}
+
 /** A guest that shows our marker. Absent, forbidden and foreign are refusals with their own codes. */
 export async function readOwn(
   ctx: Pick<Acting, 'needs'>,
