@@ -33,7 +33,12 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
     {
       method: 'GET',
       path: '/access/roles',
-      handler: () => [...config.roles].map(([roleid, privs]) => ({ roleid, privs: [...privs].join(','), special: 0 })),
+      handler: () =>
+        [...config.roles].map(([roleid, privs]) => ({
+          roleid,
+          privs: [...privs].toSorted().join(','),
+          ...(isBuiltIn(roleid) ? { special: 1 } : {}),
+        })),
     },
     {
       method: 'GET',
@@ -70,6 +75,7 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       path: '/access/roles/{roleid}',
       handler: ({ params }) => {
         const roleid = textOf(params['roleid']);
+        if (isBuiltIn(roleid)) die(`delete role failed: auto-generated role '${roleid}' cannot be deleted`);
         if (!config.roles.delete(roleid)) die(`delete role failed: role '${roleid}' does not exist`);
         config.acl = config.acl.filter((entry) => entry.roleid !== roleid);
         return null;
@@ -86,7 +92,7 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
           .map((user) => ({ userid: user.userid, ...userInfo(user), 'realm-type': user.userid.split('@')[1] ?? '' }));
       },
     },
-    { method: 'GET', path: '/access/users/{userid}', handler: (call) => userInfo(userOf(call, '')) },
+    { method: 'GET', path: '/access/users/{userid}', handler: (call) => wholeUser(userOf(call, '')) },
     {
       method: 'POST',
       path: '/access/users',
@@ -222,6 +228,21 @@ function permissions(access: AccessRoom, call: Call): unknown {
       .map((path) => [path, onPath(path)] as const)
       .filter(([, privileges]) => Object.keys(privileges).length > 0),
   );
+}
+
+/** Roles that come with Proxmox. */
+function isBuiltIn(roleid: string): boolean {
+  return /^(Administrator|NoAccess|PVE[A-Za-z]+)$/.test(roleid);
+}
+
+/** One user, with groups and tokens. PVE: API2/User.pm read_user. */
+function wholeUser(user: UserEntry): Record<string, unknown> {
+  const tokens = Object.fromEntries([...user.tokens].map(([tokenid, token]) => [tokenid, tokenInfo(token)]));
+  return {
+    ...userInfo(user),
+    groups: [...user.groups].toSorted(),
+    ...(user.tokens.size === 0 ? {} : { tokens }),
+  };
 }
 
 function userInfo(user: UserEntry): Record<string, unknown> {
