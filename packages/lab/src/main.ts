@@ -86,7 +86,8 @@ async function playOn(folder: string, scenario: Scenario, tell: Telling, stays: 
     introduce(stage, tell);
     const scene = createScene(stage, tell);
     await scenario.play(scene);
-    if (stays) await offerExperiments(scene);
+    if (stays && (await stage.report())?.guests.some(({ name }) => name === 'web') === true)
+      await offerExperiments(scene);
     return undefined;
   } catch (error) {
     tell.settle();

@@ -28,6 +28,8 @@ export interface Scene {
   readonly tell: Telling;
   /** `felhom desired apply` of these guests, its output shown. */
   readonly apply: (guests: readonly LabGuest[]) => Promise<void>;
+  /** The guests that were applied last. */
+  readonly wanted: () => readonly LabGuest[];
   /** Runs the operator's command line and shows what it prints. */
   readonly show: (argv: readonly string[]) => Promise<void>;
   /** Waits for a condition on the agent's report while progress is shown; tells it once it holds. */
@@ -49,7 +51,7 @@ export interface Scene {
 
 export function createScene(stage: Stage, tell: Telling): Scene {
   const show: Scene['show'] = async (argv) => {
-    const run = await stage.felhom(argv);
+    const run = await stage.felhom(argv, tell.style.colour);
     tell.output(`felhom ${argv.join(' ')}`, run.out + run.err);
     if (run.code !== 0) throw new NotAsTold(`felhom ${argv.join(' ')} ended with ${run.code}`);
   };
@@ -69,17 +71,20 @@ export function createScene(stage: Stage, tell: Telling): Scene {
     if (last === undefined) throw new NotAsTold(`${what}: and no report of it`);
     return last;
   };
+  let wanted: readonly LabGuest[] = [];
   return {
     stage,
     tell,
     show,
+    wanted: () => wanted,
     expect,
     apply: async (guests) => {
       const file = join(stage.place.folder, 'guests.yaml');
       writeFileSync(file, `${JSON.stringify({ v: 1, guests }, undefined, 2)}\n`);
-      const run = await stage.felhom(['desired', 'apply', 'lab', file, '--yes']);
+      const run = await stage.felhom(['desired', 'apply', 'lab', file, '--yes'], tell.style.colour);
       tell.output('felhom desired apply lab guests.yaml', run.out + run.err);
       if (run.code !== 0) throw new NotAsTold(`felhom desired apply ended with ${run.code}`);
+      wanted = guests;
     },
     converged: (names, timeoutMs) =>
       expect(

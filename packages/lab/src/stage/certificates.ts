@@ -63,7 +63,7 @@ export function createAuthority(name: string, now: number): Authority {
             ),
           ],
         }),
-        key: own.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+        key: own.privateKey.export({ type: 'pkcs8', format: 'pem' }),
       };
     },
   };

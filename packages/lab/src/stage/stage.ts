@@ -55,8 +55,8 @@ export interface Stage {
   wake(): Promise<void>;
   /** Puts guests into the file of desired state. */
   writeDesired(guests: readonly unknown[]): void;
-  /** The operator's command line, against the stage's hub. `answers` are typed at its prompts. */
-  felhom(argv: readonly string[], show?: (text: string) => void): Promise<CommandRun>;
+  /** The operator's command line, in this process, against the stage's hub. */
+  felhom(argv: readonly string[], colour?: boolean): Promise<CommandRun>;
   agentCommand(argv: readonly string[]): Promise<CommandRun>;
   writeConfig(changes?: Readonly<Record<string, unknown>>): void;
   writePolicy(policy: HostPolicy): void;
@@ -156,15 +156,12 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     report,
     wake: async () => void (await askAgent(place.adminSocket, 'POST /v1/wake')),
     writeDesired: (guests) => writeDocument(place.desired, { v: 1, guests }),
-    felhom: async (argv, show) => {
+    felhom: async (argv, colour = false) => {
       let out = '';
       let err = '';
       const code = await runFelhom(argv, {
-        stdout: {
-          write: (text) => void ((out += text), show?.(text)),
-          isTTY: show !== undefined && process.stdout.isTTY,
-        },
-        stderr: { write: (text) => void ((err += text), show?.(text)) },
+        stdout: { write: (text) => (out += text), isTTY: colour },
+        stderr: { write: (text) => (err += text), isTTY: colour },
         env: {
           ...colourWishes(),
           FELHOM_HUB_URL: hub.url,
