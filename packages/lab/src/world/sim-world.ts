@@ -37,7 +37,7 @@ export interface SimWorld extends EnrolledNode {
   readonly clock: SimClock;
   readonly random: SimRandom;
   readonly hub: SimHub;
-  /** The journal as it lies on disk, read past the agent. */
+  /** The journal as it lies on disk, for reading. Opening it fences a writer, so of a living agent it is its own. */
   readonly disk: () => Journal;
   readonly life: () => SimLife | undefined;
   /** Starts the agent. `cutsAt` takes its power away at a crash point. */
@@ -120,7 +120,10 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     clock,
     random,
     hub,
-    disk: () => openJournalOn(database, { clock, random: random.fork('look') }),
+    disk: () =>
+      life !== undefined && !life.power.off.aborted
+        ? life.power.journal
+        : openJournalOn(database, { clock, random: random.fork('look') }),
     life: () => life,
     boot,
     cut: () => {
@@ -143,7 +146,6 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
 /** Once the power is off, nothing that the process waited for ever comes back to it. */
 function whilePowered<T>(off: AbortSignal, work: Promise<T>): Promise<T> {
   const gone = new Promise<never>(() => undefined);
-  if (off.aborted) return gone;
   return work.then(
     (value) => (off.aborted ? gone : value),
     (error: unknown) => (off.aborted ? gone : Promise.reject(error as Error)),

@@ -1,0 +1,98 @@
+/**
+ * The matrix: every registered saga × every crash point × what happens while the agent is down, and again a crash
+ * during the replay. Generated from the registry; the only tables are the stories and the points nobody comes by.
+ */
+import { crashPointsOf, createSagaRegistry } from '@felhom/agent';
+import type { AnySaga, CrashPoint } from '@felhom/agent';
+import type { SimRandom } from '../simulation/sim-random.ts';
+import { interludes, runCase } from './run-case.ts';
+import type { CaseResult, CrashCase } from './run-case.ts';
+import { stories } from './stories.ts';
+import { unreachable } from './unreachable.ts';
+
+export interface MatrixOptions {
+  readonly random: SimRandom;
+  readonly saga?: string;
+  readonly point?: string;
+  /** Every variant with every interlude, and a second crash at every point of every replay. */
+  readonly full: boolean;
+  /** Of the generated first crashes, this share is run; 1 unless told. */
+  readonly share?: number;
+  readonly onResult?: (done: CrashCase, result: CaseResult) => void;
+}
+
+export interface MatrixReport {
+  readonly cases: number;
+  readonly failures: readonly { readonly asked: CrashCase; readonly problems: readonly string[] }[];
+  /** Asked for, and no variant of the story came by. */
+  readonly notReached: readonly CrashPoint[];
+  /** Disagreements between the tables and the registry. */
+  readonly complaints: readonly string[];
+}
+
+export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
+  const sagas = createSagaRegistry().all.filter(({ name }) => options.saga === undefined || name === options.saga);
+  const failures: { asked: CrashCase; problems: readonly string[] }[] = [];
+  const asked = new Set<CrashPoint>();
+  const reached = new Set<CrashPoint>();
+  let cases = 0;
+  const run = async (crash: CrashCase): Promise<CaseResult> => {
+    const result = await runCase(crash);
+    options.onResult?.(crash, result);
+    if (result.is === 'not-reached') return result;
+    cases += 1;
+    reached.add(crash.point);
+    if (result.is === 'failed') failures.push({ asked: crash, problems: result.problems });
+    return result;
+  };
+  for (const first of sagas.flatMap((saga) => firstCrashes(saga, options))) {
+    if (!options.random.chance(options.share ?? 1)) continue;
+    asked.add(first.point);
+    const result = await run(first);
+    for (const again of secondCrashes(result, options)) await run({ ...first, again });
+  }
+  const notReached = [...asked].filter((point) => !reached.has(point));
+  return { cases, failures, notReached, complaints: complaintsAbout(sagas, notReached, reached) };
+}
+
+/** `well` reaches what a run comes by, the spoiled variants what an unwinding comes by; both are tried for both. */
+function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): readonly CrashCase[] {
+  const story = stories[saga.name];
+  if (story === undefined) return [];
+  const spoils = Object.keys(story.spoils);
+  return crashPointsOf(saga)
+    .filter((candidate) => point === undefined || candidate === point || candidate.startsWith(`${point}/`))
+    .flatMap((candidate) =>
+      interludes.flatMap((interlude) => {
+        const everyOne = candidate.includes('/undo/') ? spoils : ['well', ...spoils];
+        const variants = full || candidate.includes('/undo/') ? everyOne : ['well', random.pick(spoils)];
+        return variants.map((variant) => ({
+          saga: saga.name,
+          story,
+          variant,
+          point: candidate,
+          interlude,
+          seed: random.int(2 ** 31),
+        }));
+      }),
+    );
+}
+
+function secondCrashes({ replayed }: CaseResult, { full, random }: MatrixOptions): readonly number[] {
+  if (replayed.length === 0) return [];
+  if (full) return replayed.map((_, at) => at + 1);
+  return random.chance(0.5) ? [1 + random.int(replayed.length)] : [];
+}
+
+function complaintsAbout(
+  sagas: readonly AnySaga[],
+  notReached: readonly CrashPoint[],
+  reached: ReadonlySet<CrashPoint>,
+): readonly string[] {
+  const explained = (point: CrashPoint): boolean => Object.hasOwn(unreachable, point);
+  return [
+    ...sagas.filter(({ name }) => stories[name] === undefined).map(({ name }) => `saga ${name} has no story`),
+    ...notReached.filter((point) => !explained(point)).map((point) => `no story comes by ${point}`),
+    ...[...reached].filter(explained).map((point) => `${point} is in the table of unreachable points and was reached`),
+  ];
+}

@@ -1,0 +1,93 @@
+/**
+ * How a world comes to where a saga runs, and what makes the saga turn back. One entry per registered saga: a saga
+ * without a story fails the matrix, so that none can join without being crashed at every point.
+ */
+import { labGuest } from '../world/desired.ts';
+import type { SimWorld } from '../world/sim-world.ts';
+
+export interface Story {
+  /** What the world holds and has converged on before the saga is asked for; absent: nothing. */
+  readonly before?: readonly unknown[];
+  /** Done to the world just before, past the agent. */
+  readonly prepare?: (world: SimWorld) => Promise<void>;
+  /** Desired state that makes the saga necessary. */
+  readonly asks: readonly unknown[];
+  /** By name: what makes it fail, once or for a while. The name `well` is taken: nothing does. */
+  readonly spoils: Readonly<Record<string, (world: SimWorld) => void>>;
+  /** What is not as it must be once the world has converged, judged by the node's own files. */
+  readonly missing: (world: SimWorld) => readonly string[];
+}
+
+/** The first VMID of the range: where the one guest of every story goes. */
+export const storyVmid = 9000;
+
+const web = labGuest('web');
+const [data] = web.volumes;
+
+const refusedOnce = (world: SimWorld, path: RegExp, method: 'PUT' | 'POST'): void =>
+  world.node.faults.add({ method, path, fault: { is: 'die', message: 'no way\n' } });
+
+/** Down when its first moments are watched, and up again when the agent has turned back because of that. */
+function rebootsItself({ node }: SimWorld): void {
+  const looked = { method: 'GET', path: /\/status\/current$/ } as const;
+  node.faults.add({ ...looked, nth: 2, fault: { is: 'meanwhile', act: () => node.guests.stop(storyVmid) } });
+  node.faults.add({ ...looked, nth: 3, fault: { is: 'meanwhile', act: () => node.guests.start(storyVmid) } });
+}
+
+const lacks = (world: SimWorld, ...lines: readonly RegExp[]): readonly string[] => {
+  const config = world.host.rawConfig(storyVmid) ?? '';
+  return lines.filter((line) => !line.test(config)).map((line) => `the config of ${storyVmid} lacks ${line.source}`);
+};
+const notRunning = (world: SimWorld): readonly string[] =>
+  world.node.guests.exists(storyVmid) && world.node.guests.isRunning(storyVmid) ? [] : [`${storyVmid} does not run`];
+
+export const stories: Readonly<Record<string, Story>> = {
+  'bring-up': {
+    asks: [web],
+    spoils: {
+      'never starts': ({ host }) => host.setInit(storyVmid, 'cannot-be-executed'),
+      'reboots itself while it is watched': rebootsItself,
+      'restore is killed': ({ node }) => node.tasks.trap({ type: 'vzrestore', atLine: /^restoring/, action: 'kill' }),
+      'restore fails': ({ node }) => node.tasks.trap({ type: 'vzrestore', atLine: /^restoring/, action: 'abort' }),
+      'a volume is refused': (world) => refusedOnce(world, /\/lxc\/\d+\/config$/, 'PUT'),
+    },
+    missing: (world) => [
+      ...lacks(world, /^memory: 512$/m, /^onboot: 1$/m, /^mp0: guests:/m, /^mp1: bulk:/m, /^net0: (?!.*link_down)/m),
+      ...notRunning(world),
+    ],
+  },
+  'change-config': {
+    before: [web],
+    asks: [{ ...web, memoryMiB: 1024 }],
+    spoils: { 'the change is refused': (world) => refusedOnce(world, /\/lxc\/\d+\/config$/, 'PUT') },
+    missing: (world) => [...lacks(world, /^memory: 1024$/m), ...notRunning(world)],
+  },
+  'add-volume': {
+    before: [{ ...web, volumes: [data] }],
+    asks: [web],
+    spoils: { 'the volume is refused': (world) => refusedOnce(world, /\/lxc\/\d+\/config$/, 'PUT') },
+    missing: (world) => [...lacks(world, /^mp0: guests:/m, /^mp1: bulk:.*backup=0.*size=4G$/m), ...notRunning(world)],
+  },
+  'grow-volume': {
+    before: [web],
+    asks: [{ ...web, volumes: web.volumes.map((volume) => (volume === data ? { ...volume, sizeGiB: 2 } : volume)) }],
+    spoils: {
+      'the growth is refused': (world) => refusedOnce(world, /\/lxc\/\d+\/resize$/, 'PUT'),
+      'the growth is killed': ({ node }) => node.tasks.trap({ type: 'resize', action: 'kill' }),
+    },
+    missing: (world) => [...lacks(world, /^mp0: .*size=2G$/m), ...notRunning(world)],
+  },
+  start: {
+    before: [web],
+    // It goes down from the inside; a task would be a person's word, and be respected.
+    prepare: ({ clock, node }) => clock.runUntil(node.guests.stop(storyVmid)),
+    asks: [web],
+    spoils: {
+      'does not start at once': ({ host, node, clock }) => {
+        host.setInit(storyVmid, 'cannot-be-executed');
+        void clock.sleep(60_000).then(() => node.guests.exists(storyVmid) && host.setInit(storyVmid, 'obeys'));
+      },
+    },
+    missing: notRunning,
+  },
+};

@@ -1,0 +1,17 @@
+/** Crash points that exist by the shape of a saga and that no run comes by, each with the reason. */
+import type { CrashPoint } from '@felhom/agent';
+
+const synchronous = 'a config write answers when it is done: there is no task and no handle';
+
+export const unreachable: Readonly<Record<CrashPoint, string>> = {
+  'bring-up/identity/run/handle-written': synchronous,
+  'bring-up/mounts/run/handle-written': synchronous,
+  'bring-up/network/run/handle-written': synchronous,
+  'bring-up/enable/run/handle-written': synchronous,
+  'change-config/apply/run/handle-written': synchronous,
+  'add-volume/attach/run/handle-written': synchronous,
+  'bring-up/size/run/handle-written':
+    'the restore has already made the root file system as large as asked, so nothing is grown',
+  'bring-up/up/run/handle-written': 'watching the first moments only reads',
+  'bring-up/register/run/handle-written': 'the registry is a document of the journal itself',
+};
