@@ -150,6 +150,8 @@ export function createAgent(parts: AgentParts): Agent {
 
   let observation: Observation | undefined;
   let lastPass: PassReport | undefined;
+  /** Why passes break off since then; a pass that comes to its end clears it. */
+  let passTrouble: Reason | undefined;
   let nodeCheck: NodeCheck = { is: 'not-checked', why: reason('gate.node-check', 'the node was not asked yet') };
   const admission = createAdmission({
     factsFor: (effect, signal) => factsFor(effect, signal),
@@ -226,10 +228,16 @@ export function createAgent(parts: AgentParts): Agent {
     report: (result) => {
       const changed = lastPass?.converged !== result.converged;
       lastPass = result;
+      passTrouble = undefined;
       if (changed) log.info(result.converged ? 'converged' : 'working', { guests: result.guests.length });
       source.news();
     },
-    failed: (error) => log.error('a pass failed', { why: error instanceof Error ? error.message : String(error) }),
+    failed: (error) => {
+      const text = `a pass over the guests broke off: ${error instanceof Error ? error.message : String(error)}`;
+      if (passTrouble?.text !== text) log.error(text);
+      passTrouble = reason('agent.pass-failed', text);
+      source.news();
+    },
     clock,
     ...parts.reconcile,
   });
@@ -246,12 +254,19 @@ export function createAgent(parts: AgentParts): Agent {
         now: clock.now(),
         policy: parts.policy(),
         pass: lastPass,
+        passHolds: passHolds(),
         sagas: runner.status(),
         stepsOf: ({ name, version }) => known.find(name, version)?.steps.map((step) => step.name) ?? [],
         blocked: admission.blocked.list(),
         findings: (shown = carrySince(hostFindings(), shown)),
       }),
     );
+
+  const passHolds = (): boolean => {
+    const held = source.held();
+    const current = held.is === 'held' ? held.digest : undefined;
+    return passTrouble === undefined && parts.policy() !== undefined && lastPass?.desired === current;
+  };
 
   let shown: readonly Finding[] = [];
   const hostFindings = (): Finding[] => {
@@ -267,6 +282,10 @@ export function createAgent(parts: AgentParts): Agent {
             ),
           ]
         : []),
+      // Without a policy there are no passes, and the policy has its own finding.
+      ...(passTrouble === undefined || parts.policy() === undefined
+        ? []
+        : [findingOf('host.pass-failed', passTrouble, now)]),
       ...source.findings(now),
       ...(nodeCheck.is === 'not-checked' && lastPass !== undefined
         ? [findingOf('host.proxmox-unreachable', nodeCheck.why, now)]

@@ -158,6 +158,7 @@ export const errorCatalogue = {
   'gate.holds-data': row('It may hold data', 'operator', 'Look at the volumes that the text names; nothing was freed.'),
   'gate.lane-parked': row('A parked saga keeps the guest closed for changes', 'operator', 'Run the command that the text names; backups go on meanwhile.'),
   'gate.facts-unknown': row('What this host has given out is not known', 'later', 'Run felhom-agent doctor: one of its guests cannot be read.'),
+  'agent.pass-failed': row('A pass over the guests broke off', 'later', 'It is tried again at every interval; if it stays, send the log of the agent along with a report.'),
   'agent.stopping': row('The agent is stopping', 'later', 'Nothing; it goes on at the next start.'),
   'gate.node-check': row('The node does not allow the agent to work', 'operator', 'Run felhom-agent doctor; it names each privilege and the command that mends it.'),
   'gate.not-built': row('This version cannot do that yet', 'never', 'Take the field out of the desired state.'),

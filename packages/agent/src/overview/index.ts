@@ -2,6 +2,7 @@
  * What the agent shows of itself: one view, from which the report to the hub, `felhom-agent status` and the dashboard
  * are all made. Pure; reads nothing and decides nothing.
  */
+import { explain } from '@felhom/protocol';
 import type { Finding, GuestName, Reason } from '@felhom/protocol';
 import type { SeenBlockedAction } from '../admission/blocked-actions.ts';
 import type { ReportFacts } from '../hub-link/index.ts';
@@ -15,6 +16,11 @@ export interface OverviewInput {
   readonly now: number;
   readonly policy: HostPolicy | undefined;
   readonly pass: PassReport | undefined;
+  /**
+   * Whether the pass still speaks for now. It does not when another desired state came in since, when the policy does
+   * not read, or when passes break off: what was true then is then no claim about now.
+   */
+  readonly passHolds: boolean;
   readonly sagas: readonly SagaStatus[];
   /** Step names of a saga's definition, in order. */
   readonly stepsOf: (saga: Pick<SagaStatus, 'name' | 'version'>) => readonly string[];
@@ -31,7 +37,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
     versions: { ...known, ...(proxmox === undefined ? {} : { proxmox }) },
     startedAt: input.startedAt,
     ...(pass === undefined ? {} : { lastPassAt: pass.at }),
-    converged: pass?.converged === true && open.length === 0,
+    converged: pass?.converged === true && input.passHolds && open.length === 0,
     hold: input.policy?.hold.host === true,
     guests: (pass?.guests ?? []).map(({ name, uid, vmid, status, drift, held }) => ({
       name,
@@ -107,7 +113,10 @@ export function findingOf(key: string, why: Reason, now: number): Finding {
     severity: why.retry === 'later' ? 'warning' : 'critical',
     subject: 'host',
     text: why.text.slice(0, 1000),
-    advice: { text: 'Run felhom-agent doctor on the host.', command: 'felhom-agent doctor' },
+    advice: {
+      text: explain(why.code)?.advice ?? 'Run felhom-agent doctor on the host.',
+      command: 'felhom-agent doctor',
+    },
     since: now,
   };
 }

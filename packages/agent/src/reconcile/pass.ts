@@ -34,7 +34,9 @@ export interface PassReport {
   readonly blocked: readonly BlockedAction[];
   readonly findings: readonly Finding[];
   readonly guests: readonly GuestStanding[];
-  /** Desired state is known, and nothing is left to do, under way or in the way. */
+  /** Digest of the desired state that the pass went by; `undefined` while there is none. */
+  readonly desired: string | undefined;
+  /** That desired state is known, and nothing is left to do, under way or in the way. */
   readonly converged: boolean;
 }
 
@@ -73,6 +75,7 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
     blocked: submitted.flatMap(({ result }) => (result.is === 'blocked' ? [result.action] : [])),
     findings,
     guests: planned.guests,
+    desired: desired.is === 'held' ? desired.digest : undefined,
     converged:
       desired.is === 'held' &&
       observation.problem === undefined &&
