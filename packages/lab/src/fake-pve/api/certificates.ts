@@ -1,6 +1,6 @@
 /** The certificates of a fresh node: a CA of its own and a leaf that it signs, as `pvecm updatecerts` makes them. */
-// Must come before the certificate library.
-import './reflect-metadata.ts';
+// The certificate library's injector wants it loaded first.
+import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import type { FakeClock } from '../core.ts';
