@@ -73,8 +73,13 @@ export async function performUndo(scene: Scene, step: AnyStep): Promise<Performe
   return ready.is === 'announced' ? act(ready.scene, step, 'undo', undo) : ready;
 }
 
-/** Asks the world what became of a step; changes nothing but the journal. */
+/**
+ * Asks the world what became of a step; changes nothing but the journal. Its barriers are writes all the same, and
+ * without the fence they would be held back for ever: better to begin again.
+ */
 export async function performProbe(scene: Scene, step: AnyStep): Promise<Performed> {
+  const verdict = scene.stage.fence.check();
+  if (verdict.is === 'lost') return { is: 'stopped', why: verdict.why };
   const context = contextOf(scene, step, 'run', (handle) => writeHandle(scene, step, 'run', handle));
   const answer = await settle(scene, step, context);
   if (mustStop(scene, answer)) return stopped(scene);

@@ -350,3 +350,23 @@ test('a saga that is not registered, or whose parameters do not parse, does not 
   assert.throws(() => boot.runner.start(patient, null, boot.needs), /not registered/);
   assert.throws(() => boot.runner.start(toySaga, {} as typeof params, boot.needs), /no colour/);
 });
+
+test('a fence that is lost inside a step ends the run, also where the probe cannot settle anything', async () => {
+  const machine = toyMachine(emptyWorld(), []);
+  let probes = 0;
+  const saga = sagaOf({
+    name: 'a',
+    run: async () => {
+      machine.clock.suspend(31_000);
+      return unknown(because('the call was held back'));
+    },
+    probe: async () => {
+      probes += 1;
+      return unknown(because('the barrier was held back'));
+    },
+  });
+  const boot = machine.reboot([saga]);
+  const end = await boot.runner.start(saga, null, boot.needs).ended;
+  assert.equal(end.is, 'left-open', 'a parked saga would say that the agent restarts, and it would not');
+  assert.equal(probes, 0, 'barriers write; an agent without its fence must not');
+});
