@@ -2,7 +2,7 @@
 import { textOf } from '../fake-pve/core.ts';
 import type { Bench } from './bench.ts';
 import { barePath, dataOf, isRecord, type Exchange, type Item } from './exchange.ts';
-import { fileMember } from '../fake-pve/storage/disk.ts';
+import { fileMember } from '../fake-pve/storage/disk/disk.ts';
 import { decodeUpid } from '../fake-pve/tasks/upid.ts';
 import { createNames, translate, type Names } from './normalise.ts';
 import {

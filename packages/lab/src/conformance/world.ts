@@ -1,7 +1,7 @@
 /** Makes things on the bench that the recorded machine had: configs, volumes, archives, storages. */
 import { textOf } from '../fake-pve/core.ts';
 import { storeOf } from '../fake-pve/guests/store.ts';
-import { directoryMember, fileMember } from '../fake-pve/storage/disk.ts';
+import { directoryMember, fileMember } from '../fake-pve/storage/disk/disk.ts';
 import type { Bench } from './bench.ts';
 import { differences, translate, type Names } from './normalise.ts';
 

@@ -1,8 +1,8 @@
 // Puts archives and templates into a storage, as a golden build or a person with a file does.
-import { fileMember, directoryMember, symlinkMember, type Member } from './disk.ts';
+import { fileMember, directoryMember, symlinkMember, type Member } from './disk/disk.ts';
 import { archiveBase, pbsName } from './naming.ts';
 import type { Storage } from './room.ts';
-import { archiveMembers } from './vzdump-tree.ts';
+import { archiveMembers } from './vzdump/vzdump-tree.ts';
 
 export interface PlacedArchive {
   /** Text of `pct.conf`. */

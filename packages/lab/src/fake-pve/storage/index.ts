@@ -4,16 +4,16 @@
 // the guests room), permissions (it asks access). Read in this order: `disk.ts` (what lies below), `room.ts` (the
 // contract), `archives.ts` and `unpack.ts`, then the routes; `vzdump-guest.ts` is the one long story.
 import type { FakePve, Route } from '../core.ts';
-import type { Disk } from './disk.ts';
+import type { Disk } from './disk/disk.ts';
 import { Storage, type StorageRoomOptions } from './room.ts';
 import { configRoutes } from './routes-config.ts';
 import { contentRoutes } from './routes-content.ts';
 import { nodeRoutes } from './routes-node.ts';
-import { vzdumpRoutes } from './routes-vzdump.ts';
+import { vzdumpRoutes } from './vzdump/routes-vzdump.ts';
 
-export { FileDisk } from './disk-files.ts';
-export { MemoryDisk } from './disk-memory.ts';
-export { directoryMember, fileMember, type Disk, type Member } from './disk.ts';
+export { FileDisk } from './disk/disk-files.ts';
+export { MemoryDisk } from './disk/disk-memory.ts';
+export { directoryMember, fileMember, type Disk, type Member } from './disk/disk.ts';
 export { goldenFiles, placeArchive, placeTemplate, type PlacedArchive } from './golden.ts';
 export type { Hardware } from './hardware.ts';
 export type { Storage, StorageRoomOptions } from './room.ts';

@@ -11,7 +11,7 @@ import {
 import { checkVolumeAccess } from './access.ts';
 import { Archives } from './archives.ts';
 import { contentOf, Definitions, option, type Definition } from './definitions.ts';
-import type { Disk } from './disk.ts';
+import type { Disk } from './disk/disk.ts';
 import { Hardware } from './hardware.ts';
 import { nextDiskName, parseDiskName, splitVolid, utc, type LocalOffset } from './naming.ts';
 import { activatePlugin, checkEnabled, locate, servesNode, shownPath, type Location } from './places.ts';

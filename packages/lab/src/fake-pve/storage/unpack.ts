@@ -1,9 +1,9 @@
 // Reading archives back. PVE: Storage.pm extract_vzdump_config, LXC/Create.pm restore_archive.
 import { die, type Task } from '../core.ts';
-import { ArchiveDamaged, compressionOf, tarBytes, textOf, treePath, type Member } from './disk.ts';
+import { ArchiveDamaged, compressionOf, tarBytes, textOf, treePath, type Member } from './disk/disk.ts';
 import { splitVolid } from './naming.ts';
 import type { Storage } from './room.ts';
-import { tarAmount } from './tar-words.ts';
+import { tarAmount } from './vzdump/tar-words.ts';
 import { emptyImageBytes } from './types.ts';
 
 export interface UnpackOptions {

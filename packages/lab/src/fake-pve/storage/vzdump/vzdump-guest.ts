@@ -1,10 +1,10 @@
 // One guest of a vzdump job. PVE: VZDump.pm exec_backup_task, VZDump/LXC.pm.
-import { die, perlText, type Task } from '../core.ts';
-import { compressionOf, tarBytes, type Compression } from './disk.ts';
-import { archiveBase, localStamp, pbsName, suffixOf } from './naming.ts';
-import { asText } from './params.ts';
-import { showPolicy } from './prune.ts';
-import type { Storage } from './room.ts';
+import { die, perlText, type Task } from '../../core.ts';
+import { compressionOf, tarBytes, type Compression } from '../disk/disk.ts';
+import { archiveBase, localStamp, pbsName, suffixOf } from '../naming.ts';
+import { asText } from '../params.ts';
+import { showPolicy } from '../prune.ts';
+import type { Storage } from '../room.ts';
 import { tarAmount, vzdumpSize } from './tar-words.ts';
 import { fillTemplate, retentionOf, type Mode, type VzdumpOrder } from './vzdump-order.ts';
 import { archiveMembers, type MountedTree } from './vzdump-tree.ts';

@@ -1,10 +1,10 @@
 // What a vzdump call asks for, checked. PVE: API2/VZDump.pm, VZDump.pm, VZDump/Common.pm.
-import { paramError, type Call } from '../core.ts';
-import { checkRetention, policyOf } from './definitions.ts';
-import { suffixOf, type Compress } from './naming.ts';
-import { keepsEverything, parseKeepPolicy, type KeepPolicy } from './prune.ts';
-import type { Storage } from './room.ts';
-import { text } from './routes-config.ts';
+import { paramError, type Call } from '../../core.ts';
+import { checkRetention, policyOf } from '../definitions.ts';
+import { suffixOf, type Compress } from '../naming.ts';
+import { keepsEverything, parseKeepPolicy, type KeepPolicy } from '../prune.ts';
+import type { Storage } from '../room.ts';
+import { text } from '../routes-config.ts';
 
 export type Mode = 'snapshot' | 'suspend' | 'stop';
 

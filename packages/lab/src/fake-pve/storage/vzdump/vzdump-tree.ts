@@ -1,5 +1,5 @@
 // Which files a backup holds. PVE: VZDump/LXC.pm archive.
-import { fileMember, treePath, type Member } from './disk.ts';
+import { fileMember, treePath, type Member } from '../disk/disk.ts';
 
 export interface MountedTree {
   /** Where it is mounted in the guest. */

@@ -1,10 +1,10 @@
 // `/nodes/{node}/vzdump`. PVE: API2/VZDump.pm.
-import { die, perlText, type Call, type Route, type Task } from '../core.ts';
-import { option } from './definitions.ts';
-import { splitVolid } from './naming.ts';
-import { shownPath } from './places.ts';
-import type { Storage } from './room.ts';
-import { needText, storageOf, text } from './routes-config.ts';
+import { die, perlText, type Call, type Route, type Task } from '../../core.ts';
+import { option } from '../definitions.ts';
+import { splitVolid } from '../naming.ts';
+import { shownPath } from '../places.ts';
+import type { Storage } from '../room.ts';
+import { needText, storageOf, text } from '../routes-config.ts';
 import { backupGuest } from './vzdump-guest.ts';
 import { readOrder, type VzdumpOrder } from './vzdump-order.ts';
 

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FileDisk, fileMember, placeArchive, type Disk } from './index.ts';
-import { textOf, treePath } from './disk.ts';
-import { makeGuest, start, testNode, type TestNode } from './storage-node.fixture.ts';
+import { FileDisk, fileMember, placeArchive, type Disk } from '../index.ts';
+import { textOf, treePath } from '../disk/disk.ts';
+import { makeGuest, start, testNode, type TestNode } from '../storage-node.fixture.ts';
 import { checkTemplate, fillTemplate } from './vzdump-order.ts';
 import { archiveMembers } from './vzdump-tree.ts';
 
