@@ -3,7 +3,7 @@
  * that broke off are known to the next one, which removes them.
  */
 import { mkdirSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { desiredState, digestOfText } from '@felhom/protocol';
 import type { DesiredGuest, HostId } from '@felhom/protocol';
 import { createAgent } from '../../src/agent.ts';
@@ -45,7 +45,8 @@ const lineage = 'testpvetestpvetestpvetestp';
 
 export async function agentOnNode(node: NodeUnderTest, helper: HostHelper): Promise<AgentOnNode> {
   const { pve, settings, clock, archive, storage } = node;
-  const directory = resolve(import.meta.dirname, '../../../../.cache/test-pve', settings.node);
+  const kept = process.env['FELHOM_PVE_STATE'] ?? resolve(import.meta.dirname, '../../../../.cache/test-pve');
+  const directory = join(kept, settings.node);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const archiveStorage = archive.slice(0, archive.indexOf(':')) as typeof storage;
   const listed = value(await pve.stores.contents(archiveStorage, { content: 'backup' }, never));
@@ -97,7 +98,9 @@ export async function agentOnNode(node: NodeUnderTest, helper: HostHelper): Prom
       agent,
       power,
       end: async () => {
-        await agent.stop();
+        // Every end is a power loss: the harder case, and the journal has to stand it.
+        power.cut();
+        await agent.stop().catch(() => undefined);
         journal.close();
       },
     };
