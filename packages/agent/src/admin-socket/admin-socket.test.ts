@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -49,12 +51,44 @@ test('an agent that is not running is told apart', async () => {
   assert.deepEqual(await askAgent('/nonexistent/agent.sock', 'GET /v1/status'), { is: 'not-running' });
 });
 
-test('a living socket is not taken over, a left-over file is', async (t) => {
+test('a living socket is not taken over, one that a crash left is', async (t) => {
   const file = await open(t);
   await assert.rejects(openAdminSocket(file, routes), /another agent answers there/);
-  const left = join(mkdtempSync(join(tmpdir(), 'felhom-socket-')), 'left.sock');
-  writeFileSync(left, '');
+  const folder = mkdtempSync(join(tmpdir(), 'felhom-socket-'));
+  const left = join(folder, 'left.sock');
+  const dead = createServer().listen(join(folder, 'dead.sock'));
+  await once(dead, 'listening');
+  renameSync(join(folder, 'dead.sock'), left);
+  dead.close();
   const socket = await openAdminSocket(left, routes);
   assert.equal((await askAgent(left, 'GET /v1/version')).is, 'answered');
   await socket.close();
+  rmSync(folder, { recursive: true });
 });
+
+test('a request line that is no address is answered, not died of', async (t) => {
+  const file = await open(t);
+  for (const path of ['//', '//[', '*', '/v1/status/../../x']) assert.equal(await statusOf(file, path), 404, path);
+  assert.equal((await askAgent(file, 'GET /v1/version')).is, 'answered');
+});
+
+test('what lies in the place of the socket and is none is named, not removed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'felhom-socket-'));
+  const precious = join(folder, 'precious');
+  writeFileSync(precious, 'photos');
+  symlinkSync(precious, join(folder, 'link'));
+  for (const place of [folder, precious, join(folder, 'link')])
+    await assert.rejects(openAdminSocket(place, routes), /cannot listen on .*: it is there and is no socket/);
+  assert.equal(readFileSync(precious, 'utf8'), 'photos');
+  rmSync(folder, { recursive: true });
+});
+
+function statusOf(socketPath: string, path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath, () =>
+      socket.end(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`),
+    );
+    socket.once('error', reject);
+    socket.once('data', (data: Buffer) => resolve(Number(data.toString('latin1').split(' ')[1])));
+  });
+}

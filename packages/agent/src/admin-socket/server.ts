@@ -5,7 +5,7 @@
  * is an earlier pass, and the going on or ending of a parked saga. Nothing that needs a signature passes here.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 
@@ -26,10 +26,17 @@ export interface AdminSocket {
   close(): Promise<void>;
 }
 
+/** Somebody listens on the socket. */
+export class SocketTaken extends Error {}
+
 /** Listens. Throws where the socket is alive already (another agent) or the folder cannot be written. */
 export async function openAdminSocket(file: string, routes: AdminRoutes): Promise<AdminSocket> {
   mkdirSync(dirname(file), { recursive: true, mode: 0o750 });
-  if (await answers(file)) throw new Error(`cannot listen on ${file}: another agent answers there`);
+  const there = lstatSync(file, { throwIfNoEntry: false });
+  // Whatever else lies there is somebody's: the path in the configuration is wrong.
+  if (there !== undefined && !there.isSocket())
+    throw new Error(`cannot listen on ${file}: it is there and is no socket; correct adminSocket in the configuration`);
+  if (await answers(file)) throw new SocketTaken(`cannot listen on ${file}: another agent answers there`);
   rmSync(file, { force: true });
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 10_000 }, (request, response) => {
     const gone = new AbortController();
@@ -53,7 +60,9 @@ export async function openAdminSocket(file: string, routes: AdminRoutes): Promis
 }
 
 async function answer(routes: AdminRoutes, line: string, response: ServerResponse, signal: AbortSignal): Promise<void> {
-  const url = new URL(line.slice(line.indexOf(' ') + 1), 'http://agent');
+  const target = line.slice(line.indexOf(' ') + 1);
+  const url = URL.parse(target, 'http://agent');
+  if (url === null) return send(response, 404, { error: 'cannot answer: the address does not read' });
   const route = `${line.slice(0, line.indexOf(' '))} ${url.pathname}`;
   try {
     const body = await dispatch(routes, route, url, signal);

@@ -1,5 +1,5 @@
 /** Turns a configuration into an agent with the real adapters. The only place that builds them. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { reason } from '@felhom/protocol';
 import type { Reason } from '@felhom/protocol';
 import { createAgent } from '../agent.ts';
@@ -63,6 +63,15 @@ export function openHost(config: AgentConfig, world: World): Opened {
   }
   const token = loadSecret(config.proxmox.tokenFile);
   if (token.is === 'bad') return token;
+  // The part before the secret is shown to people, so it must be certain where the secret begins.
+  if (!tokenShape.test(token.value))
+    return {
+      is: 'bad',
+      why: reason(
+        'config.invalid',
+        `cannot use ${config.proxmox.tokenFile}: it is not one line USER@REALM!TOKENID=SECRET`,
+      ),
+    };
   const trust = loadTrust(config.proxmox.trust);
   if (trust.is === 'bad') return trust;
   const source = openSourceOf(config, world.clock);
@@ -108,8 +117,9 @@ export function openHost(config: AgentConfig, world: World): Opened {
     host: {
       agent,
       describeSource: () => source.value.text,
-      examine: (signal) =>
-        examine(
+      examine: async (signal) => {
+        const loaded = loadFile(config.policyFile, hostPolicy);
+        const checks = await examine(
           {
             clock: world.clock,
             policy: policyFile() ?? policy,
@@ -119,7 +129,11 @@ export function openHost(config: AgentConfig, world: World): Opened {
             nodeCheck: (abort) => agent.checkNode(abort),
           },
           signal,
-        ),
+        );
+        if (loaded.is === 'loaded') return checks;
+        const advice = 'mend the file as root; nothing is changed until it reads, and it is read again by itself';
+        return [{ check: 'policy', verdict: 'failed', text: loaded.why.text, advice }, ...checks];
+      },
       journalView: (limit) => viewJournal(journal, limit),
       close: async () => {
         await source.value.close();
@@ -129,6 +143,8 @@ export function openHost(config: AgentConfig, world: World): Opened {
     },
   };
 }
+
+const tokenShape = /^[^\s@!=]+@[^\s@!=]+![^\s@!=]+=[\x21-\x7e]+$/;
 
 type Result<T> = { readonly is: 'loaded'; readonly value: T } | { readonly is: 'bad'; readonly why: Reason };
 
@@ -184,9 +200,13 @@ function watchPolicy(file: string): () => HostPolicy | undefined {
 }
 
 function stampOf(file: string): string {
-  if (!existsSync(file)) return 'absent';
-  const { mtimeMs, size, ino } = statSync(file);
-  return `${mtimeMs} ${size} ${ino}`;
+  try {
+    const { mtimeMs, size, ino } = statSync(file);
+    return `${mtimeMs} ${size} ${ino}`;
+  } catch {
+    // Gone, perhaps only while somebody replaces it; or out of reach.
+    return 'absent';
+  }
 }
 
 function viewJournal(journal: Journal, limit: number): readonly JournaledSaga[] {

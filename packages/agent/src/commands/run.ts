@@ -6,15 +6,15 @@
 import { systemClock, systemRandom } from '../adapters/system-clock/index.ts';
 import { createLog } from '../adapters/log/index.ts';
 import type { AgentStatus } from '../admin-socket/status.ts';
-import { openAdminSocket } from '../admin-socket/server.ts';
+import { openAdminSocket, SocketTaken } from '../admin-socket/server.ts';
 import type { AdminRoutes, AdminSocket } from '../admin-socket/server.ts';
 import { agentConfig } from '../config.ts';
 import type { AgentConfig } from '../config.ts';
 import { loadFile } from '../adapters/config-file/index.ts';
 import { JournalError } from '../kernel/index.ts';
-import type { Clock } from '../kernel/index.ts';
+import type { Clock, JournalErrorCode } from '../kernel/index.ts';
 import type { Log } from '../ports/log.ts';
-import type { Reason } from '@felhom/protocol';
+import type { ErrorCode, Reason } from '@felhom/protocol';
 import { reason } from '@felhom/protocol';
 import { defaultAdminSocket } from './locations.ts';
 import { openHost } from './open-host.ts';
@@ -70,23 +70,46 @@ async function attemptRun(configFile: string, clock: Clock, log: Log, signal: Ab
     return { ...journalTrouble(error), config: config.value };
   }
   const { agent } = host;
-  const socket = await openAdminSocket(config.value.adminSocket, routesOf(host));
+  let socket: AdminSocket | undefined;
+  try {
+    socket = await openAdminSocket(config.value.adminSocket, routesOf(host));
+  } catch (error) {
+    const why = reason('config.invalid', error instanceof Error ? error.message : String(error));
+    if (error instanceof SocketTaken) {
+      await agent.stop();
+      await host.close();
+      return { is: 'second-agent', why };
+    }
+    // Guests are looked after without it; only the commands on this host have nobody to ask.
+    log.error(why.text, { code: why.code });
+  }
   log.info('agent started', { version: agentVersion, host: config.value.host });
   agent.start();
   await ended(AbortSignal.any([signal, halt.signal]));
   await agent.stop();
-  await socket.close();
+  await socket?.close();
   await host.close();
   log.info('agent stopped');
   return halt.signal.aborted ? { is: 'halted', why: halt.signal.reason as Reason } : { is: 'stopped' };
 }
 
+/** A full disk is no damage: nobody should go looking for a backup of the journal because of it. */
+const troubles = {
+  'journal-locked': 'journal.locked',
+  'journal-damaged': 'journal.damaged',
+  'journal-newer': 'journal.newer',
+  'journal-fenced': 'journal.locked',
+  'journal-io': 'journal.full',
+} as const satisfies Record<JournalErrorCode, ErrorCode>;
+
 function journalTrouble(error: unknown): { is: 'second-agent' | 'degraded'; why: Reason } {
   const text = error instanceof Error ? error.message : String(error);
   if (error instanceof JournalError && error.code === 'journal-locked')
     return { is: 'second-agent', why: reason('journal.locked', text) };
-  const code = error instanceof JournalError && error.code === 'journal-newer' ? 'journal.newer' : 'journal.damaged';
-  return { is: 'degraded', why: reason(code, text) };
+  return {
+    is: 'degraded',
+    why: reason(error instanceof JournalError ? troubles[error.code] : 'journal.damaged', text),
+  };
 }
 
 function routesOf(host: OpenHost): AdminRoutes {

@@ -15,7 +15,9 @@ export type Loaded<T> = { readonly is: 'loaded'; readonly value: T } | { readonl
 export function loadFile<T>(file: string, schema: z.ZodType<T>): Loaded<T> {
   let text: string;
   try {
-    const { size } = statSync(file);
+    const { size, isFile } = facts(file);
+    // Reading a pipe or a device would wait, or fill the memory, for ever.
+    if (!isFile) return bad('config.unreadable', `cannot read ${file}: it is no plain file`);
     if (size > largestFileBytes)
       return bad('config.invalid', `cannot read ${file}: ${size} bytes, at most ${largestFileBytes} are allowed`);
     text = readFileSync(file, 'utf8');
@@ -24,7 +26,7 @@ export function loadFile<T>(file: string, schema: z.ZodType<T>): Loaded<T> {
   }
   let raw: unknown;
   try {
-    raw = parseYaml(text, { maxAliasCount: 0 });
+    raw = parseYaml(text, { maxAliasCount: 0, logLevel: 'error' });
   } catch (error) {
     return bad('config.invalid', `cannot parse ${file}: ${(error as Error).message.split('\n')[0] ?? ''}`);
   }
@@ -42,7 +44,8 @@ export function loadFile<T>(file: string, schema: z.ZodType<T>): Loaded<T> {
  */
 export function loadSecret(file: string): Loaded<string> {
   try {
-    const { mode, size } = statSync(file);
+    const { mode, size, isFile } = facts(file);
+    if (!isFile) return bad('config.unreadable', `cannot read ${file}: it is no plain file`);
     if ((mode & 0o077) !== 0)
       return bad(
         'config.secret-exposed',
@@ -55,6 +58,11 @@ export function loadSecret(file: string): Loaded<string> {
   } catch (error) {
     return bad('config.unreadable', `cannot read ${file}: ${(error as Error).message}`);
   }
+}
+
+function facts(file: string): { readonly mode: number; readonly size: number; readonly isFile: boolean } {
+  const found = statSync(file);
+  return { mode: found.mode, size: found.size, isFile: found.isFile() };
 }
 
 function bad(

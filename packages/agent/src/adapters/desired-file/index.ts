@@ -63,7 +63,10 @@ type FileRead =
 async function readDesiredFile(path: string): Promise<FileRead> {
   let text: string;
   try {
-    const { size } = await stat(path);
+    const found = await stat(path);
+    // A pipe without a writer would hold up every pass from here on.
+    if (!found.isFile()) return refuse('desired.file-unreadable', `${path}: it is no plain file`);
+    const { size } = found;
     if (size > maxDesiredStateBytes)
       return refuse('desired.too-large', `${path} has ${size} bytes, at most ${maxDesiredStateBytes} are taken`);
     text = await readFile(path, 'utf8');
@@ -79,7 +82,7 @@ async function readDesiredFile(path: string): Promise<FileRead> {
 export function parseDesiredFile(path: string, text: string): FileRead {
   let raw: unknown;
   try {
-    raw = parse(text, { maxAliasCount: 20, uniqueKeys: true, strict: true });
+    raw = parse(text, { maxAliasCount: 20, uniqueKeys: true, strict: true, logLevel: 'error' });
   } catch (error) {
     const because = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'no text';
     return refuse('desired.unreadable', `${path} is not YAML: ${because}`);
