@@ -79,14 +79,14 @@ async function measure(many: ManyGuests, rounds: number): Promise<Cost> {
 /** In turn, so that what else the machine does falls on both. The first round of each only warms up. */
 async function bothSides(
   many: ManyGuests,
-  { pass }: SteppedAgent,
+  stepped: SteppedAgent,
   transport: Transport,
   rounds: number,
 ): Promise<Sides> {
   const agent: Spent[] = [];
   const peer: Spent[] = [];
   for (let round = 0; round <= rounds; round++) {
-    const [a, b] = [await spent(pass), await spent(() => script(many, transport))];
+    const [a, b] = [await spent(() => stepped.pass()), await spent(() => script(many, transport))];
     if (round === 0) continue;
     agent.push(a);
     peer.push(b);

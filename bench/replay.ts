@@ -59,7 +59,9 @@ export function replayInMemory({ answers }: Recording): Transport {
 /** From another process over HTTPS on loopback, through the agent's own HTTP client. */
 export async function replayOverHttps({ answers }: Recording): Promise<Transport> {
   const authority = createAuthority('felhom bench', Date.now());
-  const server = fork(resolve(import.meta.dirname, 'replay-server.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const server = fork(resolve(import.meta.dirname, 'replay-server.ts'), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const order: ReplayOrder = { ...authority.issue(), answers: [...answers] };
   server.send(order);
   const [port] = (await once(server, 'message')) as [number];

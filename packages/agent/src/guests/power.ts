@@ -88,10 +88,10 @@ export async function powerOff(
   return unknown(reason('guest.undo-incomplete', `cannot stop guest ${vmid}: it still runs`));
 }
 
-const pollMs = 500;
+const pollMs = 250;
 /** Two looks at a growing uptime with it running in between: it passed its first moments. */
 const growthNeeded = 2;
-const pollsAtMost = 240;
+const pollsAtMost = 480;
 
 /** Bounded watch of the first moments; reads only. */
 export async function stayUp(ctx: Acting, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {

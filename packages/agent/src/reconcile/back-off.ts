@@ -51,18 +51,24 @@ export function forget(failures: Failures, effect: GuestEffect): Failures {
 export interface Sifted {
   readonly ready: readonly GuestEffect[];
   readonly waiting: readonly Finding[];
+  /** When the first of the waiting ones may be tried again, wall time in milliseconds. */
+  readonly nextAt: number | undefined;
 }
 
 /** A clock that went back tries at once rather than never. */
 export function sift(effects: readonly GuestEffect[], failures: Failures, now: number): Sifted {
   const ready: GuestEffect[] = [];
   const waiting: Finding[] = [];
+  let nextAt: number | undefined;
   for (const effect of effects) {
     const failure = failures.get(keyOf(effect));
     if (failure === undefined || now >= nextTryAt(failure) || now < failure.lastAt) ready.push(effect);
-    else waiting.push(waitingFor(effect, failure));
+    else {
+      waiting.push(waitingFor(effect, failure));
+      nextAt = Math.min(nextAt ?? Number.POSITIVE_INFINITY, nextTryAt(failure));
+    }
   }
-  return { ready, waiting };
+  return { ready, waiting, nextAt };
 }
 
 /**

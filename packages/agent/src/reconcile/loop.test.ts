@@ -34,7 +34,7 @@ async function settle(): Promise<void> {
   for (let n = 0; n < 20; n++) await Promise.resolve();
 }
 
-function looping() {
+function looping(report: Partial<PassReport> = {}) {
   const naps = new Naps();
   const stop = new AbortController();
   const seen = { passes: 0, reports: 0, failures: 0, throwNext: false };
@@ -45,7 +45,7 @@ function looping() {
         seen.throwNext = false;
         throw new Error('broken');
       }
-      return {} as PassReport;
+      return report as PassReport;
     },
     report: () => seen.reports++,
     failed: () => seen.failures++,
@@ -97,6 +97,17 @@ test('a pass that throws is reported and does not end the loop', async () => {
   await ended;
 });
 
+test('what failed is looked at again when its wait is over, not a whole interval later', async () => {
+  const { naps, stop, seen, ended } = looping({ lookAgainAt: 5_000 });
+  await settle();
+  await naps.end();
+  assert.deepEqual(naps.lengths, [1_000, 5_000]);
+  await naps.end();
+  assert.equal(seen.passes, 2);
+  stop.abort();
+  await ended;
+});
+
 const provision: GuestEffect = { kind: 'guest-provision', desired: wish() };
 const later = reason('guest.restore-died', 'cannot bring up: died');
 const corrupt = reason('guest.archive-corrupt', 'cannot bring up: corrupt');
@@ -117,6 +128,7 @@ test('what failed is held back with its reason, then tried; a changed wish is tr
   const held = sift([provision], failures, 2_000);
   assert.deepEqual(held.ready, []);
   assert.match(held.waiting[0]?.text ?? '', /corrupt.*1 time/);
+  assert.equal(held.nextAt, 1_000 + 300_000);
   assert.equal(sift([provision], failures, 1_000 + 300_000).ready.length, 1);
   assert.equal(sift([{ ...provision, desired: wish({ cores: 7 }) }], failures, 2_000).ready.length, 1);
   assert.equal(sift([provision], failures, 500).ready.length, 1, 'a clock that went back does not hold for ever');

@@ -35,14 +35,17 @@ export function createReconcileLoop(needs: LoopNeeds): ReconcileLoop {
     async run(signal) {
       while (!signal.aborted) {
         woken = false;
+        let lookAgainAt: number | undefined;
         try {
-          needs.report(await needs.pass(signal));
+          const report = await needs.pass(signal);
+          lookAgainAt = report.lookAgainAt;
+          needs.report(report);
         } catch (error) {
           if (signal.aborted) return;
           needs.failed(error);
         }
         if (!(await rest(needs.clock, needs.pauseMs, signal))) return;
-        if (!woken && !(await restUntil(needs, signal, (wakeUp) => (rouse = wakeUp)))) return;
+        if (!woken && !(await restUntil(needs, lookAgainAt, signal, (wakeUp) => (rouse = wakeUp)))) return;
       }
     },
   };
@@ -56,12 +59,15 @@ async function rest(clock: Clock, ms: number, signal: AbortSignal): Promise<bool
 
 async function restUntil(
   needs: LoopNeeds,
+  lookAgainAt: number | undefined,
   signal: AbortSignal,
   onWake: (wakeUp: () => void) => void,
 ): Promise<boolean> {
   const nap = new AbortController();
   onWake(() => nap.abort());
-  await rest(needs.clock, Math.max(0, needs.intervalMs - needs.pauseMs), AbortSignal.any([signal, nap.signal]));
+  const soonest = lookAgainAt === undefined ? Number.POSITIVE_INFINITY : lookAgainAt - needs.clock.now();
+  const restMs = Math.max(0, Math.min(needs.intervalMs - needs.pauseMs, soonest));
+  await rest(needs.clock, restMs, AbortSignal.any([signal, nap.signal]));
   onWake(() => {});
   return !signal.aborted;
 }

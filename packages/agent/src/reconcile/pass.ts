@@ -38,6 +38,8 @@ export interface PassReport {
   readonly desired: string | undefined;
   /** That desired state is known, and nothing is left to do, under way or in the way. */
   readonly converged: boolean;
+  /** Wall time in milliseconds at which something that failed may be tried again: sooner than the next pass, perhaps. */
+  readonly lookAgainAt: number | undefined;
 }
 
 export interface PassMemory {
@@ -82,6 +84,7 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
       planned.effects.length === 0 &&
       !planned.guests.some((guest) => guest.waiting) &&
       inFlight.names.size === 0,
+    lookAgainAt: sifted.nextAt,
   };
 }
 

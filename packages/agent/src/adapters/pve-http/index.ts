@@ -5,7 +5,7 @@
  * Read in this order: transport (the seam), texts and classify (what answers mean), caller (time limits, breaker, cap,
  * retries), then guests, tasks, stores and node-facts (one per port), pve-client (puts them together).
  */
-export { createPveClient } from './pve-client.ts';
+export { createPveClient, tokenShape } from './pve-client.ts';
 export type { PveClient, PveClientOptions } from './pve-client.ts';
 export { createPveHttps } from './undici-transport.ts';
 export type { PveHttpsOptions } from './undici-transport.ts';

@@ -198,4 +198,11 @@ test('the token never shows: not in the error of a bad one, not in any reason', 
   );
   const { pve } = setUp(() => failedWith(401, 'No ticket'));
   assert.ok(!JSON.stringify(await pve.facts.version(never)).includes(secret));
+  for (const status of [400, 401, 403, 500, 503]) {
+    const echoing = setUp(() => failedWith(status, `refused PVEAPIToken=felhom@pve!agent=${secret}`));
+    assert.ok(
+      !JSON.stringify(await echoing.clock.until(echoing.pve.facts.version(never))).includes(secret),
+      `${status}`,
+    );
+  }
 });

@@ -39,7 +39,8 @@ export interface PveClient {
   close(): Promise<void>;
 }
 
-const tokenShape = /^[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*=[A-Za-z0-9-]{8,128}$/;
+/** `USER@REALM!TOKENID=SECRET`, as `pveum user token add` gives it out. */
+export const tokenShape = /^[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*=[A-Za-z0-9-]{8,128}$/;
 
 /** Throws when the token cannot be one; its text is never in the error. */
 export function createPveClient(options: PveClientOptions): PveClient {

@@ -55,17 +55,36 @@ test('progress: only percentages that mean progress', () => {
   for (const [line, fraction] of rows) assert.equal(fractionOf(line), fraction, line);
 });
 
-test('a short task is seen within a blink, a long one is asked every two seconds', async () => {
+test('the end of a task is seen soon, measured by how long it took, and a long one is not asked all the time', async () => {
   const short = setUp((look) => (look < 3 ? running : ended('OK')));
   assert.deepEqual(await short.clock.until(short.tasks.wait(upid, {}, never)), {
     is: 'done',
     value: { verdict: { is: 'ok' }, logTail: [] },
   });
-  assert.equal(short.clock.monotonicMs(), 150);
+  assert.equal(short.clock.monotonicMs(), 100);
   assert.equal(short.transport.requests.length, 3, 'the log of a good task that nobody watches is not read');
-  const long = setUp((look) => (look < 20 ? running : ended('OK')));
-  await long.clock.until(long.tasks.wait(upid, {}, never));
-  assert.equal(long.clock.monotonicMs(), 3_150 + 13 * 2_000);
+  for (const [takesMs, mostCalls] of [
+    [400, 10],
+    [1_600, 25],
+    [16_000, 50],
+    [600_000, 350],
+  ] as const) {
+    const task = setUp(() => (task.clock.monotonicMs() < takesMs ? running : ended('OK')));
+    await task.clock.until(task.tasks.wait(upid, {}, never));
+    const lateMs = task.clock.monotonicMs() - takesMs;
+    assert.ok(lateMs <= Math.min(2_000, Math.max(50, takesMs / 8)), `${takesMs} ms, seen ${lateMs} ms late`);
+    assert.ok(task.transport.requests.length <= mostCalls, `${takesMs} ms, ${task.transport.requests.length} calls`);
+  }
+});
+
+test('the log is read once a second at most, however often the task is looked at', async () => {
+  const task = setUp(
+    () => (task.clock.monotonicMs() < 5_000 ? running : ended('OK')),
+    () => ['begun'],
+  );
+  await task.clock.until(task.tasks.wait(upid, { onProgress: () => undefined }, never));
+  const logs = task.transport.requests.filter((request) => request.path.includes('/log'));
+  assert.ok(logs.length >= 3 && logs.length <= 6, `${logs.length} reads of the log`);
 });
 
 test('each line of the log is told once, the tail comes with a failure', async () => {
@@ -129,12 +148,12 @@ test('a refusal while waiting proves nothing about the task', async () => {
 });
 
 test('a task without a new line for stallMs is told of, and waited for all the same', async () => {
-  const { tasks, clock } = setUp(
-    (look) => (look < 20 ? running : ended('OK')),
+  const task = setUp(
+    () => (task.clock.monotonicMs() < 29_000 ? running : ended('OK')),
     () => ['begun'],
   );
   let stalls = 0;
-  const end = await clock.until(tasks.wait(upid, { stallMs: 10_000, onStall: () => (stalls += 1) }, never));
+  const end = await task.clock.until(task.tasks.wait(upid, { stallMs: 10_000, onStall: () => (stalls += 1) }, never));
   assert.equal(end.is, 'done');
   assert.equal(stalls, 2, '29 s without a line are two stalls of 10 s');
 });

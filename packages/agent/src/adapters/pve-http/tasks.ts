@@ -28,6 +28,8 @@ export const defaultPatience: TaskPatience = { outageMs: 600_000, freshMs: 3_000
 type Look =
   { readonly is: 'running' } | { readonly is: 'ended'; readonly verdict: TaskVerdict } | { readonly is: 'not-known' };
 
+/** The log is for people, who read slower than short tasks are polled. */
+const logEveryMs = 1_000;
 const pageRows = 500;
 const mostRows = 4_000;
 
@@ -65,9 +67,10 @@ export function createTasks(caller: Caller, node: string, clock: Clock, patience
       const began = clock.monotonicMs();
       let answeredAt = began;
       let movedAt = began;
+      let logReadAt = Number.NEGATIVE_INFINITY;
       let failures = 0;
       try {
-        for (let poll = 0; ; poll += 1) {
+        for (;;) {
           const seen = await look(upid, signal);
           const now = clock.monotonicMs();
           if (seen.is !== 'done') {
@@ -83,14 +86,16 @@ export function createTasks(caller: Caller, node: string, clock: Clock, patience
             return done(await end(log, await settle(upid, seen.value.verdict, signal), onLine, signal));
           if (seen.value.is === 'not-known' && now - began >= patience.freshMs)
             return done({ verdict: { is: 'lost' }, logTail: log.tail() });
-          if (seen.value.is === 'running' && (onLine !== undefined || onStall !== undefined)) {
+          const watched = onLine !== undefined || onStall !== undefined;
+          if (seen.value.is === 'running' && watched && now - logReadAt >= logEveryMs) {
+            logReadAt = now;
             if ((await log.readNew(onLine, signal)) > 0) movedAt = clock.monotonicMs();
             else if (stallMs !== undefined && clock.monotonicMs() - movedAt >= stallMs) {
               onStall?.();
               movedAt = clock.monotonicMs();
             }
           }
-          await clock.sleep(pollDelayMs(poll), signal);
+          await clock.sleep(pollDelayMs(clock.monotonicMs() - began), signal);
         }
       } catch (error) {
         if (signal.aborted) return stoppedWaiting(upid);

@@ -7,8 +7,8 @@
  */
 import { Agent, request } from 'undici';
 import type { Dispatcher } from 'undici';
-import { connectorFor } from '../hub-https/tls-pin.ts';
-import type { ServerTrust } from '../hub-https/tls-pin.ts';
+import { connectorFor, innermost, isUntrusted, readUpTo, single } from '../https/index.ts';
+import type { ServerTrust } from '../https/index.ts';
 import type { RawAnswer, Transport, TransportFailure } from './transport.ts';
 
 export interface PveHttpsOptions {
@@ -75,18 +75,6 @@ const notSent = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'EPROTO',
 ]);
-const untrusted = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'CERT_SIGNATURE_FAILURE',
-  'CERT_REVOKED',
-  'CERT_UNTRUSTED',
-  'INVALID_CA',
-]);
-
 /** What undici, TLS or the socket threw. Exported for its table of tests. */
 export function failureOf(error: unknown): TransportFailure {
   const { code, message } = innermost(error);
@@ -101,7 +89,7 @@ export function failureOf(error: unknown): TransportFailure {
       why: 'untrusted',
       text: 'the certificate of Proxmox is for another name; use a name that it holds as the address',
     };
-  if (untrusted.has(code))
+  if (isUntrusted(code))
     return {
       is: 'untrusted',
       why: 'untrusted',
@@ -110,35 +98,4 @@ export function failureOf(error: unknown): TransportFailure {
   if (notSent.has(code) || code.startsWith('ERR_SSL_'))
     return { is: 'not-sent', code, text: `no connection to Proxmox (${code})` };
   return { is: 'lost', code, text: `the connection to Proxmox broke (${code === '' ? message : code})` };
-}
-
-function innermost(error: unknown): { code: string; message: string } {
-  let found = { code: '', message: '' };
-  let at: unknown = error;
-  for (let depth = 0; depth < 5 && at instanceof Error; depth += 1) {
-    const code = 'code' in at && typeof at.code === 'string' ? at.code : found.code;
-    found = { code, message: at.message.slice(0, 200) };
-    at = at.cause;
-  }
-  return found;
-}
-
-/** The body as text, or `undefined` as soon as it is longer than `limit` bytes; the rest is never taken in. */
-async function readUpTo(answer: Dispatcher.ResponseData, limit: number): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of answer.body) {
-    const bytes: Buffer = Buffer.from(chunk);
-    size += bytes.length;
-    if (size > limit) {
-      answer.body.destroy();
-      return undefined;
-    }
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function single(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header;
 }
