@@ -41,12 +41,16 @@ export interface Stage {
   readonly place: Place;
   readonly authority: Authority;
   readonly pve: EnrolledNode;
+  /** As written to the policy file. */
+  readonly policy: HostPolicy;
   readonly server: {
     readonly url: string;
     /** HTTP requests that the node has seen. */
     readonly requests: () => number;
   };
   readonly hub: HubPlace;
+  /** PEM of the hub's own certificate, for whoever pins it. */
+  readonly hubCertificate: string;
   readonly agent: AgentProcess;
   /** What the agent says of itself; `undefined` when it does not answer. */
   status(): Promise<AgentStatus | undefined>;
@@ -105,7 +109,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   };
   const server = await serve(counted, { port: 0, cert: nodeTls.cert, key: nodeTls.key });
   const control = await openControlSocket(place.controlSocket, pve.helper);
-  const hub = await openHubPlace({ folder: place.folder, tls: authority.issue(), host: labHost });
+  const hubTls = authority.issue();
+  const hub = await openHubPlace({ folder: place.folder, tls: hubTls, host: labHost });
   const agent = createAgentProcess(place.agentConfig, place.agentLog);
 
   writeSecret(place.token, pve.token);
@@ -135,7 +140,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       ...changes,
     });
   writeConfig();
-  writeDocument(place.policy, withTrueDigests(pve.policy, place.disk));
+  const policy = withTrueDigests(pve.policy, place.disk);
+  writeDocument(place.policy, policy);
 
   const status: Stage['status'] = async () => {
     const answer = await askAgent(place.adminSocket, 'GET /v1/status');
@@ -149,8 +155,10 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     place,
     authority,
     pve,
+    policy,
     server: { url: server.url, requests: () => requests },
     hub,
+    hubCertificate: hubTls.cert,
     agent,
     status,
     report,
