@@ -9,7 +9,7 @@ import { createDesiredFile } from '../adapters/desired-file/index.ts';
 import { createHelperCommand, noHelper } from '../adapters/helper-command/index.ts';
 import { createHubHttps } from '../adapters/hub-https/index.ts';
 import type { ServerTrust } from '../adapters/hub-https/index.ts';
-import { createPveClient, createPveHttps } from '../adapters/pve-http/index.ts';
+import { createPveClient, createPveHttps, tokenShape } from '../adapters/pve-http/index.ts';
 import { openJournal } from '../adapters/sqlite-journal/index.ts';
 import type { AgentConfig, Trust } from '../config.ts';
 import type { DesiredSource } from '../desired-source.ts';
@@ -143,8 +143,6 @@ export function openHost(config: AgentConfig, world: World): Opened {
     },
   };
 }
-
-const tokenShape = /^[^\s@!=]+@[^\s@!=]+![^\s@!=]+=[\x21-\x7e]+$/;
 
 type Result<T> = { readonly is: 'loaded'; readonly value: T } | { readonly is: 'bad'; readonly why: Reason };
 

@@ -82,16 +82,6 @@ const tlsCodes: Readonly<Record<string, { code: ErrorCode; text: string }>> = {
     text: 'its certificate is for another name; use the name in the certificate as the address',
   },
 };
-const untrusted = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'CERT_SIGNATURE_FAILURE',
-  'CERT_REVOKED',
-  'INVALID_CA',
-]);
 const timeouts = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT']);
 
 /** What undici or TLS threw before there was a whole answer. */
@@ -99,12 +89,13 @@ export function classifyThrown(url: string, error: unknown): HubAnswer {
   const code = codeOf(error);
   const tls = tlsCodes[code];
   if (tls !== undefined) return fail(tls.code, `cannot poll hub ${url}: ${tls.text}`);
-  if (untrusted.has(code))
+  if (isUntrusted(code))
     return fail(
       'hub.certificate-untrusted',
       `cannot poll hub ${url}: its certificate is not signed by the configured CA (${code}); check trust in the configuration`,
     );
-  if (timeouts.has(code)) return fail('hub.timeout', `cannot poll hub ${url}: no answer in time (${code})`);
+  if (timeouts.has(code) || (error instanceof Error && error.name === 'TimeoutError'))
+    return fail('hub.timeout', `cannot poll hub ${url}: no whole answer in time`);
   return fail('hub.unreachable', `cannot poll hub ${url}: ${code === '' ? 'the connection failed' : code}`);
 }
 

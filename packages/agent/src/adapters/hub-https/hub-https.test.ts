@@ -36,7 +36,7 @@ function answering(status: number, headers: Record<string, string>, body: string
 async function poll(
   t: TestContext,
   handler: Handler,
-  options: { maxAnswerBytes?: number; answerTimeoutMs?: number; signal?: AbortSignal } = {},
+  options: { maxAnswerBytes?: number; answerTimeoutMs?: number; connectTimeoutMs?: number; signal?: AbortSignal } = {},
 ) {
   const server = createPlainServer((incoming, response) => {
     incoming.resume();
@@ -91,6 +91,23 @@ const rows: { name: string; handler: Handler; code: string }[] = [
   {
     name: 'HTML that says JSON',
     handler: answering(200, json, '<html>'),
+    code: 'hub.unreadable-answer',
+  },
+  {
+    name: 'the request in its error',
+    handler: (r, response) =>
+      answering(400, problem, JSON.stringify({ detail: `bad ${r.headers.authorization ?? ''}` }))(r, response),
+    code: 'hub.refused',
+  },
+  { name: 'brackets only', handler: answering(200, json, '['.repeat(3_000_000)), code: 'hub.unreadable-answer' },
+  {
+    name: 'objects only',
+    handler: answering(200, json, '{"v":1,"a":'.repeat(200_000)),
+    code: 'hub.unreadable-answer',
+  },
+  {
+    name: 'a prototype',
+    handler: answering(200, json, JSON.stringify(good).replace('{', '{"__proto__":{"sendHeld":true},')),
     code: 'hub.unreadable-answer',
   },
   { name: 'empty JSON', handler: answering(200, json, ''), code: 'hub.unreadable-answer' },
@@ -160,6 +177,16 @@ test('a body of 100 MB is cut off at the limit, not taken in', async (t) => {
 
 test('a hub that takes its time beyond the limit is a timeout', async (t) => {
   const answer = await poll(t, () => undefined, { answerTimeoutMs: 50 });
+  assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, 'hub.timeout');
+});
+
+test('a hub that drips its answer is a timeout too', async (t) => {
+  const dripping = (_: IncomingMessage, response: ServerResponse): void => {
+    response.writeHead(200, json);
+    const drip = setInterval(() => response.write(' '), 20);
+    response.once('close', () => clearInterval(drip));
+  };
+  const answer = await poll(t, dripping, { answerTimeoutMs: 100, connectTimeoutMs: 50 });
   assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, 'hub.timeout');
 });
 

@@ -4,8 +4,8 @@ import type { Dispatcher } from 'undici';
 import { maxPollAnswerBytes } from '@felhom/protocol';
 import type { Hub } from '../../ports/hub.ts';
 import { classifyAnswer, classifyThrown, tooLarge } from './classify.ts';
-import { connectorFor } from './tls-pin.ts';
-import type { ServerTrust } from './tls-pin.ts';
+import { connectorFor, readUpTo, single } from '../https/index.ts';
+import type { ServerTrust } from '../https/index.ts';
 
 export interface HubHttpsOptions {
   /** `https://host[:port]`. Plain http is for a hub on loopback only and needs no trust. */
@@ -36,29 +36,31 @@ export function createHubHttps(options: HubHttpsOptions): HubHttps {
   if (base.protocol === 'https:' && options.trust === undefined)
     throw new Error(`cannot use hub ${url}: no trust is configured; give the CA or the hub's public key`);
   const timeout = options.answerTimeoutMs ?? 30_000;
+  const connectTimeout = options.connectTimeoutMs ?? 10_000;
   const limit = options.maxAnswerBytes ?? maxPollAnswerBytes;
   const dispatcher = new Agent({
     connections: 1,
     headersTimeout: timeout,
     bodyTimeout: timeout,
-    ...(options.trust === undefined
-      ? {}
-      : { connect: connectorFor(options.trust, options.connectTimeoutMs ?? 10_000, options.now) }),
+    ...(options.trust === undefined ? {} : { connect: connectorFor(options.trust, connectTimeout, options.now) }),
   });
   const endpoint = new URL('/v1/poll', base).href;
   const authorization = `Bearer ${options.apiKey}`;
   return {
-    async poll(body, signal) {
+    async poll(question, signal) {
       try {
         const answer = await request(endpoint, {
           method: 'POST',
           dispatcher,
           headers: { authorization, 'content-type': 'application/json', accept: 'application/json' },
-          body: JSON.stringify(body),
-          signal,
+          body: JSON.stringify(question),
+          // undici's own limits begin anew with every byte, so a hub that drips would hold the link for ever.
+          signal: AbortSignal.any([signal, AbortSignal.timeout(connectTimeout + timeout)]),
         });
-        const text = await readUpTo(answer, limit);
-        if (text === undefined) return tooLarge(url);
+        const body = await readUpTo(answer, limit);
+        if (body === undefined) return tooLarge(url);
+        // Something in between that shows the request in its error must not get the key into reports and logs.
+        const text = answer.statusCode === 200 ? body : body.replaceAll(options.apiKey, '…');
         return classifyAnswer(url, {
           status: answer.statusCode,
           contentType: single(answer.headers['content-type']),
@@ -71,24 +73,4 @@ export function createHubHttps(options: HubHttpsOptions): HubHttps {
     },
     close: () => dispatcher.close(),
   };
-}
-
-/** The body as text, or `undefined` as soon as it is longer than `limit` bytes; the rest is never taken in. */
-async function readUpTo(answer: Dispatcher.ResponseData, limit: number): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of answer.body) {
-    const bytes: Buffer = Buffer.from(chunk);
-    size += bytes.length;
-    if (size > limit) {
-      answer.body.destroy();
-      return undefined;
-    }
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function single(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header;
 }

@@ -1,5 +1,5 @@
 /** Talks to the hub. Never decides: every answer is sorted into the error catalogue and handed on. */
 export { createHubHttps } from './hub-https.ts';
 export type { HubHttps, HubHttpsOptions } from './hub-https.ts';
-export { spkiOf } from './tls-pin.ts';
-export type { ServerTrust } from './tls-pin.ts';
+export { spkiOf } from '../https/index.ts';
+export type { ServerTrust } from '../https/index.ts';
