@@ -3,6 +3,7 @@ import { maxPollAnswerBytes, parseVersionedJson, pollAnswerKind, reason } from '
 import type { ErrorCode } from '@felhom/protocol';
 import { z } from 'zod';
 import type { HubAnswer } from '../../ports/hub.ts';
+import { innermost, isUntrusted } from '../https/index.ts';
 
 export interface RawAnswer {
   readonly status: number;
@@ -86,7 +87,7 @@ const timeouts = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 
 
 /** What undici or TLS threw before there was a whole answer. */
 export function classifyThrown(url: string, error: unknown): HubAnswer {
-  const code = codeOf(error);
+  const { code } = innermost(error);
   const tls = tlsCodes[code];
   if (tls !== undefined) return fail(tls.code, `cannot poll hub ${url}: ${tls.text}`);
   if (isUntrusted(code))
@@ -97,15 +98,4 @@ export function classifyThrown(url: string, error: unknown): HubAnswer {
   if (timeouts.has(code) || (error instanceof Error && error.name === 'TimeoutError'))
     return fail('hub.timeout', `cannot poll hub ${url}: no whole answer in time`);
   return fail('hub.unreachable', `cannot poll hub ${url}: ${code === '' ? 'the connection failed' : code}`);
-}
-
-/** The innermost code: undici wraps what TLS or the socket said. */
-function codeOf(error: unknown): string {
-  let code = '';
-  let at: unknown = error;
-  for (let depth = 0; depth < 5 && at instanceof Error; depth += 1) {
-    if ('code' in at && typeof at.code === 'string') code = at.code;
-    at = at.cause;
-  }
-  return code;
 }

@@ -1,6 +1,5 @@
 /** The hub over HTTPS: the only adapter of `ports/hub.ts`. */
 import { Agent, request } from 'undici';
-import type { Dispatcher } from 'undici';
 import { maxPollAnswerBytes } from '@felhom/protocol';
 import type { Hub } from '../../ports/hub.ts';
 import { classifyAnswer, classifyThrown, tooLarge } from './classify.ts';

@@ -6,7 +6,6 @@
  * closed while it idled can never turn a write into one of unknown outcome.
  */
 import { Agent, request } from 'undici';
-import type { Dispatcher } from 'undici';
 import { connectorFor, innermost, isUntrusted, readUpTo, single } from '../https/index.ts';
 import type { ServerTrust } from '../https/index.ts';
 import type { RawAnswer, Transport, TransportFailure } from './transport.ts';
