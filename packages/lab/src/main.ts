@@ -112,18 +112,29 @@ function introduce(stage: Stage, tell: Telling): void {
   for (const fact of facts.trimEnd().split('\n')) tell.note(fact);
 }
 
-/** Ctrl-C ends everything that was started. */
+/** Ctrl-C ends everything that was started; pressing it again changes nothing. */
 function endOnSignals(stage: Stage, tell: Telling): () => void {
+  let ending = false;
   const end = (): void => {
+    if (ending) return;
+    ending = true;
     tell.settle();
-    process.stdout.write('\nlab: stopping; nothing stays behind\n');
-    void stage.close().finally(() => process.exit(exits.interrupted));
+    process.stdout.write('\nlab: stopping ...\n');
+    stage.close().then(
+      () => {
+        process.stdout.write('lab: stopped; nothing runs on\n');
+        process.exit(exits.interrupted);
+      },
+      (error: unknown) => {
+        process.stderr.write(`lab: cannot stop: ${error instanceof Error ? error.message : String(error)}\n`);
+        process.exit(exits.notAsTold);
+      },
+    );
   };
-  process.once('SIGINT', end);
-  process.once('SIGTERM', end);
-  process.once('SIGHUP', end);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, end);
   return () => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, end);
+    for (const signal of signals) process.off(signal, end);
   };
 }
 

@@ -43,9 +43,12 @@ export async function playSeason(options: SeasonOptions): Promise<SeasonResult> 
     guestRange: 199,
     policy,
   });
-  const end = (): void => void stage.close().finally(() => process.exit(130));
-  process.once('SIGINT', end);
-  process.once('SIGTERM', end);
+  const stopListening = endOnSignals(stage);
+  // The work is done at once and its answer comes late: that is where a crash leaves things in doubt.
+  const { faults: weather } = stage.pve.node;
+  weather.add({ method: 'GET', path: /./, always: true, fault: { is: 'delay', ms: 5 } });
+  for (const method of ['POST', 'PUT', 'DELETE'] as const)
+    weather.add({ method, path: /./, always: true, fault: { is: 'delay', ms: 80 } });
   const killedAt: string[] = [];
   let wanted: readonly LabGuest[] = [];
   const faults: string[] = [];
@@ -67,11 +70,25 @@ export async function playSeason(options: SeasonOptions): Promise<SeasonResult> 
     }
     if (faults.length === 0) faults.push(...(await lookAtTheEnd(stage, wanted)), ...changed(stage, foreignBefore));
   } finally {
-    process.off('SIGINT', end);
-    process.off('SIGTERM', end);
+    stopListening();
     await stage.close();
   }
   return { killedAt, guests: wanted.length, faults };
+}
+
+function endOnSignals(stage: Stage): () => void {
+  let ending = false;
+  const end = (): void => {
+    if (ending) return;
+    ending = true;
+    void stage.close().finally(() => process.exit(130));
+  };
+  process.on('SIGINT', end);
+  process.on('SIGTERM', end);
+  return () => {
+    process.off('SIGINT', end);
+    process.off('SIGTERM', end);
+  };
 }
 
 /** Applied while no agent runs: the next one asks at once. */
