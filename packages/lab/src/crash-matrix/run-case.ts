@@ -177,7 +177,7 @@ function judge(world: SimWorld, story: Story, neighbour: Neighbour): readonly st
   if (record !== undefined) {
     const config = world.host.rawConfig(record.vmid) ?? '';
     if (markedUid(config) !== record.uid) problems.push(`guest ${record.vmid} does not carry its marker`);
-    const there = world.node.storage.volumesOf(record.vmid).map(({ volid }) => volid as string);
+    const there = world.node.storage.volumesOf(record.vmid).map(({ volid }) => volid);
     const known = record.volumes.map(({ volid }) => volid as string);
     if (there.toSorted().join() !== known.toSorted().join())
       problems.push(`on record are ${known.join(', ')}, there are ${there.join(', ')}`);

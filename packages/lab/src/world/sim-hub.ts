@@ -21,8 +21,8 @@ export type HubMood =
   | 'empty-offer';
 
 export interface SimHub extends Hub {
-  /** Publishes the next generation. */
-  publish(guests: readonly unknown[]): void;
+  /** Publishes the next generation; answers its text. */
+  publish(guests: readonly unknown[]): string;
   mood: HubMood;
   readonly lastPoll: () => PollRequest | undefined;
 }
@@ -42,7 +42,9 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
     mood: 'well',
     lastPoll: () => last,
     publish: (guests) => {
-      texts.push(JSON.stringify({ v: 1, lineage, generation: texts.length + 1, guests }));
+      const text = JSON.stringify({ v: 1, lineage, generation: texts.length + 1, guests });
+      texts.push(text);
+      return text;
     },
     poll: async (request, signal): Promise<HubAnswer> => {
       await clock.sleep(20 + random.int(200), signal).catch(() => undefined);

@@ -23,6 +23,8 @@ export interface SimWorldOptions {
   readonly pace?: Partial<Pace>;
   readonly policy?: Readonly<Record<string, unknown>>;
   readonly guestRange?: number;
+  /** Between two passes of the agent; 30 s unless told. */
+  readonly reconcileMs?: number;
 }
 
 /** One life of the agent process, from boot to stop or power loss. */
@@ -105,7 +107,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       helper: helperPort(enrolled, power.off),
       policy: () => enrolled.policy,
       source: { is: 'hub', hub: { poll: (request, signal) => whilePowered(power.off, hub.poll(request, signal)) } },
-      reconcile: { intervalMs: 30_000, pauseMs: 1_000 },
+      reconcile: { intervalMs: options.reconcileMs ?? 30_000, pauseMs: 1_000 },
       onHalt: (why) => {
         halted = why;
       },

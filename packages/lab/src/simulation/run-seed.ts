@@ -1,0 +1,177 @@
+/**
+ * One seed, one history: a world, twenty to sixty events, a look at everything after each, and in the end a healed
+ * world in which whatever is wished for is there or named.
+ */
+import { createHash } from 'node:crypto';
+import type { LabGuest } from '../world/desired.ts';
+import { createSimWorld } from '../world/sim-world.ts';
+import { openSagas, registered } from '../world/traces.ts';
+import { createLedger } from './ledger.ts';
+import * as mishaps from './mishaps.ts';
+import * as people from './people.ts';
+import { pass, start, supervise } from './play.ts';
+import type { Play } from './play.ts';
+import { createSimRandom } from './sim-random.ts';
+import { changeMood, nonsensicalWish, wish } from './wishes.ts';
+import { publish } from './play.ts';
+
+export interface SeedResult {
+  readonly seed: number;
+  readonly events: number;
+  readonly violations: readonly string[];
+  /** The story, one line each, with its moment. */
+  readonly trail: readonly string[];
+  /** Same seed, same hash. */
+  readonly hash: string;
+}
+
+type Event = (play: Play) => void | Promise<void>;
+
+/** How often each kind of event comes, relative to the others. */
+const events: readonly (readonly [number, Event])[] = [
+  [30, wish],
+  [3, nonsensicalWish],
+  [8, changeMood],
+  [20, mishaps.callFails],
+  [4, mishaps.vmidIsTaken],
+  [8, mishaps.workerDies],
+  [4, mishaps.nodeReboots],
+  [12, mishaps.powerLoss],
+  [3, mishaps.stopped],
+  [3, mishaps.clockJumps],
+  [3, mishaps.suspended],
+  [4, mishaps.storageTrouble],
+  [4, mishaps.slowness],
+  [2, mishaps.rightsLost],
+  [2, mishaps.tokenRevoked],
+  [2, mishaps.goldenMissing],
+  [16, mishaps.mended],
+  [4, people.memoryEdited],
+  [4, people.guestStopped],
+  [2, people.markerDeleted],
+  [2, people.guestDestroyed],
+  [3, people.archiveRestored],
+  [2, people.strangerMoves],
+  [2, people.volumeLeftLying],
+  [2, people.guestLocked],
+  [1, people.leftPool],
+];
+const allWeights = events.reduce((sum, [weight]) => sum + weight, 0);
+
+const guestRange = 12;
+const reconcileMs = 60_000;
+const minute = 60_000;
+
+export async function runSeed(seed: number, onNote: (line: string) => void = () => undefined): Promise<SeedResult> {
+  const world = await createSimWorld({ seed, guestRange, reconcileMs });
+  const random = createSimRandom(seed).fork('script');
+  const trail: string[] = [];
+  const ledger = createLedger(world);
+  const play: Play = {
+    world,
+    random,
+    ledger,
+    wanted: [],
+    newest: '',
+    named: 0,
+    repairs: new Map(),
+    supervised: true,
+    note: (text) => {
+      const line = `${(world.clock.monotonicMs() / 1000).toFixed(3).padStart(10)}  ${text}`;
+      trail.push(line);
+      onNote(line);
+    },
+  };
+  start(play);
+  wish(play);
+  const count = 20 + random.int(41);
+  let done = 0;
+  while (done < count && ledger.violations.length === 0) {
+    await pickEvent(play)(play);
+    done += 1;
+    await supervise(play);
+    ledger.check();
+    await pass(play, random.pick([0, 500, 2_000, 10_000, 45_000, 2 * minute]));
+    ledger.check();
+  }
+  if (ledger.violations.length === 0) await epilogue(play);
+  const violations = [...ledger.violations];
+  const life = world.life();
+  if (life !== undefined) await world.clock.runUntil(life.agent.stop());
+  world.cut();
+  const tasks = world.node.tasks.all().map(({ upid, exitStatus }) => `${upid} ${exitStatus}`);
+  const hash = createHash('sha256')
+    .update([...trail, ...tasks, String(world.requests())].join('\n'))
+    .digest('hex');
+  return { seed, events: done, violations, trail, hash };
+}
+
+function pickEvent(play: Play): Event {
+  let left = play.random.int(allWeights);
+  for (const [weight, event] of events) {
+    if (left < weight) return event;
+    left -= weight;
+  }
+  return wish;
+}
+
+/** Everything is mended and the agent begins afresh; what is wished for must be there, or the report says why not. */
+async function epilogue(play: Play): Promise<void> {
+  const { world, ledger } = play;
+  play.note('everything is mended');
+  mishaps.healAll(play);
+  publish(play, play.wanted);
+  world.cut();
+  start(play);
+  const isDone = (): boolean => world.life()?.agent.report().converged === true;
+  for (let minutes = 0; minutes < 20 && !isDone(); minutes += 1) await pass(play, minute);
+  const working = (): boolean => openSagas(world).some(({ parked }) => !parked);
+  for (let hours = 0; hours < 12 && working(); hours += 1) await pass(play, 60 * minute);
+  ledger.check();
+  const problems = [
+    ...openSagas(world).flatMap(({ id, parked }) => (parked ? [] : [`saga ${id} neither ends nor parks`])),
+    ...unexplained(play),
+  ];
+  for (const problem of problems) play.note(`VIOLATION ${problem}`);
+  if (problems.length > 0) play.note(JSON.stringify(world.life()?.agent.report(), undefined, 1));
+  (ledger.violations as string[]).push(...problems);
+}
+
+/** Guests that are neither as wished nor spoken of; a report that claims to be converged is taken at its word. */
+function unexplained({ world, wanted }: Play): readonly string[] {
+  const agent = world.life()?.agent;
+  if (agent === undefined) return ['nobody is there to say what is missing'];
+  const report = agent.report();
+  const spoken = JSON.stringify([report.findings, report.blocked, report.parked, report.sagas]);
+  const records = registered(world);
+  const isNamed = (name: string): boolean => {
+    const uid = records.find((record) => record.name === name)?.uid;
+    return spoken.includes(`"${name}"`) || (uid !== undefined && spoken.includes(uid));
+  };
+  const surplus = records.filter((record) => !wanted.some(({ name }) => name === record.name));
+  return [
+    ...wanted.flatMap((guest) => {
+      const lacks = shortcomings(guest, world);
+      if (lacks === undefined) return [];
+      if (report.converged) return [`the report says converged, and guest ${guest.name} ${lacks}`];
+      return isNamed(guest.name) ? [] : [`guest ${guest.name} ${lacks}, and nothing in the report is about it`];
+    }),
+    ...surplus.filter(({ name }) => !isNamed(name)).map(({ name }) => `guest ${name} is surplus, and nobody says so`),
+  ];
+}
+
+/** Judged by the node's own files. */
+function shortcomings(guest: LabGuest, world: Play['world']): string | undefined {
+  const record = registered(world).find(({ name }) => name === guest.name);
+  if (record === undefined) return 'is not on record';
+  const config = world.host.rawConfig(record.vmid);
+  if (config === undefined) return `has no config at ${record.vmid}`;
+  const value = (key: string): string | undefined => new RegExp(`^${key}: (.*)$`, 'm').exec(config)?.[1];
+  if (value('memory') !== String(guest.memoryMiB)) return `has memory ${value('memory')}, not ${guest.memoryMiB}`;
+  if (value('cores') !== String(guest.cores)) return `has ${value('cores')} cores, not ${guest.cores}`;
+  if (!config.includes(`felhom%3A${record.uid}`)) return 'lacks its marker';
+  for (const { path, sizeGiB } of guest.volumes)
+    if (!new RegExp(`^mp\\d+: .*mp=${path},.*size=${sizeGiB}G`, 'm').test(config)) return `lacks volume ${path}`;
+  if (!world.node.guests.isRunning(record.vmid)) return 'does not run';
+  return undefined;
+}
