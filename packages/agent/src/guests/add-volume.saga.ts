@@ -11,7 +11,7 @@ import { formatNewVolume, freeMountKey } from './pve-config.ts';
 import type { GuestView } from './pve-config.ts';
 import { guestRef, keepRecord, recordOf } from './registered.ts';
 import { laneOf } from './vmid-claims.ts';
-import { barrier, orphansOf, patiently, patientAttempts, readOwn } from './settle.ts';
+import { afterCall, barrier, orphansOf, patiently, patientAttempts, readOwn } from './settle.ts';
 
 const params = z.strictObject({ guest: guestRef, volume: desiredVolume });
 
@@ -68,7 +68,7 @@ async function attach(ctx: Context, signal: AbortSignal): Promise<Outcome<Partia
       const put = await ctx.needs.writer.configure(vmid, { set, digest: view.value.digest }, signal);
       if (put.is !== 'done') return put;
     }
-    const after = await readOwn(ctx, vmid, found.value, signal);
+    const after = afterCall(await readOwn(ctx, vmid, found.value, signal));
     return after.is === 'done' ? attached(ctx, after.value) : after;
   });
 }
@@ -79,19 +79,22 @@ async function probeAttach(ctx: Context, signal: AbortSignal): Promise<Probed<Pa
   const view = await barrier(ctx, found.value.vmid, found.value, signal);
   if (view.is !== 'done') return view;
   if (isAttached(ctx, view.value)) return attached(ctx, view.value);
-  const listed = await ctx.needs.helper.volumesOf(found.value.vmid, signal);
+  const listed = afterCall(await ctx.needs.helper.volumesOf(found.value.vmid, signal));
   if (listed.is !== 'done') return listed;
   const orphans = orphansOf(listed.value, ctx.state.before ?? [], view.value);
   // Perhaps without a finished file system: attached to a guest with data it could keep it from starting.
   return orphans.length === 0 ? { is: 'never-happened' } : refused(orphaned(ctx, found.value, orphans));
 }
 
-const isAttached = (ctx: Context, view: GuestView): boolean =>
-  view.disks.some((disk) => disk.path === ctx.params.volume.path && !(ctx.state.before ?? []).includes(disk.volid));
+/** At the path, and not there before: somebody else's mount at the same path is not ours by that. */
+const newDisk = (ctx: Context, view: GuestView) =>
+  view.disks.find((disk) => disk.path === ctx.params.volume.path && !(ctx.state.before ?? []).includes(disk.volid));
+
+const isAttached = (ctx: Context, view: GuestView): boolean => newDisk(ctx, view) !== undefined;
 
 function attached(ctx: Context, view: GuestView): Outcome<Partial<AddVolumeState>> {
   const { volume, guest } = ctx.params;
-  const disk = view.disks.find((candidate) => candidate.path === volume.path);
+  const disk = newDisk(ctx, view);
   if (disk === undefined)
     return refused(
       reason(

@@ -4,7 +4,7 @@ import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { Acting } from './needs.ts';
 import { reason } from '@felhom/protocol';
-import { ownTasks, patiently, readOwn, waitFor, whenIdle } from './settle.ts';
+import { afterCall, ownTasks, patiently, readOwn, waitFor, whenIdle } from './settle.ts';
 import type { Marker } from './settle.ts';
 
 export function powerOn(ctx: Acting, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
@@ -67,8 +67,8 @@ export async function powerOff(
   signal: AbortSignal,
 ): Promise<Outcome<void>> {
   const own = await readOwn(ctx, vmid, marker, signal);
-  if (own.is === 'refused') return done(undefined);
-  if (own.is === 'unknown') return own;
+  if (own.is === 'refused' && afterCall(own).is === 'refused') return done(undefined);
+  if (own.is !== 'done') return own;
   // A stop of an earlier try, perhaps of a process that is gone: two at a time would end one of them as failed.
   const idle = await whenIdle(ctx, { vmid, type: 'vzstop', sinceSeconds }, signal);
   if (idle.is !== 'done') return idle;
@@ -98,7 +98,7 @@ export async function stayUp(ctx: Acting, vmid: Vmid, signal: AbortSignal): Prom
   let [grown, last] = [0, -1];
   for (let polls = 0; polls < pollsAtMost; polls++) {
     if (polls > 0) await ctx.clock.sleep(pollMs, signal);
-    const status = await ctx.needs.reader.status(vmid, signal);
+    const status = afterCall(await ctx.needs.reader.status(vmid, signal));
     if (status.is === 'unknown') continue;
     if (status.is === 'refused') return status;
     if (status.value.status !== 'running')

@@ -4,7 +4,7 @@ import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { Acting } from './needs.ts';
 import { reason } from '@felhom/protocol';
-import { ownTasks, patiently, readOwn, waitFor } from './settle.ts';
+import { afterCall, ownTasks, patiently, readOwn, waitFor } from './settle.ts';
 import type { Marker } from './settle.ts';
 import type { GuestView } from './pve-config.ts';
 
@@ -26,7 +26,7 @@ export function growDisk(ctx: Acting, growth: Growth, signal: AbortSignal): Prom
     if (view.is !== 'done' || isGrown(view.value, growth)) return view;
     const posted = await ctx.needs.writer.resize(growth.vmid, growth.key, growth.toGiB, signal);
     if (posted.is !== 'done') return posted;
-    if (posted.value === undefined) return readOwn(ctx, growth.vmid, growth.marker, signal);
+    if (posted.value === undefined) return afterCall(await readOwn(ctx, growth.vmid, growth.marker, signal));
     ctx.recordHandle(posted.value);
     return settleGrowth(ctx, growth, posted.value, signal);
   });
@@ -35,7 +35,7 @@ export function growDisk(ctx: Acting, growth: Growth, signal: AbortSignal): Prom
 async function settleGrowth(ctx: Acting, growth: Growth, upid: Upid, signal: AbortSignal): Promise<Outcome<GuestView>> {
   const ended = await waitFor(ctx, upid, `growing ${growth.key} of guest ${growth.vmid}`, signal);
   if (ended.is !== 'done') return ended;
-  const view = await readOwn(ctx, growth.vmid, growth.marker, signal);
+  const view = afterCall(await readOwn(ctx, growth.vmid, growth.marker, signal));
   if (view.is !== 'done' || isGrown(view.value, growth)) return view;
   const { verdict, logTail } = ended.value;
   return refused(
@@ -53,7 +53,7 @@ export async function probeGrowth(
   sinceSeconds: number,
   signal: AbortSignal,
 ): Promise<Probed<GuestView>> {
-  const view = await readOwn(ctx, growth.vmid, growth.marker, signal);
+  const view = afterCall(await readOwn(ctx, growth.vmid, growth.marker, signal));
   if (view.is !== 'done' || isGrown(view.value, growth)) return view;
   const tasks = await ownTasks(ctx, { vmid: growth.vmid, type: 'resize', sinceSeconds }, signal);
   if (tasks.is !== 'done') return unknown(tasks.why);

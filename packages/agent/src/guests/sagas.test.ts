@@ -1,9 +1,10 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { reason } from '@felhom/protocol';
 import type { DesiredVolume } from '@felhom/protocol';
 import { markerLine } from '../authority/guest-record.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
-import { crashPointsOf } from '../kernel/index.ts';
+import { crashPointsOf, refused } from '../kernel/index.ts';
 import type { AnySaga, SagaEnd } from '../kernel/index.ts';
 import { addVolume } from './add-volume.saga.ts';
 import { bringUp } from '../bring-up/bring-up.saga.ts';
@@ -109,6 +110,43 @@ for (const { name, saga, params, given, isAfter } of cases) {
     assert.equal(end.is, 'completed', JSON.stringify(end));
     assert.ok(isAfter(world, record()));
   });
+
+  for (const answer of ['is heard', 'is lost'] as const)
+    test(`${name}: a right that goes with the call, whose answer ${answer}, proves nothing about the call`, async () => {
+      const { world, record } = await withGuest();
+      given?.(world, record());
+      if (answer === 'is lost')
+        for (const kind of ['configure', 'start', 'resize'] as const) world.node.mishaps[kind].push('lost-answer');
+      blindAfterFirstCall(world);
+      const end = await world.run(saga, params(record()));
+      assert.equal(end.is, 'completed', JSON.stringify(end));
+      assert.ok(isAfter(world, record()));
+      if (given === undefined) assert.equal(record().configDigest, world.node.digestOf(record().vmid));
+    });
+}
+
+/** From the first change on, for two minutes, configs answer 403, statuses 401, and root's helper is busy. */
+function blindAfterFirstCall(world: World): void {
+  const { reader, writer, helper } = world.node;
+  let blindUntil = 0;
+  const open = { config: reader.config, status: reader.status, volumesOf: helper.volumesOf };
+  const blinding =
+    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      const answer = await call(...args);
+      if (blindUntil === 0) blindUntil = world.now + 120_000;
+      return answer;
+    };
+  writer.configure = blinding(writer.configure.bind(writer));
+  writer.resize = blinding(writer.resize.bind(writer));
+  writer.start = blinding(writer.start.bind(writer));
+  const isBlind = (): boolean => world.now < blindUntil;
+  reader.config = async (...call) =>
+    isBlind() ? { is: 'done', value: { is: 'forbidden' } } : open.config.apply(reader, call);
+  reader.status = async (...call) =>
+    isBlind() ? refused(reason('pve.unauthorized', '401')) : open.status.apply(reader, call);
+  helper.volumesOf = async (...call) =>
+    isBlind() ? refused(reason('helper.busy', 'busy')) : open.volumesOf.apply(helper, call);
 }
 
 test('a lock of somebody else is waited out', async () => {

@@ -93,6 +93,16 @@ export async function readOwn(
   return done(view);
 }
 
+/**
+ * For what was read after a call left. That we may not look, or that nobody answers, proves nothing about the call; only
+ * what the guest itself shows does.
+ */
+export function afterCall<T>(answer: Outcome<T>): Outcome<T> {
+  if (answer.is !== 'refused') return answer;
+  const { code } = answer.why;
+  return code.startsWith('guest.') || code === 'pve.guest-absent' ? answer : unknown(answer.why);
+}
+
 /** With the runner's back-off about half an hour: a node that reboots or a dead NFS must not park a saga. */
 export const patientAttempts = 16;
 
@@ -130,10 +140,11 @@ export interface ConfigWrite {
  * against the second, or the second finds that nothing is missing any more.
  */
 export function writeConfig(ctx: Acting, write: ConfigWrite, signal: AbortSignal): Promise<Outcome<GuestView>> {
+  let written = false;
   return patiently(ctx, write.what, signal, async () => {
     for (let tries = 1; ; tries++) {
       const view = await readOwn(ctx, write.vmid, write.marker, signal, optionsOf(write));
-      if (view.is !== 'done') return view;
+      if (view.is !== 'done') return written ? afterCall(view) : view;
       const change = write.missing(view.value);
       if (changesNothing(change)) return view;
       if (tries > digestTries)
@@ -142,9 +153,10 @@ export function writeConfig(ctx: Acting, write: ConfigWrite, signal: AbortSignal
         );
       const put = await ctx.needs.writer.configure(write.vmid, { ...change, digest: view.value.digest }, signal);
       if (put.is === 'unknown') return put;
-      if (put.is === 'refused') {
+      if (put.is === 'done') written = true;
+      else {
         const now = await readOwn(ctx, write.vmid, write.marker, signal, optionsOf(write));
-        if (now.is !== 'done') return now;
+        if (now.is !== 'done') return written ? afterCall(now) : now;
         if (now.value.digest === view.value.digest) return put;
       }
     }
@@ -153,7 +165,7 @@ export function writeConfig(ctx: Acting, write: ConfigWrite, signal: AbortSignal
 
 /** What became of a config write: satisfied, or to be done again. Never writes. */
 export async function probeConfig(ctx: Acting, write: ConfigWrite, signal: AbortSignal): Promise<Probed<GuestView>> {
-  const view = await readOwn(ctx, write.vmid, write.marker, signal, optionsOf(write));
+  const view = afterCall(await readOwn(ctx, write.vmid, write.marker, signal, optionsOf(write)));
   if (view.is !== 'done') return view;
   return changesNothing(write.missing(view.value)) ? view : { is: 'never-happened' };
 }
@@ -180,14 +192,14 @@ export async function barrier(
   let last = reason('guest.unsettled', `cannot tell what became of the last change of guest ${vmid}: it is still busy`);
   for (let tries = 0; tries < barrierTries; tries++) {
     if (tries > 0) await ctx.clock.sleep(barrierMs, signal);
-    const view = await readOwn(ctx, vmid, marker, signal);
+    const view = afterCall(await readOwn(ctx, vmid, marker, signal));
     if (view.is !== 'done') return view;
     const put = await ctx.needs.writer.configure(
       vmid,
       { ...harmlessWrite(view.value), digest: view.value.digest },
       signal,
     );
-    if (put.is === 'done') return readOwn(ctx, vmid, marker, signal);
+    if (put.is === 'done') return afterCall(await readOwn(ctx, vmid, marker, signal));
     last = put.why;
   }
   return unknown(last);
