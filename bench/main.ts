@@ -6,17 +6,11 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createStyle, wantsColour } from '@felhom/terminal';
-import { journal } from './journal.ts';
-import { noOpPass } from './no-op-pass.ts';
-import { overhead } from './overhead.ts';
-import { recovery } from './recovery.ts';
 import { machineFacts } from './machine.ts';
 import { mergeResults, readResults, saveResults } from './results.ts';
 import type { KeptSection } from './results.ts';
 import { forTerminal } from './section.ts';
-import type { Section } from './section.ts';
-
-const sections: readonly Section[] = [noOpPass, overhead, recovery, journal];
+import { sections } from './sections.ts';
 
 const usage = `Usage: npm run bench -- [--only NAME]... [--quick] [--json FILE] [--save]
 

@@ -38,6 +38,12 @@ export const checkStages: readonly Stage[] = [
   { name: 'format', command: ['prettier', '--check', '--log-level=warn', '.'] },
   {
     name: 'unit',
-    command: node('--test', '--test-reporter=dot', 'packages/*/src/**/!(*.world).test.ts', 'scripts/**/*.test.ts'),
+    command: node(
+      '--test',
+      '--test-reporter=dot',
+      'packages/*/src/**/!(*.world).test.ts',
+      'scripts/**/*.test.ts',
+      'bench/**/*.test.ts',
+    ),
   },
 ];

@@ -1,0 +1,42 @@
+/** What a process of this machine takes, as Linux tells (proc(5)). */
+import { readFileSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+
+export interface ProcessCost {
+  readonly rssMiB: number;
+  /** Of it, what is the process's own and not a file that others map too. */
+  readonly anonMiB: number;
+  /** CPU seconds over the time watched. */
+  readonly cpuSeconds: number;
+  readonly threads: number;
+}
+
+/** Clock ticks per second of /proc/PID/stat: 100 on every architecture that Debian runs on. */
+const ticksPerSecond = 100;
+
+/** Watches for `seconds`, then looks at the memory. Throws when the process is gone. */
+export async function watchProcess(pid: number, seconds: number): Promise<ProcessCost> {
+  const before = cpuOf(pid);
+  await wait(seconds * 1000);
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return {
+    rssMiB: field(status, 'VmRSS') / 1024,
+    anonMiB: field(status, 'RssAnon') / 1024,
+    threads: field(status, 'Threads'),
+    cpuSeconds: cpuOf(pid) - before,
+  };
+}
+
+export function field(status: string, name: string): number {
+  const found = new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status);
+  if (found === null) throw new Error(`cannot read ${name} from the status of a process`);
+  return Number(found[1]);
+}
+
+/** utime and stime: fields 14 and 15, counted after the name in brackets, which may hold spaces. */
+export function cpuTicks(stat: string): number {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+const cpuOf = (pid: number): number => cpuTicks(readFileSync(`/proc/${pid}/stat`, 'utf8')) / ticksPerSecond;

@@ -1,0 +1,9 @@
+/** The sections in the order of the document. */
+import { idle } from './idle.ts';
+import { journal } from './journal.ts';
+import { noOpPass } from './no-op-pass.ts';
+import { overhead } from './overhead.ts';
+import { recovery } from './recovery.ts';
+import type { Section } from './section.ts';
+
+export const sections: readonly Section[] = [noOpPass, overhead, recovery, idle, journal];
