@@ -87,6 +87,7 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
     else await finish(run, task);
   }
   await actBefore(bench, call, items, index, names);
+  await learnDigest(bench, call, names);
   noteGivenMacs(call, names);
 
   const started = startedTask(call);
@@ -105,6 +106,15 @@ async function replayCall(run: Run, call: Exchange, index: number): Promise<Verd
   const found = compareAnswers(call, answer, names);
   await followAnswer(bench, call, found, names);
   return found.length === 0 ? { is: 'passed' } : { is: 'failed', reasons: found.map(explain) };
+}
+
+/** A digest that was accepted and that no answer has shown, was that of the thing as it is. */
+async function learnDigest({ node, clock }: Bench, call: Exchange, names: Names): Promise<void> {
+  const digest = call.params?.['digest'];
+  if (call.method !== 'PUT' || call.status !== 200 || typeof digest !== 'string' || names.learned.has(digest)) return;
+  const { body } = await clock.runUntil(node.handle({ method: 'GET', path: barePath(call), as: 'root@pam' }));
+  const data = isRecord(body) ? body['data'] : undefined;
+  if (isRecord(data) && typeof data['digest'] === 'string') names.learned.set(digest, data['digest']);
 }
 
 /** Where a long task was when somebody looked at it: at its bulk work, everything before took no time. */

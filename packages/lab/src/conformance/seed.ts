@@ -52,7 +52,8 @@ async function seedStorages(bench: Bench, calls: readonly Exchange[]): Promise<v
     ),
   );
   const text = JSON.stringify(calls.map(({ params, path, body }) => [params, decodeURIComponent(path), body]));
-  const mentioned = (storage: string): boolean => text.includes(`${storage}:`) || text.includes(`/storage/${storage}/`);
+  // As a word of its own: the agent's user and its privileges have the name of the storage in theirs.
+  const mentioned = (storage: string): boolean => new RegExp(`(?<![\\w-])${storage}(?![\\w@!.-])`).test(text);
   const felhom = { storage: 'felhom', type: 'dir', path: '/srv/felhom', content: 'rootdir,images,vztmpl,backup' };
   node.storage.hardware.add({
     id: 'disk-btr',
@@ -61,11 +62,12 @@ async function seedStorages(bench: Bench, calls: readonly Exchange[]): Promise<v
     otherBytes: 6_062_080,
   });
   node.storage.hardware.mount('/mnt/btr', 'disk-btr');
-  const isNew = !created.has('felhom') && mentioned('felhom');
+  // Whatever was recorded after the storage had been made has it.
+  const isNew = !created.has('felhom');
   if (isNew) await ensureStorage(bench, felhom);
   if (!created.has('btr') && mentioned('btr')) await ensureStorage(bench, btrfsStorage);
   await ensureTemplate(bench, 'local:vztmpl/felhom-base_1.0_amd64.tar.zst');
-  if (isNew) await seedGolden(bench, text);
+  if (isNew && mentioned('felhom')) await seedGolden(bench, text);
 }
 
 /** The golden guest and every archive of it that a call restores without a list having shown it before. */
