@@ -1,6 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { crashPointsOf } from '../kernel/index.ts';
+import { reason } from '@felhom/protocol';
+import { crashPointsOf, done, refused } from '../kernel/index.ts';
 import type { SagaEnd } from '../kernel/index.ts';
 import { bringUp } from './bring-up.saga.ts';
 import { photos, wish, World } from '../guests/test/world.ts';
@@ -287,6 +288,44 @@ test('a volume that somebody attached meanwhile is not freed: the undo parks and
   assert.ok(end.is === 'parked' && end.why.text.includes('vm-9000-disk-77'));
   assert.equal(world.node.calls.includes('destroy 9000'), false);
 });
+
+for (const [when, kind, nth] of [
+  ['after the restore', 'restore', 1],
+  ['at its identity', 'configure', 1],
+  ['at its first volume', 'configure', 2],
+  ['at its start', 'start', 1],
+] as const)
+  for (const fails of [false, true])
+    test(`a guest that cannot be read any more ${when}${fails ? ' and then does not start' : ''} is not forgotten`, async () => {
+      const world = new World();
+      if (fails) world.node.mishaps.start.push({ fails: 'no' });
+      hideAfter(world, kind, nth);
+      const end = await world.run(bringUp, { desired: wish() });
+      if (end.is === 'parked') assert.equal(world.node.guests.size, 1);
+      else assertWhole(world, end);
+    });
+
+/** From that call on, for three minutes, the config of every guest answers 403: its VMID fell out of the pool. */
+function hideAfter(world: World, kind: 'restore' | 'configure' | 'start', nth: number): void {
+  const { reader, writer, helper } = world.node;
+  let calls = 0;
+  let hiddenUntil = 0;
+  const count =
+    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      const answer = await call(...args);
+      calls += 1;
+      if (calls === nth) hiddenUntil = world.now + 180_000;
+      return answer;
+    };
+  if (kind === 'restore') writer.restore = count(writer.restore.bind(writer));
+  if (kind === 'configure') writer.configure = count(writer.configure.bind(writer));
+  if (kind === 'start') writer.start = count(writer.start.bind(writer));
+  const config = reader.config.bind(reader);
+  reader.config = async (...call) => (world.now < hiddenUntil ? done({ is: 'forbidden' }) : config(...call));
+  helper.poolEnsure = async () =>
+    world.now < hiddenUntil ? refused(reason('helper.busy', 'cannot pool-ensure: busy')) : done(undefined);
+}
 
 test('an allocation that died half-way is taken back with everything else', async () => {
   const world = new World();

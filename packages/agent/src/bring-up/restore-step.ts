@@ -3,7 +3,7 @@
  * saga's intent holds, an unfinished one is a bare locked stub and is ours only if our own task made it, at a VMID
  * that no other saga of ours aims at.
  */
-import type { Upid, Vmid, VolumeId } from '@felhom/protocol';
+import type { Reason, Upid, Vmid, VolumeId } from '@felhom/protocol';
 import { markerLine } from '../authority/guest-record.ts';
 import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
@@ -191,6 +191,8 @@ export type Sight =
   | { readonly is: 'stub' }
   /** Shows this saga's marker. `unfinished`: still locked by the create. */
   | { readonly is: 'ours'; readonly view: GuestView; readonly unfinished: boolean }
+  /** Something has this VMID and may not be read: perhaps ours, fallen out of the pool. */
+  | { readonly is: 'hidden' }
   | { readonly is: 'foreign' };
 
 /** What stands at a VMID that this saga may have restored to. */
@@ -207,7 +209,8 @@ export async function lookAt(ctx: BringUpContext, vmid: Vmid, signal: AbortSigna
   }
   const free = await ctx.needs.reader.isVmidFree(vmid, signal);
   if (free.is !== 'done') return free;
-  return done({ is: free.value ? 'free' : 'foreign' });
+  if (free.value) return done({ is: 'free' });
+  return done({ is: read.value.is === 'forbidden' ? 'hidden' : 'foreign' });
 }
 
 async function settleRestore(
@@ -223,6 +226,7 @@ async function settleRestore(
   if (seen.is !== 'done') return unknown(seen.why);
   if (seen.value.is === 'ours' && !seen.value.unfinished)
     return finished(ctx, vmid, seen.value.view, warningsOf(ended.value));
+  if (seen.value.is === 'hidden') return unknown(hiddenThere(vmid));
   const { verdict, logTail } = ended.value;
   if (verdict.is === 'lost' && seen.value.is === 'stub')
     return unknown(
@@ -238,13 +242,19 @@ async function settleRestore(
   );
 }
 
+export const hiddenThere = (vmid: Vmid): Reason =>
+  reason(
+    'pve.forbidden',
+    `cannot tell whether guest ${vmid} is ours: the token may not read it; run felhom-agent doctor, its VMID may have left the pool`,
+  );
+
 /**
  * The pool membership comes last in a restore, after the unlocking. Killed in between, the guest is complete and
  * invisible, unless its VMID was a member before [R5]; putting it back is what a finished restore would have done.
  */
-async function lookPastPool(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<Sight>> {
+export async function lookPastPool(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<Sight>> {
   const seen = await lookAt(ctx, vmid, signal);
-  if (seen.is !== 'done' || seen.value.is !== 'foreign') return seen;
+  if (seen.is !== 'done' || seen.value.is !== 'hidden') return seen;
   const ensured = await ctx.needs.helper.poolEnsure(`${ctx.sagaId}.restore.pool-seen.${vmid}`, vmid, signal);
   return ensured.is === 'unknown' ? ensured : lookAt(ctx, vmid, signal);
 }

@@ -10,7 +10,7 @@ import { markerOf, want } from './bring-up-state.ts';
 import type { BringUpContext } from './bring-up-state.ts';
 import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
-import { lookAt } from './restore-step.ts';
+import { hiddenThere, lookAt, lookPastPool } from './restore-step.ts';
 import { ownTasks, waitFor, whenIdle } from '../guests/settle.ts';
 
 /** pveproxy gives up on a request after 30 s; afterwards its worker no longer begins. */
@@ -38,13 +38,16 @@ async function clear(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Prom
   const made = await ownTasks(ctx, { vmid, type: 'vzrestore', sinceSeconds: want(ctx, 'since') }, signal);
   if (made.is !== 'done') return made;
   const [task] = made.value;
-  if (seen.value.is !== 'ours' && task === undefined) return done(undefined);
+  // What may not be read is ours to look after where the restore was known to have succeeded.
+  const perhapsOurs = seen.value.is === 'ours' || (seen.value.is === 'hidden' && ctx.state.vmid !== undefined);
+  if (!perhapsOurs && task === undefined) return done(undefined);
   if (task !== undefined) {
     const ended = await waitFor(ctx, task.upid, `waiting for the restore of ${vmid} to end`, signal);
     if (ended.is !== 'done') return ended;
   }
-  const now = await lookAt(ctx, vmid, signal);
+  const now = await lookPastPool(ctx, vmid, signal);
   if (now.is !== 'done') return now;
+  if (now.value.is === 'hidden') return unknown(hiddenThere(vmid));
   if (now.value.is === 'ours' && !now.value.unfinished) return destroy(ctx, vmid, now.value.view, signal);
   // A restore that Proxmox cleaned up itself, and then somebody else's guest: not ours to touch.
   if (now.value.is === 'foreign') return done(undefined);
