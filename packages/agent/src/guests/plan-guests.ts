@@ -4,6 +4,7 @@
  */
 import type { DesiredGuest, DesiredVolume, Finding, GuestName, GuestUid, Vmid } from '@felhom/protocol';
 import type { GuestEffect, GuestRef } from '../authority/effects.ts';
+import { markerLine } from '../authority/guest-record.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { identify } from '../authority/identity.ts';
 import type { Identity } from '../authority/identity.ts';
@@ -136,7 +137,10 @@ export function planGuest(
   const status = row?.status ?? 'unknown';
   if (identity.is === 'ours-unproven') {
     find(`guest.${identity.why}`, 'warning', `guest ${record.name} (${record.vmid}): ${unproven[identity.why]}`, {
-      text: 'It is still watched and repaired; nothing of it can be removed until this is cleared up.',
+      text:
+        identity.why === 'marker-missing'
+          ? `It is still watched and started; nothing else of it is changed. Put this line back into its notes: ${markerLine(record)}`
+          : 'It is still watched and repaired; nothing of it can be removed until this is cleared up.',
     });
     if (identity.why === 'marker-missing') effects.push({ kind: 'marker-repair', guest });
   }
@@ -170,7 +174,8 @@ export function planGuest(
     drift.push(`made from golden ${record.golden}; ${desired.golden} would only count for a new guest`);
   if (desired.power === 'running' && status === 'stopped') {
     const stoppedAt = sight.personStoppedAt;
-    if (stoppedAt !== undefined && now - stoppedAt < personsStopMs) {
+    // A clock that went back must not leave it alone until it has caught up.
+    if (stoppedAt !== undefined && Math.abs(now - stoppedAt) < personsStopMs) {
       drift.push('stopped by somebody else; it is left alone for 10 minutes after that');
       leftAlone = true;
     } else effects.push({ kind: 'guest-start', guest });

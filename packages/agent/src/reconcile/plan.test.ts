@@ -377,6 +377,43 @@ test('a copy of one of ours is named as what it is', () => {
   assert.match(result.findings[0]?.text ?? '', /guest photos, which is 9000/);
 });
 
+test('a guest of a lost journal is not made a second time beside itself', () => {
+  const before = made(wish());
+  const input = { desired: held(wish()), observed: observed([before]), policy: testPolicy, now };
+  const lost = plan({ ...input, registry: [], inFlight: idle });
+  assert.deepEqual(lost.effects, []);
+  assert.deepEqual(lost.findings.map((finding) => finding.key).toSorted(), ['guest.stray', 'guest.twin']);
+  assert.ok(lost.guests[0]?.waiting);
+  const inFlight = { names: new Set<string>(), vmids: new Set([before.record.vmid]) };
+  const own = plan({ ...input, registry: [], inFlight });
+  assert.deepEqual(
+    own.effects.map((effect) => effect.kind),
+    ['guest-provision'],
+    'what a saga of ours is at is no twin',
+  );
+  const other = plan({ ...input, desired: held(wish({ hostname: 'music' })), registry: [], inFlight: idle });
+  assert.deepEqual(
+    other.effects.map((effect) => effect.kind),
+    ['guest-provision'],
+  );
+});
+
+test('a clock that went back does not leave a stopped guest alone until it has caught up', () => {
+  const guest = made(wish());
+  const stopped = { ...guest, row: { ...guest.row, status: 'stopped' as const } };
+  const effectsAt = (stoppedAt: number) =>
+    plan({
+      desired: held(wish()),
+      observed: { ...observed([stopped]), personStops: new Map([[guest.record.vmid, stoppedAt]]) },
+      registry: [guest.record],
+      policy: testPolicy,
+      inFlight: idle,
+      now,
+    }).effects.map((effect) => effect.kind);
+  assert.deepEqual(effectsAt(now - 60_000), []);
+  assert.deepEqual(effectsAt(now + 3_600_000), ['guest-start']);
+});
+
 test('removals come first and provisions last', () => {
   const guests = [made(wish({ name: 'gone' })), made(wish({ name: 'kept' }), 9001 as Vmid)];
   const result = planned(held(wish({ name: 'kept', cores: 3, memoryMiB: 512 }), wish({ name: 'new' })), guests);

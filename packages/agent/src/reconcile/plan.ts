@@ -2,12 +2,13 @@
  * Desired state against one snapshot of the world: what to do, as data. Pure and total; the same input gives the same
  * plan in the same order, and a converged world plans nothing. Asks for everything that differs and permits nothing.
  */
-import type { Finding, GuestName, HeldDesiredState, Vmid } from '@felhom/protocol';
+import type { DesiredGuest, Finding, GuestName, HeldDesiredState, Vmid } from '@felhom/protocol';
 import type { GuestEffect } from '../authority/effects.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import type { GuestSight, GuestStanding, InFlight } from '../guests/index.ts';
 import { planGuest } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
+import type { GuestRow } from '../ports/proxmox.ts';
 import type { Observation } from './observe.ts';
 
 export interface PlanInput {
@@ -57,14 +58,16 @@ export function plan(input: PlanInput): Plan {
     for (const guest of desired.state.guests) {
       if (known.has(guest.name)) continue;
       const comingUp = inFlight.names.has(guest.name);
-      if (!comingUp) effects.push({ kind: 'guest-provision', desired: guest });
+      const twin = comingUp ? undefined : twinOf(guest, input);
+      if (twin !== undefined) findings.push(alreadyThere(guest, twin, now));
+      else if (!comingUp) effects.push({ kind: 'guest-provision', desired: guest });
       guests.push({
         name: guest.name,
         uid: undefined,
         vmid: undefined,
         status: comingUp ? 'coming-up' : 'missing',
-        drift: [],
-        waiting: false,
+        drift: twin === undefined ? [] : [`VMID ${twin.vmid} looks like it and is not on record`],
+        waiting: twin !== undefined,
         held: policy.hold.host || policy.hold.guests.includes(guest.name),
       });
     }
@@ -79,6 +82,31 @@ export function plan(input: PlanInput): Plan {
     guests: guests.toSorted((a, b) => compare(a.name, b.name)),
   };
 }
+
+/**
+ * A guest in our ranges under the same host name, with a mark of Felhom that no record knows: most likely this very
+ * guest, made before the journal was lost or left by a saga that was abandoned. A second one beside it would answer to
+ * the same name with none of its data.
+ */
+function twinOf(desired: DesiredGuest, { observed, registry, inFlight }: PlanInput): GuestRow | undefined {
+  const known = new Set<string>(registry.map((record) => record.uid));
+  return [...observed.rows.values()].find((row) => {
+    const seen = observed.seen.get(row.vmid);
+    if (seen?.is !== 'present' || seen.view.marker === undefined || inFlight.vmids.has(row.vmid)) return false;
+    return !known.has(seen.view.marker.uid) && seen.view.hostname === desired.hostname;
+  });
+}
+
+const alreadyThere = (desired: DesiredGuest, twin: GuestRow, now: number): Finding => ({
+  key: 'guest.twin',
+  severity: 'critical',
+  subject: desired.name,
+  text: `guest ${desired.name} is not made: VMID ${twin.vmid} (${twin.name}) carries a mark of Felhom that is not on record and the same host name`,
+  advice: {
+    text: `If it is this guest, bring the journal back that knew it. If nobody needs it, remove VMID ${twin.vmid} in Proxmox.`,
+  },
+  since: now,
+});
 
 function sightOf(record: GuestRecord, observed: Observation): GuestSight {
   return {
