@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { request, type RequestOptions } from 'node:https';
+import { Agent, request, type RequestOptions } from 'node:https';
 import { request as plainRequest } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import type { ApiResponse } from '../core.ts';
@@ -59,6 +59,21 @@ describe('HTTPS server of a fake node', () => {
     server = await serve({ wire }, { port: 0, ...certificates });
   });
   after(() => server.close());
+
+  test('the hundredth answer on a connection says that it ends, and the next request gets a new one', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      const closing: number[] = [];
+      for (let nth = 1; nth <= 201; nth++) {
+        const answer = await call({ port: server.port, path: '/ok', ca, agent });
+        assert.equal(answer.status, 200, `request ${nth}`);
+        if (answer.connection.toLowerCase() === 'close') closing.push(nth);
+      }
+      assert.deepEqual(closing, [100, 200]);
+    } finally {
+      agent.destroy();
+    }
+  });
 
   test('answers over TLS that the CA vouches for, and closes after an error', async () => {
     const ok = await call({ port: server.port, path: '/ok?a=1', ca });

@@ -22,21 +22,26 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** The answer to the last one says that the connection ends. PVE: APIServer/AnyEvent.pm, keep_alive. */
+const requestsPerConnection = 100;
+
 /** Serves on 127.0.0.1. */
 export async function serve(
   node: { wire(request: WireRequest): Promise<ApiResponse> },
   options: ServeOptions,
 ): Promise<RunningServer> {
   const sockets = new Set<Socket>();
+  const asked = new WeakMap<Socket, number>();
   const https = createHttpsServer({ cert: options.cert, key: options.key }, (request, response) => {
-    void answer(node, request, response);
+    const nth = (asked.get(request.socket) ?? 0) + 1;
+    asked.set(request.socket, nth);
+    void answer(node, request, response, nth >= requestsPerConnection);
   });
   const plain = createHttpServer((request, response) => {
     const location = `https://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`;
     response.writeHead(301, { ...commonHeaders(), location }).end('Moved Permanently');
   });
   https.keepAliveTimeout = 5000;
-  https.maxRequestsPerSocket = 100;
 
   // One port for both: a TLS handshake begins with the byte 0x16.
   const tcp = createTcpServer((socket) => {
@@ -69,6 +74,7 @@ async function answer(
   node: { wire(request: WireRequest): Promise<ApiResponse> },
   request: IncomingMessage,
   response: ServerResponse,
+  isLast: boolean,
 ): Promise<void> {
   const headers = Object.fromEntries(
     Object.entries(request.headers).map(([name, value]) => [
@@ -84,7 +90,7 @@ async function answer(
     return;
   }
   const text = result.body === null ? '' : typeof result.body === 'string' ? result.body : JSON.stringify(result.body);
-  const closing = result.status >= 400 || request.httpVersion === '1.0';
+  const closing = isLast || result.status >= 400 || request.httpVersion === '1.0';
   response.writeHead(result.status, headerText(result.reason), {
     ...commonHeaders(),
     ...result.headers,
