@@ -25,6 +25,9 @@ async function settleStart(ctx: Acting, vmid: Vmid, upid: Upid, signal: AbortSig
   if (status.is !== 'done') return unknown(status.why);
   if (status.value.status === 'running') return done(undefined);
   const { verdict, logTail } = ended.value;
+  // Forgotten is not ended: its worker may still be about to start the guest.
+  if (verdict.is === 'lost')
+    return unknown(reason('guest.unsettled', `cannot tell whether guest ${vmid} starts: Proxmox forgot ${upid}`));
   if (verdict.is === 'ok' || verdict.is === 'warnings')
     return refused(
       reason('guest.did-not-stay-up', `cannot start guest ${vmid}: it started and went down at once`, tail(logTail)),
@@ -69,9 +72,12 @@ export async function powerOff(
   const own = await readOwn(ctx, vmid, marker, signal);
   if (own.is === 'refused' && afterCall(own).is === 'refused') return done(undefined);
   if (own.is !== 'done') return own;
-  // A stop of an earlier try, perhaps of a process that is gone: two at a time would end one of them as failed.
-  const idle = await whenIdle(ctx, { vmid, type: 'vzstop', sinceSeconds }, signal);
-  if (idle.is !== 'done') return idle;
+  // The start itself, or a stop of an earlier try, perhaps of a process that is gone: what still works on the guest
+  // would change what is seen here after it was looked at.
+  for (const type of ['vzstart', 'vzstop']) {
+    const idle = await whenIdle(ctx, { vmid, type, sinceSeconds }, signal);
+    if (idle.is !== 'done') return idle;
+  }
   const running = await ctx.needs.reader.status(vmid, signal);
   if (running.is !== 'done') return running;
   if (running.value.status === 'stopped') return done(undefined);

@@ -38,6 +38,10 @@ async function settleGrowth(ctx: Acting, growth: Growth, upid: Upid, signal: Abo
   const view = afterCall(await readOwn(ctx, growth.vmid, growth.marker, signal));
   if (view.is !== 'done' || isGrown(view.value, growth)) return view;
   const { verdict, logTail } = ended.value;
+  if (verdict.is === 'lost')
+    return unknown(
+      reason('guest.unsettled', `cannot tell whether guest ${growth.vmid} is still growing: Proxmox forgot ${upid}`),
+    );
   return refused(
     reason(
       'guest.resize-failed',
