@@ -35,8 +35,6 @@ export interface TaskRoom extends TaskEngine {
   find(upid: string): TaskRecord | undefined;
   /** Newest first. */
   all(): readonly TaskRecord[];
-  /** SIGTERM: what the task waits for rejects with `interrupted by signal`, once. */
-  abort(upid: string): void;
   /** The task makes no more progress until released, killed or aborted. */
   stall(upid: string): void;
   release(upid: string): void;
@@ -228,7 +226,8 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
       const parts: UpidParts = {
         node,
         pid,
-        pstart: Math.floor((now - bootedAt) / 10),
+        // Jiffies since the boot; a wall clock that was set back must not make them negative.
+        pstart: Math.max(0, Math.floor((now - bootedAt) / 10)),
         starttime: Math.floor(now / 1000),
         type,
         id,
