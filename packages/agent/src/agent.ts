@@ -190,6 +190,7 @@ export function createAgent(parts: AgentParts): Agent {
     policy: () => policy,
     inFlight: (): InFlight => inFlightOf(openSagas(journal, runner.status())),
     submit,
+    sawServing: (record: GuestRecord) => registry.put({ ...record, servedAt: clock.now() }),
     now: () => clock.now(),
     wake: () => loop.wake(),
   });
@@ -324,13 +325,13 @@ export function createAgent(parts: AgentParts): Agent {
     if (policy === undefined) throw new Error('the policy file of this host does not read');
     await source.refresh();
     const planned: PlannedEffect[] = [];
-    const look = passNeeds(policy, async (effect, seen) => {
+    const needsOfLook = passNeeds(policy, async (effect, seen) => {
       observation = seen;
       const decision = await door.preview(effect, evidence, signal);
       planned.push(asPlanned(effect, decision));
       return { is: 'busy', lane: 'preview', holder: 'preview' };
     });
-    await pass(look, newPassMemory(), signal);
+    await pass({ ...needsOfLook, sawServing: () => {} }, newPassMemory(), signal);
     return planned;
   }
 }

@@ -28,6 +28,7 @@ function needs(answer: (effect: GuestEffect) => Submission, over: Partial<PassNe
       return answer(effect);
     },
     now: () => seen.now,
+    sawServing: () => {},
     wake: () => void seen.wakes++,
     ...over,
   };

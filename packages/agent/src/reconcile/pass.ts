@@ -4,6 +4,7 @@ import { carrySince } from '@felhom/protocol';
 import type { Submission } from '../admission/index.ts';
 import type { GuestEffect } from '../authority/effects.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
+import { identityOf } from '../guests/index.ts';
 import type { GuestStanding, InFlight } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import type { SagaEnd } from '../kernel/saga.ts';
@@ -11,7 +12,7 @@ import { forget, noteFailure, prune, sift } from './back-off.ts';
 import type { Failures } from './back-off.ts';
 import { emptyMemory, observe } from './observe.ts';
 import type { Observation, ObserveNeeds, ObserverMemory } from './observe.ts';
-import { plan } from './plan.ts';
+import { plan, sightOf } from './plan.ts';
 
 export interface PassNeeds extends ObserveNeeds {
   desired(): HeldDesiredState;
@@ -20,6 +21,8 @@ export interface PassNeeds extends ObserveNeeds {
   inFlight(): InFlight;
   /** The only door to a mutation. Gets the snapshot that the plan was made from, for the gate's facts. */
   submit(effect: GuestEffect, observation: Observation): Promise<Submission>;
+  /** A guest of ours that never served by its record runs: whoever started it, from now on it has. */
+  sawServing(record: GuestRecord): void;
   /** Wall time, milliseconds. */
   now(): number;
   /** Something ended: the world is worth another look. */
@@ -56,6 +59,9 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
   memory.observer = seen.memory;
   const { observation } = seen;
   const at = needs.now();
+  for (const record of registry)
+    if (record.servedAt === undefined && !inFlight.names.has(record.name) && isServing(record, observation))
+      needs.sawServing(record);
   const planned = plan({ desired, observed: observation, registry, policy, inFlight, now: at });
   memory.failures = prune(memory.failures, planned.effects, inFlight.names);
   const sifted = sift(planned.effects, memory.failures, at);
@@ -86,6 +92,13 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
       inFlight.names.size === 0,
     lookAgainAt: sifted.nextAt,
   };
+}
+
+/** Also where it is only likely that it is ours: having served makes the gate stricter and nothing else. */
+function isServing(record: GuestRecord, observation: Observation): boolean {
+  if (observation.rows.get(record.vmid)?.status !== 'running') return false;
+  const identity = identityOf(sightOf(record, observation));
+  return identity.is === 'ours' || identity.is === 'ours-unproven';
 }
 
 async function follow(

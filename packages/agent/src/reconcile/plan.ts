@@ -108,7 +108,8 @@ const alreadyThere = (desired: DesiredGuest, twin: GuestRow, now: number): Findi
   since: now,
 });
 
-function sightOf(record: GuestRecord, observed: Observation): GuestSight {
+/** One guest of ours as the snapshot shows it. */
+export function sightOf(record: GuestRecord, observed: Observation): GuestSight {
   return {
     record,
     row: observed.rows.get(record.vmid),

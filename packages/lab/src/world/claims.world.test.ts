@@ -1,4 +1,4 @@
-/** What the agent says of itself must be true at every moment, not only when everything has settled. */
+/** What the agent says and holds of its guests must be true at every moment, not only when everything has settled. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { labGuest } from './desired.ts';
@@ -23,4 +23,30 @@ test('a document that no pass has looked at yet is not called converged', async 
   }, 300_000);
   assert.equal(settled, true);
   assert.equal(claims.indexOf(true), claims.length - 1, 'converged was claimed before the second guest was there');
+});
+
+test('a guest that somebody else started has served, so nothing of it is taken away unsigned', async () => {
+  const world = await createSimWorld({ seed: 8 });
+  world.hub.publish([labGuest('web', { power: 'stopped', cores: 2 })]);
+  const { agent } = world.boot();
+  assert.equal(await world.until(() => agent.report().converged, 300_000), true);
+  const vmid = agent.guests()[0]?.vmid ?? assert.fail('there is no guest');
+  const started = await world.clock.runUntil(
+    world.node.handle({
+      method: 'POST',
+      path: `/nodes/${world.node.name}/lxc/${vmid}/status/start`,
+      as: 'root@pam',
+      params: {},
+    }),
+  );
+  assert.equal(started.status, 200);
+  world.hub.publish([labGuest('web', { cores: 2 })]);
+  const isUp = (): boolean => agent.report().converged && agent.report().guests[0]?.status === 'running';
+  assert.equal(await world.until(isUp, 300_000), true);
+  world.hub.publish([labGuest('web', { cores: 1 })]);
+  await world.until(() => agent.report().blocked.length > 0, 120_000);
+  assert.deepEqual(
+    agent.report().blocked.map(({ document }) => document.verb),
+    ['cpu-down'],
+  );
 });

@@ -15,6 +15,7 @@ export interface LabGuest {
   }[];
   readonly networks: readonly { readonly name: string; readonly bridge: string; readonly ipv4: 'dhcp' }[];
   readonly tags?: readonly string[];
+  readonly power?: 'running' | 'stopped';
 }
 
 /** A guest with one volume that is backed up and one bulk volume that is not. */
