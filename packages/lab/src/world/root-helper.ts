@@ -3,6 +3,7 @@
  * proves its case from what root can see on the node, never from what the agent says [R19].
  */
 import type { HelperAnswer, HelperRequest } from '@felhom/agent';
+import { perlText } from '../fake-pve/core.ts';
 import type { HostActions } from '../fake-pve/guests/index.ts';
 import type { FakeNode } from '../fake-pve/node.ts';
 
@@ -42,7 +43,17 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
     return answer;
   };
 
+  /** A list without the volumes of one storage would be taken for the whole, and prove that nothing is left. */
+  const blind = (vmid: number): HelperAnswer | undefined => {
+    const silent = silentStorage(node);
+    return silent === undefined
+      ? undefined
+      : { v: 1, is: 'busy', text: `cannot list the volumes of ${vmid}: ${silent}` };
+  };
+
   const reapStub = async (vmid: number, volumes: readonly string[]): Promise<HelperAnswer> => {
+    const unseen = blind(vmid);
+    if (unseen !== undefined) return unseen;
     const facts = host.stubFacts(vmid);
     const { newestCreate } = facts;
     if (newestCreate === undefined || newestCreate.user !== range.token)
@@ -79,7 +90,10 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
     answer: async (request) => {
       switch (request.verb) {
         case 'volumes-of':
-          return done({ volumes: node.storage.volumesOf(request.vmid).map((volume) => volume.volid as never) });
+          return (
+            blind(request.vmid) ??
+            done({ volumes: node.storage.volumesOf(request.vmid).map((volume) => volume.volid as never) })
+          );
         case 'reap-stub':
           return once(request, () => reapStub(request.vmid, request.volumes));
         case 'unlock':
@@ -94,4 +108,17 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
       }
     },
   };
+}
+
+/** Why a storage that holds volumes does not answer; `undefined` = all do. */
+function silentStorage(node: FakeNode): string | undefined {
+  for (const storage of node.storage.ids()) {
+    if (!node.storage.isEnabled(storage) || !node.storage.hasContent(storage, 'rootdir')) continue;
+    try {
+      node.storage.activate(storage);
+    } catch (error) {
+      return perlText(error).trim();
+    }
+  }
+  return undefined;
 }
