@@ -97,19 +97,24 @@ export async function strangerMoves(play: Play): Promise<void> {
   if (vmid === undefined) return;
   play.note(`a stranger makes guest ${vmid}`);
   const { node } = world;
-  const answer = await node.handle({
+  await node.handle({
     method: 'POST',
     path: `/nodes/${node.name}/lxc`,
     as: 'root@pam',
     params: { vmid, ostemplate: archive, restore: 1, storage: 'guests', rootfs: 'guests:1', hostname: `s${vmid}` },
   });
-  if (answer.status !== 200) return;
-  const upid = (answer.body as { readonly data: string }).data;
+  // The answer may have been lost on its way; the worker tells.
+  const worker = node.tasks
+    .all()
+    .find(({ parts }) => parts.type === 'vzrestore' && parts.id === String(vmid) && parts.user === 'root@pam');
+  if (worker === undefined) return;
   // Until it is whole nobody can say how it should be; the agent has no business there meanwhile.
   ledger.touchedByPeople.add(vmid);
-  void node.tasks.settled(upid).then(() => {
-    if (node.tasks.find(upid)?.exitStatus === 'OK') ledger.neighbours.set(vmid, watchGuest(world, vmid));
-  });
+  const watch = async (): Promise<void> => {
+    await node.tasks.settled(worker.upid);
+    if (node.tasks.find(worker.upid)?.exitStatus === 'OK') ledger.neighbours.set(vmid, watchGuest(world, vmid));
+  };
+  void watch();
 }
 
 /** A volume without a guest, e.g. of one whose config somebody removed: never to be freed, never to be built upon. */

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { LabGuest } from '../world/desired.ts';
 import { createSimWorld } from '../world/sim-world.ts';
-import { openSagas, registered } from '../world/traces.ts';
+import { diagnosis, openSagas, registered } from '../world/traces.ts';
 import { createLedger } from './ledger.ts';
 import * as mishaps from './mishaps.ts';
 import * as people from './people.ts';
@@ -51,7 +51,7 @@ const events: readonly (readonly [number, Event])[] = [
   [2, people.markerDeleted],
   [2, people.guestDestroyed],
   [3, people.archiveRestored],
-  [2, people.strangerMoves],
+  [2, (play) => play.world.clock.runUntil(people.strangerMoves(play))],
   [2, people.volumeLeftLying],
   [2, people.guestLocked],
   [1, people.leftPool],
@@ -63,7 +63,9 @@ const reconcileMs = 60_000;
 const minute = 60_000;
 
 export async function runSeed(seed: number, onNote: (line: string) => void = () => undefined): Promise<SeedResult> {
-  const world = await createSimWorld({ seed, guestRange, reconcileMs });
+  // The usual limits would end most stories early; some keep them.
+  const limits = seed % 4 === 0 ? {} : { blastRadius: 50, growPercentPerDay: 400 };
+  const world = await createSimWorld({ seed, guestRange, reconcileMs, policy: { limits } });
   const random = createSimRandom(seed).fork('script');
   const trail: string[] = [];
   const ledger = createLedger(world);
@@ -96,6 +98,7 @@ export async function runSeed(seed: number, onNote: (line: string) => void = () 
   }
   if (ledger.violations.length === 0) await epilogue(play);
   const violations = [...ledger.violations];
+  if (violations.length > 0) for (const line of diagnosis(world)) play.note(line);
   const life = world.life();
   if (life !== undefined) await world.clock.runUntil(life.agent.stop());
   world.cut();
@@ -146,7 +149,9 @@ function unexplained({ world, wanted }: Play): readonly string[] {
   const records = registered(world);
   const isNamed = (name: string): boolean => {
     const uid = records.find((record) => record.name === name)?.uid;
-    return spoken.includes(`"${name}"`) || (uid !== undefined && spoken.includes(uid));
+    return (
+      spoken.includes(`"${name}"`) || spoken.includes(`"guest:${name}"`) || (uid !== undefined && spoken.includes(uid))
+    );
   };
   const surplus = records.filter((record) => !wanted.some(({ name }) => name === record.name));
   return [

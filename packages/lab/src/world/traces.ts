@@ -100,3 +100,24 @@ export function openSagas(world: Pick<SimWorld, 'disk'>): readonly { readonly id
     return { id, parked: log.parked !== undefined };
   });
 }
+
+/** For whoever has to find out what happened: the newest sagas record by record, and the newest tasks. */
+export function diagnosis(world: SimWorld): readonly string[] {
+  const disk = world.disk();
+  const sagas = disk.recentSagas(3).flatMap((id) => [
+    `saga ${id}`,
+    ...disk.recordsOf(id).map((record) => {
+      if (record.kind === 'unreadable') return `  unreadable: ${record.text}`;
+      const step = 'step' in record ? ` ${record.step}` : '';
+      const outcome = 'outcome' in record ? ` ${record.outcome.is}` : '';
+      const why = 'outcome' in record && 'why' in record.outcome ? `: ${record.outcome.why.text}` : '';
+      const handle = 'handle' in record ? ` ${record.handle}` : '';
+      return `  ${new Date(record.at).toISOString()} ${record.kind}${step}${outcome}${why}${handle}`;
+    }),
+  ]);
+  const tasks = world.node.tasks
+    .all()
+    .slice(0, 12)
+    .map(({ upid, endtime, exitStatus }) => `task ${upid} ${endtime === undefined ? 'runs' : exitStatus}`);
+  return [...sagas, ...tasks];
+}
