@@ -159,6 +159,7 @@ export const errorCatalogue = {
   'gate.lane-parked': row('A parked saga keeps the guest closed for changes', 'operator', 'Run the command that the text names; backups go on meanwhile.'),
   'gate.facts-unknown': row('What this host has given out is not known', 'later', 'Run felhom-agent doctor: one of its guests cannot be read.'),
   'agent.pass-failed': row('A pass over the guests broke off', 'later', 'It is tried again at every interval; if it stays, send the log of the agent along with a report.'),
+  'agent.report-failed': row('The agent cannot make its report', 'later', 'This is a fault of the agent: send its log along with a report. Guests are looked after meanwhile.'),
   'agent.stopping': row('The agent is stopping', 'later', 'Nothing; it goes on at the next start.'),
   'gate.node-check': row('The node does not allow the agent to work', 'operator', 'Run felhom-agent doctor; it names each privilege and the command that mends it.'),
   'gate.not-built': row('This version cannot do that yet', 'never', 'Take the field out of the desired state.'),

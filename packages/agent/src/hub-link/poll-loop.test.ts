@@ -364,3 +364,18 @@ test('every trouble with the hub or the document is a finding with advice', () =
   for (const code of Object.keys(errorCatalogue))
     assert.ok(finding.shape.key.safeParse(code).success, `${code} can be the key of a finding`);
 });
+
+test('a report that cannot be made silences the link for a while and ends nothing', async () => {
+  const w = world(() => ({ is: 'answered', answer: unchanged }));
+  w.report({ versions: { agent: '0.1.0', node: 'n'.repeat(100_000) } });
+  const running = w.link.run(w.stop.signal);
+  await w.advance(5000);
+  assert.deepEqual(w.requests, []);
+  assert.equal(w.link.state().lastFailure?.code, 'agent.report-failed');
+  w.report({ versions: { agent: '0.1.0', node: '26' } });
+  await w.advance(60_000);
+  assert.ok(w.requests.length > 0);
+  assert.equal(w.link.state().lastFailure, undefined);
+  w.stop.abort();
+  await running;
+});

@@ -7,7 +7,7 @@
  *
  * Read in this order: planNextPoll (pure), createHubLink.
  */
-import { digestOfReport } from '@felhom/protocol';
+import { digestOfReport, reason } from '@felhom/protocol';
 import type { Digest, HeldReference, HostId, PollRequest, Reason, Report } from '@felhom/protocol';
 import type { Clock, Random } from '../kernel/clock.ts';
 import type { Hub, HubAnswer } from '../ports/hub.ts';
@@ -120,9 +120,30 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
   let news = false;
   let cutWaiting: (() => void) | undefined;
 
+  function failedWith(why: Reason): void {
+    failures += 1;
+    if (lastFailure?.code !== why.code) needs.note({ kind: 'hub-failed', why, failures });
+    lastFailure = why;
+  }
+
+  /** A report that cannot be made is a fault of this release; guests are looked after in spite of it. */
+  function makeReport(): { readonly report: Report; readonly reportDigest: Digest } | Reason {
+    try {
+      const report = needs.report();
+      return { report, reportDigest: digestOfReport(report) };
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      return reason('agent.report-failed', `cannot report to the hub: ${text.slice(0, 300)}`);
+    }
+  }
+
   async function ask(signal: AbortSignal): Promise<HubAnswer> {
-    const report = needs.report();
-    const reportDigest = digestOfReport(report);
+    const made = makeReport();
+    if ('code' in made) {
+      failedWith(made);
+      return { is: 'failed', why: made };
+    }
+    const { report, reportDigest } = made;
     const withReport = reportDigest !== delivered;
     const request: PollRequest = {
       v: 1,
@@ -139,9 +160,7 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
     const answer = await hub.poll(request, signal);
     if (answer.is === 'failed') {
       if (signal.aborted) return answer;
-      failures += 1;
-      if (lastFailure?.code !== answer.why.code) needs.note({ kind: 'hub-failed', why: answer.why, failures });
-      lastFailure = answer.why;
+      failedWith(answer.why);
       return answer;
     }
     if (failures > 0 || lastContactAt === undefined) needs.note({ kind: 'hub-reached', afterFailures: failures });
