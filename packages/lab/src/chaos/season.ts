@@ -141,10 +141,13 @@ async function lookAtTheEnd(stage: Stage, wanted: readonly LabGuest[]): Promise<
   stage.agent.start();
   try {
     await stage.until(
-      'converged',
+      'converged, with every guest that is wanted',
       async () => {
         const report = await stage.report();
-        return report?.converged === true && wanted.every(({ name }) => guestsNamed(stage, name).length === 1);
+        const running = new Set<string>(
+          report?.guests.filter(({ status }) => status === 'running').map(({ name }) => name),
+        );
+        return report?.converged === true && wanted.every(({ name }) => running.has(name));
       },
       endMs,
     );
