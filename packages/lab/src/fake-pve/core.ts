@@ -207,6 +207,8 @@ export interface TaskEngine {
   fork(who: Identity, type: string, id: string, body: (task: Task) => Promise<void>): string;
   /** The process-held config flock `/run/lock/lxc/pve-config-{v}.lock`; released when the holder dies. */
   withGuestLock<T>(vmid: number, timeoutSeconds: number, body: () => Promise<T>): Promise<T>;
+  /** SIGTERM: what the worker waits for rejects with `interrupted by signal`, once. */
+  abort(upid: string): void;
   /** kill -9 of a worker: it ends as `unexpected status`, whatever it held on disk stays. */
   kill(upid: string): void;
   running(): readonly { readonly upid: string; readonly type: string; readonly id: string }[];

@@ -49,13 +49,7 @@ export class Definitions {
   #written = false;
 
   constructor() {
-    const options = new Map<string, string | number>([
-      ['priority', 0],
-      ['path', '/var/lib/vz'],
-      ['prune-backups', 'keep-all=1'],
-      ['content', 'vztmpl,iso,backup,snippets,images,rootdir'],
-    ]);
-    this.#entries.set('local', { storage: 'local', type: 'dir', options });
+    this.#entries.set('local', unwrittenLocal());
   }
 
   all(): readonly Definition[] {
@@ -86,6 +80,8 @@ export class Definitions {
     this.#entries.delete(storage);
     this.secrets.delete(storage);
     this.touch();
+    // The file without it reads as if it had the default one.
+    if (storage === 'local') this.#entries.set('local', unwrittenLocal());
   }
 
   /** The file has been written. */
@@ -104,6 +100,17 @@ export class Definitions {
   }
 }
 
+/** PVE: Storage/Plugin.pm parse_config. */
+function unwrittenLocal(): Definition {
+  const options = new Map<string, string | number>([
+    ['priority', 0],
+    ['path', '/var/lib/vz'],
+    ['prune-backups', 'keep-all=1'],
+    ['content', 'vztmpl,iso,backup,snippets,images,rootdir'],
+  ]);
+  return { storage: 'local', type: 'dir', options };
+}
+
 const secretOptions = ['password', 'encryption-key', 'master-pubkey', 'keyring'];
 const notStored = new Set(['storage', 'type', 'delete', 'digest', 'node', ...secretOptions]);
 
@@ -114,17 +121,18 @@ export function newDefinition(params: Readonly<Record<string, unknown>>): Defini
   checkRetention(params['prune-backups']);
   if (!isStorageType(type))
     return die(`create storage failed: storage type '${type}' is not modelled by the fake node`);
-  for (const required of typeFacts[type].required) {
-    if (params[required] === undefined) die(`missing value for required option '${required}'`);
-  }
   const options = new Map<string, string | number>();
   for (const [key, value] of Object.entries(params)) {
     if (key !== 'node' && !optionAllowed(type, key)) die(`unexpected property '${key}'`);
     if (notStored.has(key) || value === undefined) continue;
     options.set(key, typeof value === 'number' ? value : (asText(value) ?? ''));
   }
+  for (const required of typeFacts[type].required) {
+    if (params[required] === undefined) die(`missing value for required option '${required}'`);
+  }
   if (type === 'pbs') options.set('content', 'backup');
-  checkContent(type, options);
+  if ((type === 'nfs' || type === 'cifs') && !options.has('path')) options.set('path', `/mnt/pve/${storage}`);
+  settleContent(type, options);
   return { storage, type, options };
 }
 
@@ -133,27 +141,33 @@ export function changeDefinition(definition: Definition, params: Readonly<Record
   checkRetention(params['prune-backups']);
   const deleted = asList(params['delete']);
   const changed = Object.entries(params).filter(([key, value]) => !notStored.has(key) && value !== undefined);
-  const facts: { readonly required: readonly string[] } = typeFacts[definition.type];
+  const { required, fixed }: { readonly required: readonly string[]; readonly fixed: readonly string[] } =
+    typeFacts[definition.type];
+  for (const [key] of changed) {
+    if (!optionAllowed(definition.type, key)) die(`unexpected property '${key}'`);
+    if (fixed.includes(key)) die(`can't change value of fixed parameter '${key}'`);
+  }
   for (const key of deleted) {
-    if (facts.required.includes(key)) die(`unable to delete required option '${key}'`);
     if (!optionAllowed(definition.type, key)) die(`no such option '${key}'`);
+    if (required.includes(key)) die(`unable to delete required option '${key}'`);
+    if (fixed.includes(key)) die(`unable to delete fixed option '${key}'`);
     if (changed.some(([one]) => one === key)) die(`unable to set and delete property '${key}' at the same time!`);
   }
-  for (const [key] of changed) if (!optionAllowed(definition.type, key)) die(`unexpected property '${key}'`);
   const next = new Map(definition.options);
   for (const key of deleted) next.delete(key);
   for (const [key, value] of changed) next.set(key, typeof value === 'number' ? value : (asText(value) ?? ''));
-  checkContent(definition.type, next);
+  settleContent(definition.type, next);
   definition.options.clear();
   for (const [key, value] of next) definition.options.set(key, value);
 }
 
-function checkContent(type: StorageType, options: ReadonlyMap<string, string | number>): void {
+/** Content that the type does not know is dropped with a warning nobody sees. PVE: Storage/Plugin.pm decode_value. */
+function settleContent(type: StorageType, options: Map<string, string | number>): void {
   const content = options.get('content');
   if (content === undefined) return;
-  for (const one of String(content).split(/[,;\s]+/)) {
-    if (one !== '' && !supportsContent(type, one)) die(`storage does not support content type '${one}'`);
-  }
+  const kept = [...new Set(asList(String(content)))].filter((one) => supportsContent(type, one));
+  if (kept.includes('none') && kept.length > 1) die("unable to combine 'none' with other content types");
+  options.set('content', kept.length === 0 ? 'none' : kept.join(','));
 }
 
 /** The part of the retention format that the schema cannot say. */

@@ -109,11 +109,11 @@ function makeKey(room: Storage, storage: string): string {
 function update(call: Call): unknown {
   const room = storageOf(call.pve);
   return inLock('update', () => {
-    const definition = room.definitions.need(needText(call, 'storage'));
     const digest = text(call, 'digest');
     if (digest !== undefined && digest !== room.definitions.digest()) {
       die('detected modified configuration - file changed by other user? Try again.');
     }
+    const definition = room.definitions.need(needText(call, 'storage'));
     const deleted = asList(call.params['delete']);
     changeDefinition(definition, call.params);
     const config = keepSecrets(room, definition, call);

@@ -192,14 +192,15 @@ function removeVolume(call: Call): unknown {
   });
 }
 
+/** PVE: Storage.pm prune_backups. */
 function policyFor(call: Call, room: Storage, storage: string): KeepPolicy {
   const given = text(call, 'prune-backups');
-  checkRetention(given);
+  const definition = room.definitions.need(storage);
+  if (!contentOf(definition).includes('backup')) die(`storage '${storage}' does not support backups`);
   if (given !== undefined) {
     const parsed = parseKeepPolicy(given);
     if (parsed.is === 'policy') return parsed.policy;
   }
-  const definition = room.definitions.need(storage);
   if (option(definition, 'prune-backups') === undefined) {
     die(`no prune-backups options configured for storage '${storage}'`);
   }
@@ -214,6 +215,7 @@ const guestFilter = (call: Call) => ({
 function previewPrune(call: Call): unknown {
   const room = storageOf(call.pve);
   const storage = needText(call, 'storage');
+  checkRetention(text(call, 'prune-backups'));
   const policy = policyFor(call, room, storage);
   room.activate(storage);
   const { vmid, type } = guestFilter(call);
@@ -236,9 +238,10 @@ function prune(call: Call): string {
     access.check(call.who, `/storage/${storage}`, ['Datastore.AllocateSpace']);
     access.check(call.who, `/vms/${vmid}`, ['VM.Backup']);
   }
-  const policy = policyFor(call, room, storage);
+  checkRetention(text(call, 'prune-backups'));
   const id = vmid === undefined ? storage : `${vmid}@${storage}`;
   return tasks.fork(call.who, 'prunebackups', id, async (task) => {
+    const policy = policyFor(call, room, storage);
     room.activate(storage);
     await task.io(async () => undefined);
     room.archives.prune(storage, policy, (line) => task.log(line), vmid, type);

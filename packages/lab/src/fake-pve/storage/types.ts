@@ -11,6 +11,8 @@ export type Feature = 'snapshot' | 'clone' | 'template' | 'copy' | 'rename';
 
 interface TypeFacts {
   readonly required: readonly string[];
+  /** What cannot be changed or taken away once the storage exists. */
+  readonly fixed: readonly string[];
   /** Options that only this type (and those that also name it) may have. */
   readonly own: readonly string[];
   readonly content: readonly string[];
@@ -32,6 +34,7 @@ const everything = ['snapshot', 'clone', 'template', 'copy', 'rename'] as const;
 export const typeFacts = {
   dir: {
     required: ['path'],
+    fixed: ['path'],
     own: ['path', 'is_mountpoint', ...directoryOptions],
     content: files,
     defaultContent: 'images,rootdir,vztmpl,iso,backup,snippets',
@@ -42,6 +45,7 @@ export const typeFacts = {
   },
   btrfs: {
     required: ['path'],
+    fixed: ['path'],
     own: ['path', 'is_mountpoint', 'nocow', ...directoryOptions],
     content: files,
     defaultContent: 'images,rootdir',
@@ -52,6 +56,7 @@ export const typeFacts = {
   },
   nfs: {
     required: ['server', 'export'],
+    fixed: ['path', 'server', 'export'],
     own: ['server', 'export', 'path', 'options', ...directoryOptions],
     content: files,
     defaultContent: 'images',
@@ -62,6 +67,7 @@ export const typeFacts = {
   },
   cifs: {
     required: ['server', 'share'],
+    fixed: ['path', 'server', 'share'],
     own: [
       'server',
       'share',
@@ -83,6 +89,7 @@ export const typeFacts = {
   },
   pbs: {
     required: ['server', 'datastore'],
+    fixed: ['server', 'datastore'],
     own: [
       'server',
       'datastore',
@@ -104,6 +111,7 @@ export const typeFacts = {
   },
   lvmthin: {
     required: ['vgname', 'thinpool'],
+    fixed: ['vgname', 'thinpool'],
     own: ['vgname', 'thinpool'],
     content: ['images', 'rootdir'],
     defaultContent: 'images,rootdir',
@@ -114,6 +122,7 @@ export const typeFacts = {
   },
   zfspool: {
     required: ['pool'],
+    fixed: ['pool'],
     own: ['pool', 'blocksize', 'sparse', 'mountpoint'],
     content: ['images', 'rootdir'],
     defaultContent: 'images,rootdir',

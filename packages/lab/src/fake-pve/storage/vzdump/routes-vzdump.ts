@@ -1,5 +1,6 @@
 // `/nodes/{node}/vzdump`. PVE: API2/VZDump.pm.
 import { die, perlText, type Call, type Route, type Task } from '../../core.ts';
+import { decodeUpid } from '../../tasks/upid.ts';
 import { option } from '../definitions.ts';
 import { splitVolid } from '../naming.ts';
 import { shownPath } from '../places.ts';
@@ -8,23 +9,19 @@ import { needText, storageOf, text } from '../routes-config.ts';
 import { backupGuest } from './vzdump-guest.ts';
 import { readOrder, type VzdumpOrder } from './vzdump-order.ts';
 
-function start(call: Call): string {
+async function start(call: Call): Promise<string> {
   const room = storageOf(call.pve);
   const order = readOrder(call, room);
-  const pool = text(call, 'pool');
-  const members = room.pve.guests
-    .ids()
-    .filter((vmid) => pool !== undefined && room.pve.access.poolOfGuest(vmid) === pool);
-  const asked = pool === undefined ? order.vmids : members;
+  if (call.params['stop'] === 1) await stopRunningJob(room);
   // Nothing on this node to do: not a task but a word.
-  if (asked.length === 0 && !order.everyGuest) return 'OK';
-  const id = asked.length === 1 && !order.everyGuest ? String(asked[0]) : '';
+  if (order === undefined) return 'OK';
+  const asked = order.vmids;
+  const id = asked.length === 1 ? String(asked[0]) : '';
   return call.pve.tasks.fork(call.who, 'vzdump', id, async (task) => {
     checkTarget(room, order.storage);
     await takeGlobalLock(room, task, order);
     task.log(`INFO: starting new backup job: ${order.commandLine}`);
-    const vmids = order.everyGuest ? permittedGuests(room, task, order) : asked.toSorted((a, b) => a - b);
-    if (!order.everyGuest) for (const vmid of vmids) room.pve.access.check(task.who, `/vms/${vmid}`, ['VM.Backup']);
+    const vmids = permittedGuests(room, task, order);
     let failed = false;
     for (const vmid of vmids) failed = !(await backupGuest(room, task, order, vmid)) || failed;
     task.log(`INFO: Backup job finished ${failed ? 'with errors' : 'successfully'}`);
@@ -33,12 +30,27 @@ function start(call: Call): string {
 }
 
 /** With `all` a guest that the caller may not back up is passed over in silence. */
-function permittedGuests(room: Storage, task: Task, order: VzdumpOrder): number[] {
-  const mayBackUp = (vmid: number) => room.pve.access.has(task.who, `/vms/${vmid}`, ['VM.Backup']);
-  return room.pve.guests
-    .ids()
-    .filter((vmid) => !order.excluded.has(vmid) && mayBackUp(vmid))
-    .toSorted((a, b) => a - b);
+function permittedGuests(room: Storage, task: Task, order: VzdumpOrder): readonly number[] {
+  const { access } = room.pve;
+  if (order.everyGuest) return order.vmids.filter((vmid) => access.has(task.who, `/vms/${vmid}`, ['VM.Backup']));
+  for (const vmid of order.vmids) access.check(task.who, `/vms/${vmid}`, ['VM.Backup']);
+  return order.vmids;
+}
+
+/** PVE: VZDump.pm stop_running_backups: the holder of the lock gets SIGTERM and 15 seconds. */
+async function stopRunningJob(room: Storage): Promise<void> {
+  const { tasks, clock } = room.pve;
+  const holder = tasks.running().find(({ upid }) => upid === room.vzdumpHolder)?.upid;
+  if (holder === undefined) return;
+  tasks.abort(holder);
+  const patience = new AbortController();
+  const late = clock.sleep(15_000, patience.signal).then(
+    () => true,
+    () => false,
+  );
+  const tooLate = await Promise.race([tasks.settled(holder).then(() => false), late]);
+  patience.abort();
+  if (tooLate) die(`stopping backup process ${decodeUpid(holder)?.pid ?? 0} failed`);
 }
 
 /** Both complaints of VZDump.pm about its target, in one text. */

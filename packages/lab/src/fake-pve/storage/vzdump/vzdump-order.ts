@@ -1,5 +1,5 @@
 // What a vzdump call asks for, checked. PVE: API2/VZDump.pm, VZDump.pm, VZDump/Common.pm.
-import { paramError, type Call } from '../../core.ts';
+import { die, paramError, textOf, type Call } from '../../core.ts';
 import { checkRetention, policyOf } from '../definitions.ts';
 import { suffixOf, type Compress } from '../naming.ts';
 import { keepsEverything, parseKeepPolicy, type KeepPolicy } from '../prune.ts';
@@ -9,10 +9,10 @@ import { text } from '../routes-config.ts';
 export type Mode = 'snapshot' | 'suspend' | 'stop';
 
 export interface VzdumpOrder {
-  /** As the call named them; empty with `all`. */
+  /** In the order of the job: guests that exist, then those that do not and will fail visibly. */
   readonly vmids: readonly number[];
+  /** A guest that the caller may not back up is passed over in silence. */
   readonly everyGuest: boolean;
-  readonly excluded: ReadonlySet<number>;
   readonly storage: string;
   readonly mode: Mode;
   readonly compress: Compress;
@@ -37,8 +37,8 @@ const tunables = ['bwlimit', 'ionice', 'performance'];
 const noteVariables = ['cluster', 'guestname', 'node', 'vmid'];
 export const standardExcludes = ['/tmp/?*', '/var/tmp/?*', '/var/run/?*.pid'];
 
-/** Throws what Proxmox answers before it forks. */
-export function readOrder(call: Call, room: Storage): VzdumpOrder {
+/** Throws what Proxmox answers before it forks; undefined when there is nothing to do on this node. */
+export function readOrder(call: Call, room: Storage): VzdumpOrder | undefined {
   const { params, who } = call;
   const { access, name } = call.pve;
   if (!access.isRoot(who)) {
@@ -46,9 +46,12 @@ export function readOrder(call: Call, room: Storage): VzdumpOrder {
     if (tunables.some((key) => params[key] !== undefined)) access.check(who, '/', ['Sys.Modify']);
     if (params['stop'] === 1) access.check(who, `/nodes/${name}`, ['Sys.Modify']);
   }
-  checkCombination(call);
   const storage = text(call, 'storage') ?? 'local';
   if (params['prune-backups'] !== undefined) access.check(who, `/storage/${storage}`, ['Datastore.Allocate']);
+  checkCombination(call);
+  const vmids = selected(call);
+  const everyGuest = text(call, 'pool') === undefined && (params['all'] === 1 || params['exclude'] !== undefined);
+  if (vmids.length === 0 && (!everyGuest || params['stop'] === 1)) return undefined;
   access.check(who, `/storage/${storage}`, ['Datastore.AllocateSpace']);
 
   const given = text(call, 'prune-backups');
@@ -59,9 +62,8 @@ export function readOrder(call: Call, room: Storage): VzdumpOrder {
   const ownExcludes = listOf(params['exclude-path']);
   const bwlimit = number('bwlimit', room.vzdumpDefaults.bwlimitKiB);
   return {
-    vmids: numbersIn(text(call, 'vmid')),
-    everyGuest: params['all'] === 1 || params['exclude'] !== undefined,
-    excluded: new Set(numbersIn(text(call, 'exclude'))),
+    vmids,
+    everyGuest,
     storage,
     mode: modeOf(text(call, 'mode')),
     compress: compressOf(text(call, 'compress')),
@@ -78,18 +80,41 @@ export function readOrder(call: Call, room: Storage): VzdumpOrder {
   };
 }
 
+/** PVE: VZDump.pm get_included_guests. A pool wins over a list, a list over everything but what is excluded. */
+function selected(call: Call): number[] {
+  const { guests, access } = call.pve;
+  const pool = text(call, 'pool');
+  const listed = numbersIn(text(call, 'vmid'));
+  const excluded = numbersIn(text(call, 'exclude'));
+  const here = [...guests.ids()].sort((a, b) => a - b);
+  if (pool !== undefined) {
+    if (!access.poolExists(pool)) die(`pool '${pool}' does not exist`);
+    return here.filter((vmid) => access.poolOfGuest(vmid) === pool);
+  }
+  if (listed.length > 0) {
+    const sorted = listed.toSorted((a, b) => a - b);
+    return [...sorted.filter((vmid) => guests.exists(vmid)), ...sorted.filter((vmid) => !guests.exists(vmid))];
+  }
+  const wanted = call.params['all'] === 1 || call.params['exclude'] !== undefined;
+  return wanted ? here.filter((vmid) => !excluded.includes(vmid)) : [];
+}
+
 function checkCombination(call: Call): void {
   const { params } = call;
   for (const key of ['all', 'exclude', 'pool']) {
-    const conflicts = params['vmid'] !== undefined && params[key] !== undefined && params[key] !== 0;
+    const conflicts = isTrue(params['vmid']) && isTrue(params[key]);
     if (conflicts) paramError({ [key]: "option conflicts with option 'vmid'" });
   }
   checkRetention(params['prune-backups']);
   const template = text(call, 'notes-template');
   if (template !== undefined) checkTemplate(template);
-  const selected = params['all'] === 1 || params['exclude'] !== undefined || params['pool'] !== undefined;
-  if (params['vmid'] === undefined && params['stop'] !== 1 && !selected) paramError({ vmid: 'property is missing' });
+  const byRule = params['all'] === 1 || (params['exclude'] !== undefined && params['pool'] === undefined);
+  if (!isTrue(params['vmid']) && !isTrue(params['pool']) && params['stop'] !== 1 && !byRule)
+    paramError({ vmid: 'property is missing' });
 }
+
+/** As Perl takes a value for true. */
+const isTrue = (value: unknown): boolean => ![undefined, null, '', '0', 0].some((nothing) => nothing === value);
 
 /** PVE: VZDump.pm verify_notes_template. */
 export function checkTemplate(template: string): void {
@@ -138,8 +163,10 @@ const quoted = (value: string) => (/[^\w!%+,\-./:@^]/.test(value) ? `'${value.re
 
 function commandLine(call: Call): string {
   const parts = ['vzdump', ...numbersIn(text(call, 'vmid')).map(String)];
-  for (const [key, value] of Object.entries(call.params)) {
-    if (key === 'vmid' || value === undefined || value === '') continue;
+  // To exclude guests means all others.
+  const implied = call.params['exclude'] !== undefined && call.params['pool'] === undefined ? { all: 1 } : {};
+  for (const [key, value] of Object.entries({ ...call.params, ...implied })) {
+    if (key === 'vmid' || key === 'stdout' || textOf(value) === '') continue;
     for (const one of listOf(value)) parts.push(`--${key}`, quoted(one));
   }
   return parts.join(' ');

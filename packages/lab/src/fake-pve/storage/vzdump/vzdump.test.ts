@@ -309,7 +309,45 @@ test('who may back up what', async () => {
     all.filter((line) => line.startsWith('INFO: Starting')),
     ['INFO: Starting Backup of VM 100 (lxc)'],
   );
-  assert.equal(await world.data('POST', vzdump, { ...zstd, pool: 'nobody' }), 'OK');
+});
+
+// From the source, not recorded: VZDump.pm get_included_guests, verify_vzdump_parameters; API2Tools.pm.
+test('which guests a job takes, and the id of its task', async () => {
+  const world = await testNode();
+  for (const vmid of [100, 101, 102]) await makeGuest(world, vmid);
+  for (const poolid of ['two', 'empty']) await world.data('POST', '/pools', { poolid });
+  await world.data('PUT', '/pools', { poolid: 'two', vms: '101,102' });
+  const cases: [params: object, id: string, vmids: number[]][] = [
+    [{ all: 1 }, '', [100, 101, 102]],
+    [{ exclude: '101' }, '', [100, 102]],
+    [{ exclude: '100;101' }, '102', [102]],
+    [{ pool: 'two' }, '', [101, 102]],
+    [{ pool: 'two', exclude: '101' }, '', [101, 102]],
+    [{ vmid: '102,100' }, '', [100, 102]],
+    [{ vmid: '99999,102' }, '', [102, 99_999]],
+    [{ vmid: 999 }, '999', [999]],
+  ];
+  for (const [params, id, vmids] of cases) {
+    const upid = String(await world.data('POST', vzdump, { ...zstd, ...params }));
+    await world.clock.runUntil(world.node.tasks.settled(upid));
+    const task = world.node.tasks.find(upid);
+    const named = task?.lines.flatMap((line) => /(?:Starting Backup|^ERROR: Backup) of VM (\d+)/.exec(line)?.[1] ?? []);
+    assert.deepEqual([task?.parts.id, named?.map(Number)], [id, vmids], JSON.stringify(params));
+    if ('exclude' in params && !('pool' in params)) assert.match(task?.lines[0] ?? '', / --all 1/);
+  }
+  assert.equal(await world.data('POST', vzdump, { ...zstd, pool: 'empty' }), 'OK');
+  const unknown = await world.call('POST', vzdump, { ...zstd, pool: 'nobody' });
+  assert.equal(`${unknown.status} ${unknown.reason}`, "500 pool 'nobody' does not exist");
+});
+
+// From the source, not recorded: VZDump.pm stop_running_backups.
+test('stop ends the running job first', async () => {
+  const world = await testNode();
+  await makeGuest(world, 100);
+  const running = String(await world.data('POST', vzdump, { ...zstd, vmid: 100 }));
+  await world.clock.advance(1);
+  assert.equal(await world.data('POST', vzdump, { stop: 1 }), 'OK');
+  assert.equal(world.node.tasks.find(running)?.exitStatus, 'job errors');
 });
 
 test('what a mounted volume hides is not backed up, and what is excluded stays out', () => {
