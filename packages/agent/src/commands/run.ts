@@ -21,6 +21,8 @@ import { openHost } from './open-host.ts';
 import type { OpenHost } from './open-host.ts';
 import { agentVersion } from '../version.ts';
 
+type LogSink = Parameters<typeof createLog>[1];
+
 const lookAgainMs = 5_000;
 
 /** What the process ends with; systemd restarts on anything but 0. */
@@ -33,7 +35,7 @@ type Attempt =
   | { readonly is: 'degraded'; readonly why: Reason; readonly config: AgentConfig | undefined }
   | { readonly is: 'second-agent'; readonly why: Reason };
 
-export async function runService(configFile: string, out: NodeJS.WriteStream, signal: AbortSignal): Promise<number> {
+export async function runService(configFile: string, out: LogSink, signal: AbortSignal): Promise<number> {
   const clock = systemClock();
   const log = createLog(clock, out);
   let told: string | undefined;

@@ -58,8 +58,8 @@ export function createHubHttps(options: HubHttpsOptions): HubHttps {
         });
         const body = await readUpTo(answer, limit);
         if (body === undefined) return tooLarge(url);
-        // Something in between that shows the request in its error must not get the key into reports and logs.
-        const text = answer.statusCode === 200 ? body : body.replaceAll(options.apiKey, '…');
+        // Something in between that shows the request in its answer must not get the key into reports and logs.
+        const text = body.replaceAll(options.apiKey, '…');
         return classifyAnswer(url, {
           status: answer.statusCode,
           contentType: single(answer.headers['content-type']),

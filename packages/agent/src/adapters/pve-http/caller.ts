@@ -66,9 +66,9 @@ export function createCaller(needs: {
   const { transport, clock, authorization, limits } = needs;
   const few = createLimit(2);
   const secret = authorization.slice(authorization.lastIndexOf('=') + 1);
-  /** Something in between that shows the request in its error page must not get the token into reports and logs. */
+  /** Something in between that shows the request in its answer must not get the token into reports and logs. */
   const withoutSecret = (raw: RawAnswer): RawAnswer =>
-    raw.is === 'failed' || raw.answer.status === 200
+    raw.is === 'failed'
       ? raw
       : {
           is: 'answered',
