@@ -53,13 +53,14 @@ async function main(): Promise<number> {
     const result = await section.run({ quick: values.quick, tell });
     measured[section.name] = { title: section.title, at: new Date().toISOString(), machine: machineFacts(), result };
     process.stdout.write(forTerminal(section.title, result, style));
+    // Section by section: what was measured is kept even if a later one cannot be.
+    if (values.save)
+      await saveResults(
+        mergeResults(readResults(), measured),
+        sections.map(({ name }) => name),
+      );
   }
   const results = mergeResults({ v: 1, sections: {} }, measured);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 2)}\n`);
-  if (values.save)
-    await saveResults(
-      mergeResults(readResults(), measured),
-      sections.map(({ name }) => name),
-    );
   return 0;
 }
