@@ -129,7 +129,11 @@ for (const { name, saga, params, given, isAfter } of cases) {
 function blindAfterFirstCall(world: World): void {
   const { reader, writer, helper } = world.node;
   let blindUntil = 0;
-  const open = { config: reader.config, status: reader.status, volumesOf: helper.volumesOf };
+  const open = {
+    config: reader.config.bind(reader),
+    status: reader.status.bind(reader),
+    volumesOf: helper.volumesOf.bind(helper),
+  };
   const blinding =
     <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
@@ -141,12 +145,9 @@ function blindAfterFirstCall(world: World): void {
   writer.resize = blinding(writer.resize.bind(writer));
   writer.start = blinding(writer.start.bind(writer));
   const isBlind = (): boolean => world.now < blindUntil;
-  reader.config = async (...call) =>
-    isBlind() ? { is: 'done', value: { is: 'forbidden' } } : open.config.apply(reader, call);
-  reader.status = async (...call) =>
-    isBlind() ? refused(reason('pve.unauthorized', '401')) : open.status.apply(reader, call);
-  helper.volumesOf = async (...call) =>
-    isBlind() ? refused(reason('helper.busy', 'busy')) : open.volumesOf.apply(helper, call);
+  reader.config = async (...call) => (isBlind() ? { is: 'done', value: { is: 'forbidden' } } : open.config(...call));
+  reader.status = async (...call) => (isBlind() ? refused(reason('pve.unauthorized', '401')) : open.status(...call));
+  helper.volumesOf = async (...call) => (isBlind() ? refused(reason('helper.busy', 'busy')) : open.volumesOf(...call));
 }
 
 test('a lock of somebody else is waited out', async () => {

@@ -24,7 +24,13 @@ export interface GateFactsNeeds {
   readonly observation: Observation;
 }
 
-/** Aborting ends the waiting; nothing was changed. Refused where a guest of ours cannot be read: sums would be lies. */
+/** Judged against sums over all guests. */
+const budgeted: ReadonlySet<Effect['kind']> = new Set(['guest-provision', 'cpu-up', 'memory-up', 'swap-up']);
+
+/**
+ * Aborting ends the waiting; nothing was changed. Refused where the effect is judged against sums and a guest of ours
+ * cannot be read: they would be lies.
+ */
 export async function gatherFacts(
   effect: Effect,
   needs: GateFactsNeeds,
@@ -36,7 +42,9 @@ export async function gatherFacts(
   for (const record of registry) {
     const seen = observation.seen.get(record.vmid);
     if (seen?.is === 'present') views.set(record.vmid, seen.view);
-    else if (seen?.is !== 'absent') return refused(unreadable(record));
+    // For what takes nothing from the host's budget its sums do not matter: one guest that a person hid must not keep
+    // the others from being started again.
+    else if (seen?.is !== 'absent' && budgeted.has(effect.kind)) return refused(unreadable(record));
   }
   const storages = await storageFacts(effect, needs, signal);
   if (storages.is !== 'done') return storages;

@@ -50,3 +50,29 @@ test('a guest that somebody else started has served, so nothing of it is taken a
     ['cpu-down'],
   );
 });
+
+test('a guest that left the pool is not gone, and the others are looked after as before', async () => {
+  const world = await createSimWorld({ seed: 9 });
+  world.hub.publish([labGuest('web'), labGuest('photos')]);
+  const { agent } = world.boot();
+  assert.equal(await world.until(() => agent.report().converged, 300_000), true);
+  const vmidOf = (name: string): number => agent.guests().find((guest) => guest.name === name)?.vmid ?? assert.fail();
+  const asRoot = async (method: 'POST' | 'PUT', path: string, params: Record<string, unknown>): Promise<void> => {
+    const answer = await world.clock.runUntil(world.node.handle({ method, path, params, as: 'root@pam' }));
+    assert.equal(answer.status, 200, `${path}: ${answer.reason}`);
+  };
+  const lost = vmidOf('photos');
+  await asRoot('PUT', '/pools', { poolid: world.policy.pool, vms: String(lost), delete: 1 });
+  const finding = (key: string): boolean => agent.report().findings.some((found) => found.key === key);
+  assert.equal(await world.until(() => finding('guest.not-visible'), 120_000), true, JSON.stringify(agent.report()));
+  assert.equal(finding('guest.missing'), false);
+  assert.equal(agent.report().converged, false);
+  const web = `/nodes/${world.node.name}/lxc/${vmidOf('web')}`;
+  await asRoot('POST', `${web}/status/stop`, {});
+  const isUp = (): boolean => agent.report().guests.find(({ name }) => name === 'web')?.status === 'running';
+  assert.equal(await world.until(() => !isUp(), 120_000), true);
+  assert.equal(await world.until(isUp, 1_200_000), true, JSON.stringify(agent.report().findings));
+  assert.equal(agent.guests().length, 2);
+  await asRoot('PUT', '/pools', { poolid: world.policy.pool, vms: String(lost) });
+  assert.equal(await world.until(() => agent.report().converged, 300_000), true, JSON.stringify(agent.report()));
+});
