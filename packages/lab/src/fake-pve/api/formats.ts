@@ -16,7 +16,8 @@ const says =
 const matches = (pattern: RegExp, text: string | ((value: string) => string)): FormatCheck =>
   says((value) => pattern.test(value), text);
 
-const dnsLabel = '[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
+/** Of any length, unlike a real DNS label: only the whole name is limited, by `maxLength`. */
+const dnsLabel = '[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?';
 const dnsName = new RegExp(`^(${dnsLabel}\\.)*${dnsLabel}$`);
 
 /** Splits like PVE::Tools::split_list: commas, semicolons, NUL and white space. */
@@ -26,7 +27,8 @@ export function splitList(value: string): string[] {
 
 function ipConfig(value: string, version: 4 | 6): boolean {
   if (value === 'dhcp' || value === 'manual' || (version === 6 && value === 'auto')) return true;
-  const [address = '', bits = ''] = value.split('/');
+  const [address = '', bits = '', ...more] = value.split('/');
+  if (more.length > 0) return false;
   const isAddress = version === 4 ? isIPv4(address) : isIPv6(address);
   const most = version === 4 ? 32 : 128;
   return isAddress && /^\d+$/.test(bits) && Number(bits) >= 8 && Number(bits) <= most;
@@ -39,26 +41,44 @@ function storageId(value: string): string | undefined {
     : `storage ID '${value}' contains illegal characters\n`;
 }
 
+/** PVE: LXC/Config.pm verify_lxc_mp_string. A lone `..` or a leading `./` is not among what it looks for. */
 function mountPath(value: string): string | undefined {
-  if (value === '') return `value is not defined\n`;
-  return /(^|\/)\.\.?(\/|$)/.test(value) ? `${value} contains illegal character sequences\n` : undefined;
+  const climbs = /\/\.\.?\//.test(value) || /\/\.\.?$/.test(value) || value.startsWith('../');
+  return climbs ? `${value} contains illegal character sequences\n` : undefined;
 }
 
+/** PVE: LXC/Config.pm verify_lxc_dev_string. */
+function devicePath(value: string): string | undefined {
+  const ok = value.startsWith('/dev/') && !/\/\.\.?(\/|$)/.test(value);
+  return ok ? undefined : `${value} is not a valid device path\n`;
+}
+
+/** Separated by commas only, and never empty. PVE: JSONSchema.pm pve_parse_startup_order. */
 function startupOrder(value: string): boolean {
-  return value
-    .split(/[\s,;]+/)
-    .every((part) => part === '' || /^(order=)?\d+$/.test(part) || /^(up|down)=\d+$/.test(part));
+  if (value === '' || value === '0') return false;
+  return value.split(',').every((part) => /^\s*$/.test(part) || /^((order=)?|up=|down=)\d+$/.test(part));
 }
 
-/** Time zones as in zoneinfo, plus PVE's `host`. */
+const AREAS = /^(Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)\/[A-Z]/;
+
+/** `host`, UTC, or a place in zone.tab, which lists neither `Etc/…` nor abbreviations. PVE: pve_verify_timezone. */
 function timezone(value: string): boolean {
   if (value === 'host' || value === 'UTC') return true;
+  if (!AREAS.test(value)) return false;
   try {
     return new Intl.DateTimeFormat('en', { timeZone: value }).format(0) !== '';
   } catch {
     return false;
   }
 }
+
+/** PVE: LXC/Config.pm verify_ip_with_ll_iface: a link-local IPv6 address may name its interface. */
+function isNameserver(value: string): boolean {
+  const [, address, iface = ''] = /^(fe80:[^%]+)%(.*)$/i.exec(value) ?? [];
+  return isIP(value) !== 0 && !value.includes('%') ? true : isIP(address ?? '') === 6 && IFACE.test(iface);
+}
+
+const IFACE = /^[a-z][a-z0-9_]{1,20}([:.]\d+)?$/i;
 
 const contentTypes = new Set(['images', 'rootdir', 'vztmpl', 'iso', 'backup', 'snippets', 'import', 'none']);
 
@@ -71,10 +91,11 @@ export function formatTable(privileges: readonly string[]): ReadonlyMap<string, 
     'pve-node': matches(new RegExp(`^${dnsLabel}$`), 'value does not look like a valid node name\n'),
     'pve-configid': matches(/^[a-z][a-z0-9_-]+$/i, (value) => `invalid configuration ID '${value}'\n`),
     'pve-storage-id': storageId,
-    'pve-poolid': says(
-      (value) => value.split('/').length <= 3 && value.split('/').every((part) => /^[A-Za-z0-9._-]+$/.test(part)),
-      (value) => `pool name '${value}' contains invalid characters\n`,
-    ),
+    'pve-poolid': (value) => {
+      if (value.split('/').length > 3) return `pool name '${value}' nested too deeply (max levels = 3)\n`;
+      const ok = value.split('/').every((part) => /^[A-Za-z0-9._-]+$/.test(part));
+      return ok ? undefined : `pool name '${value}' contains invalid characters\n`;
+    },
     'pve-userid': says(
       (value) => /^[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+$/.test(value) && value.length <= 64,
       (value) =>
@@ -110,7 +131,7 @@ export function formatTable(privileges: readonly string[]): ReadonlyMap<string, 
       /^[a-z][a-z0-9\-_.]*[a-z0-9]$/i,
       (value) => `lvm name '${value}' contains illegal characters\n`,
     ),
-    'pve-iface': matches(/^[a-z][a-z0-9_]{1,20}([:.]\d+)?$/i, 'invalid network interface name\n'),
+    'pve-iface': matches(IFACE, 'invalid network interface name\n'),
     'dns-name': matches(dnsName, 'value does not look like a valid DNS name\n'),
     'email-opt': says(
       (value) => value === '' || /^[\w+.-]+@[\w.-]+$/.test(value),
@@ -124,10 +145,7 @@ export function formatTable(privileges: readonly string[]): ReadonlyMap<string, 
       (value) => isIP(value) !== 0 || dnsName.test(value),
       'value does not look like a valid IP address or hostname\n',
     ),
-    'lxc-ip-with-ll-iface': says(
-      (value) => value === 'host' || isIP(value.split('%')[0] ?? '') !== 0,
-      'value does not look like a valid IP address\n',
-    ),
+    'lxc-ip-with-ll-iface': says(isNameserver, 'value does not look like a valid IP address\n'),
     ipv4: says(isIPv4, 'value does not look like a valid IPv4 address\n'),
     ipv6: says(isIPv6, 'value does not look like a valid IPv6 address\n'),
     ip: says((value) => isIP(value) !== 0, 'value does not look like a valid IP address\n'),
@@ -143,12 +161,9 @@ export function formatTable(privileges: readonly string[]): ReadonlyMap<string, 
       /^[a-f0-9][02468ace](:[a-f0-9]{2}){5}$/i,
       'value does not look like a valid unicast MAC address\n',
     ),
-    'disk-size': matches(/^\d+(\.\d+)?[TGMK]?$/, 'value does not look like a valid disk size\n'),
+    'disk-size': matches(/^\d+(\.\d+)?[TGMK]?$/, (value) => `value does not look like a valid disk size: ${value}\n`),
     'pve-lxc-mp-string': mountPath,
-    'pve-lxc-dev-string': says(
-      (value) => value.startsWith('/dev/') && mountPath(value) === undefined,
-      (value) => mountPath(value) ?? `${value} must start with /dev/\n`,
-    ),
+    'pve-lxc-dev-string': devicePath,
     'pve-ct-timezone': says(timezone, (value) => `invalid time zone '${value}'\n`),
     'pve-startup-order': says(startupOrder, 'unable to parse startup options\n'),
     'pve-tag': matches(/^[a-z0-9_][a-z0-9_\-+.]*$/i, 'invalid characters in tag\n'),

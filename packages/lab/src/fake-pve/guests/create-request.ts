@@ -145,6 +145,8 @@ function checkDisks(call: Call, given: ReadonlyMap<string, string>, storage: str
 function checkStorage(call: Call, storage: string): void {
   const { pve } = call;
   if (!pve.storage.exists(storage)) die(`storage '${storage}' does not exist`);
+  // Activating one that is disabled or not for this node refuses it, before anything else is looked at.
+  if (!pve.storage.isEnabled(storage)) pve.storage.activate(storage);
   if (!pve.storage.hasContent(storage, 'rootdir')) {
     paramError({ storage: `storage '${storage}' does not support container directories` });
   }

@@ -179,7 +179,10 @@ async function unpack(
   }
 }
 
-/** The config that is merged lies in the unpacked tree: with two members of that name the last one wins. */
+/**
+ * What is merged is the config in the unpacked tree, where of two members of that name the first stays; it need not be
+ * the one that the mounts were planned by.
+ */
 function finishRestore(
   pve: FakePve,
   who: Identity,

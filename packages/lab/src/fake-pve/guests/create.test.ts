@@ -71,13 +71,6 @@ test('the traps of a restore', async (t) => {
       lacks: ['mp0'],
     },
     {
-      name: 'a bare size is on the default storage',
-      archive: CONFIG,
-      params: { rootfs: '2' },
-      status: 'OK',
-      has: { rootfs: 'files:vm-101-disk-0,size=2G' },
-    },
-    {
       name: 'given keys win over archived ones',
       archive: CONFIG,
       params: { hostname: 'app1', onboot: 0, memory: 512 },

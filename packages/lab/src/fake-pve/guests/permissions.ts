@@ -1,7 +1,7 @@
 // Who may change which config key. PVE: LXC.pm check_ct_modify_config_perm.
 import type { FakePve, GuestConfig, Identity } from '../core.ts';
 import { PveError, die } from '../core.ts';
-import { changedFeatures, newDiskOf, parseMountPoint, parseProperties } from './property-string.ts';
+import { changedFeatures, isTrue, newDiskOf, parseMountPoint, parseProperties } from './property-string.ts';
 
 /** `raise_perm_exc`: 403 "Permission check failed (why)". */
 export function denied(why?: string): never {
@@ -43,12 +43,16 @@ export function checkVolume(
   pve.storage.checkAccess(who, volid);
 }
 
+/** How the plugins call what a volume id names, in the text about one they cannot read. */
+const VOLUME_KIND: Readonly<Record<string, string>> = { lvmthin: 'lvm', lvm: 'lvm', zfspool: 'zfs', rbd: 'rbd' };
+
 /** What is no volume id is a path, and paths are for root. */
 function refuseUnknown(pve: FakePve, who: Identity, volid: string): void {
   const storage = /^([A-Za-z][A-Za-z0-9._-]*):/.exec(volid)?.[1];
   if (storage !== undefined) {
     if (!pve.storage.exists(storage)) die(`storage '${storage}' does not exist`);
-    die(`unable to parse volume ID '${volid}'`);
+    const kind = VOLUME_KIND[pve.storage.type(storage)] ?? 'directory';
+    die(`unable to parse ${kind} volume name '${volid.slice(storage.length + 1)}'`);
   }
   if (!pve.access.isRoot(who)) {
     die('Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.');
@@ -78,7 +82,7 @@ const disk: Rule = (pve, who, change, key, value) => {
   if (mount.kind !== 'volume') denied(`mount point type ${mount.kind} is only allowed for root@pam`);
   const fresh = newDiskOf(mount.volume);
   if (fresh) pve.access.check(who, `/storage/${fresh.storage}`, ['Datastore.AllocateSpace']);
-  else if (mount.volume.includes(':')) checkVolume(pve, who, change.vmid, mount.volume, 'images');
+  else checkVolume(pve, who, change.vmid, mount.volume, 'images');
 };
 
 const network: Rule = (pve, who, change, key, value) => {
@@ -90,12 +94,25 @@ const network: Rule = (pve, who, change, key, value) => {
 
 const features: Rule = (pve, who, change, key, value) => {
   if (!change.unprivileged) denied('changing feature flags for privileged container is only allowed for root@pam');
-  const changed = changedFeatures(change.before?.active.get(key), value);
+  const changed = featuresToAllow(change.before?.active.get(key), value);
   if ([...changed].some((name) => name !== 'nesting')) {
     denied('changing feature flags (except nesting) is only allowed for root@pam');
   }
   if (changed.has('nesting')) pve.access.checkGuest(who, change.vmid, change.pool, ['VM.Allocate']);
 };
+
+/**
+ * Flags that count as changed. Where one side has none at all, the other is not compared but looked at as a whole: only
+ * a lone `nesting=1` passes as nesting, so even `nesting=0` counts as another flag.
+ */
+function featuresToAllow(before: string | undefined, after: string | undefined): Set<string> {
+  if (before !== undefined && after !== undefined) return changedFeatures(before, after);
+  const whole = [...parseProperties(after ?? before ?? '')];
+  if (whole.length === 1 && whole.every(([name, value]) => name === 'nesting' && isTrue(value))) {
+    return new Set(['nesting']);
+  }
+  return new Set(whole.map(([name]) => `${name} as a whole`));
+}
 
 /** Tags are checked on the guest itself; the pool named at creation is not consulted. */
 const tags: Rule = (pve, who, change) => pve.access.check(who, `/vms/${change.vmid}`, ['VM.Config.Options']);

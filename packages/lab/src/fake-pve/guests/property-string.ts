@@ -134,11 +134,17 @@ export function bridgeOf(value: string): string {
 
 /** Flags that differ between two feature strings; `undefined` is "no features at all". */
 export function changedFeatures(before: string | undefined, after: string | undefined): Set<string> {
-  const old = parseProperties(before ?? '');
-  const wanted = parseProperties(after ?? '');
+  const old = parseFeatures(before);
+  const wanted = parseFeatures(after);
   return new Set(
     [...old.keys(), ...wanted.keys()].filter((flag) => (old.get(flag) ?? '') !== (wanted.get(flag) ?? '')),
   );
+}
+
+/** `nesting=yes` is `nesting=1`. */
+function parseFeatures(text: string | undefined): Map<string, string> {
+  const flagOf = (name: string, value: string): string => (name === 'mount' ? value : isTrue(value) ? '1' : '0');
+  return new Map([...parseProperties(text ?? '')].map(([name, value]) => [name, flagOf(name, value)]));
 }
 
 /** Lower case, sorted, unique, joined by `;`. PVE: GuestHelpers get_unique_tags under the default tag style. */

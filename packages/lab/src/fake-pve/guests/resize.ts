@@ -45,6 +45,7 @@ function checkGrowth(call: Call): Growth {
   checkLock(config);
   assertUnmodified(text(call, 'digest'), digest);
   const mount = parseMountPoint(key, config.active.get(key));
+  if (mount.kind !== 'volume') die(`unable to parse volume ID '${mount.volume}'`);
   const owner = pve.storage.parse(mount.volume)?.vmid;
   if (owner !== vmid) die(`can't resize mount point owned by another container (${owner ?? ''})`);
   const storage = mount.volume.slice(0, mount.volume.indexOf(':'));

@@ -2,7 +2,7 @@
 // PVE: LXC/Config.pm update_pct_config. The second half is in apply-changes.ts.
 import type { FakePve, GuestConfig } from '../core.ts';
 import { die } from '../core.ts';
-import { normaliseTags, parseMountPoint } from './property-string.ts';
+import { normaliseTags, parseMountPoint, parseProperties } from './property-string.ts';
 import { checkProtection } from './store.ts';
 
 export interface Request {
@@ -51,8 +51,10 @@ function checkRemovable(vmid: number, config: GuestConfig, key: string): void {
 function accept(pve: FakePve, vmid: number, config: GuestConfig, key: string, value: string): string {
   if (key === 'unprivileged') die(`unable to modify read-only option: '${key}'`);
   if (key === 'tags') return normaliseTags(value);
-  // The node of the lab holds no snippets, so a hook script never exists.
-  if (key === 'hookscript') die(`script '${value}' does not exist`);
+  if (key === 'hookscript') refuseHookScript(pve, value);
+  if (/^dev\d+$/.test(key)) checkDevice(key, value);
+  if (/^net\d+$/.test(key)) checkMtu(key, value);
+  if (key === 'cpuunits') return `${Math.min(Math.max(Number(value), 1), MAX_CPU_WEIGHT)}`;
   if (key === 'nameserver' || key === 'searchdomain')
     return value
       .split(/[,;\s]+/)
@@ -66,8 +68,37 @@ function accept(pve: FakePve, vmid: number, config: GuestConfig, key: string, va
   return value;
 }
 
+/** The weight that cgroup v2 takes; what is outside is clamped, not refused. PVE: CGroup.pm clamp_cpu_shares. */
+const MAX_CPU_WEIGHT = 10_000;
+const BRIDGE_MTU = 1500;
+
+/** The node of the lab holds no snippets, so a hook script never exists. PVE: GuestHelpers.pm check_hookscript. */
+function refuseHookScript(pve: FakePve, volid: string): never {
+  const [, storage = '', name = ''] = /^([^:]+):(.*)$/s.exec(volid) ?? [];
+  if (!pve.storage.exists(storage)) die(`storage '${storage}' does not exist`);
+  die(
+    name.startsWith('snippets/') ? `script '${volid}' does not exist` : `'${volid}' is not in the snippets directory`,
+  );
+}
+
+/** Devices of an ordinary node. PVE: LXC/Tools.pm get_device_mode_and_rdev. */
+const DEVICES =
+  /^\/dev\/(fuse|kvm|net\/tun|null|zero|random|urandom|ttyS\d+|ttyUSB0|dri\/(card0|renderD128)|loop[0-7])$/;
+
+function checkDevice(key: string, value: string): void {
+  const path = parseProperties(value, 'path').get('path');
+  if (path === undefined) die(`Path is not defined for passthrough device ${key}`);
+  if (!DEVICES.test(path)) die(`Device ${path} does not exist`);
+}
+
+function checkMtu(key: string, value: string): void {
+  const mtu = Number(parseProperties(value).get('mtu') ?? 0);
+  if (mtu > BRIDGE_MTU) die(`${key}: MTU size '${mtu}' is bigger than bridge MTU '${BRIDGE_MTU}'`);
+}
+
 function checkContainerStorage(pve: FakePve, volume: string): void {
-  const storage = volume.slice(0, volume.indexOf(':'));
+  const storage = /^([a-z][a-z0-9._-]*[a-z0-9]):.+$/is.exec(volume)?.[1];
+  if (storage === undefined) die(`unable to parse volume ID '${volume}'`);
   if (!pve.storage.exists(storage)) die(`storage '${storage}' does not exist`);
   if (!pve.storage.hasContent(storage, 'rootdir')) {
     die(`storage '${storage}' does not allow content type 'rootdir' (Container)`);

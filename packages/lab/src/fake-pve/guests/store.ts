@@ -2,7 +2,7 @@
 // run, and which trees a dead worker left mounted. Nothing here decides anything.
 import type { Call, FakePve, GuestConfig } from '../core.ts';
 import { die } from '../core.ts';
-import { digestOf, parseConfig, serializeConfig } from './config-file.ts';
+import { digestOf, mountKeysOf, parseConfig, serializeConfig, unusedKeysOf } from './config-file.ts';
 
 /**
  * How the guests of a node behave. The recordings were made on a bench without AppArmor, where hot-plugging a network
@@ -49,7 +49,13 @@ export class GuestStore {
     return { config: parseConfig(text), digest: digestOf(text) };
   }
 
+  /** A volume that is mounted (again) is no longer listed as unused. PVE: LXC/Config.pm write_pct_config. */
   write(vmid: number, config: GuestConfig): void {
+    const { active } = config;
+    const used = new Set(
+      mountKeysOf(active).map((key) => (active.get(key) ?? '').replace(/^volume=/, '').split(',')[0]),
+    );
+    for (const key of unusedKeysOf(active)) if (used.has(active.get(key))) active.delete(key);
     this.files.set(vmid, serializeConfig(config));
   }
 
