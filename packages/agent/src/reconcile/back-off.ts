@@ -2,7 +2,7 @@
  * What failed is not tried again on every pass: a corrupt archive would be unpacked twice a minute for ever. Pure. A
  * changed wish is another effect and is tried at once.
  */
-import { canonicalDigest } from '@felhom/protocol';
+import { canonicalDigest, explain } from '@felhom/protocol';
 import type { CanonicalValue, Finding, GuestName, Reason } from '@felhom/protocol';
 import type { GuestEffect } from '../authority/effects.ts';
 
@@ -90,7 +90,13 @@ function waitingFor(effect: GuestEffect, failure: Failure): Finding {
       1000,
     ),
     advice: {
-      text: `It is tried again after ${new Date(nextTryAt(failure)).toISOString()}, or at once when desired state changes.`,
+      text: [
+        explain(failure.why.code)?.advice ?? '',
+        `It is tried again after ${new Date(nextTryAt(failure)).toISOString()}, or at once when desired state changes.`,
+      ]
+        .join(' ')
+        .trim()
+        .slice(0, 500),
     },
     since: failure.lastAt,
   };

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reason } from '@felhom/protocol';
-import type { GuestName, GuestUid, StorageId } from '@felhom/protocol';
+import type { GuestName, GuestUid, StorageId, Vmid } from '@felhom/protocol';
 import type { Effect } from '../authority/effects.ts';
+import type { GuestRecord } from '../authority/guest-record.ts';
 import { testPolicy, wish } from '../guests/test/world.ts';
 import { done, unknown } from '../kernel/saga.ts';
 import type { StorageRow } from '../ports/proxmox.ts';
@@ -20,7 +21,7 @@ const storage = (name: string): StorageRow => ({
 });
 
 /** Facts for the effect, and which storages were woken for them. */
-async function ask(effect: Effect, list: GateFactsNeeds['stores']['list']) {
+async function ask(effect: Effect, list: GateFactsNeeds['stores']['list'], registry: GateFactsNeeds['registry'] = []) {
   const woken: string[] = [];
   const facts = await gatherFacts(
     effect,
@@ -37,7 +38,7 @@ async function ask(effect: Effect, list: GateFactsNeeds['stores']['list']) {
       },
       hostEpoch: 'e',
       policy: { ...testPolicy, storages: ['local', 'nas'] as StorageId[] },
-      registry: [],
+      registry,
       observation: {
         problem: undefined,
         rows: new Map(),
@@ -71,4 +72,28 @@ test('an effect that takes no space wakes no storage', async () => {
 test('storages that cannot be listed leave nothing to decide on', async () => {
   const { facts } = await ask(provision, async () => unknown(reason('pve.timeout', 'cannot list storages')));
   assert.equal(facts.is, 'unknown');
+});
+
+test('a guest that cannot be read spoils the sums, and only what is judged by them is refused', async () => {
+  const hidden: GuestRecord = {
+    ...guest,
+    uid: 'v' as GuestUid,
+    name: 'hidden' as GuestName,
+    vmid: 9001 as Vmid,
+    marker: 'n',
+    golden: 'debian-1',
+    volumes: [],
+    servedAt: 1,
+    configDigest: 'd',
+    createdAt: 0,
+    scratch: false,
+  };
+  const kinds: readonly (readonly [Effect, 'done' | 'refused'])[] = [
+    [provision, 'refused'],
+    [{ kind: 'memory-up', guest, from: 1, to: 2 }, 'refused'],
+    [{ kind: 'cpu-up', guest, from: 1, to: 2 }, 'refused'],
+    [{ kind: 'swap-up', guest, from: 1, to: 2 }, 'refused'],
+    [{ kind: 'guest-start', guest }, 'done'],
+  ];
+  for (const [effect, expect] of kinds) assert.equal((await ask(effect, all, [hidden])).facts.is, expect, effect.kind);
 });

@@ -1,6 +1,6 @@
 /** One pass: observe, plan, submit each, report. It permits nothing and waits for no saga. */
 import type { BlockedAction, Finding, HeldDesiredState } from '@felhom/protocol';
-import { carrySince } from '@felhom/protocol';
+import { carrySince, explain } from '@felhom/protocol';
 import type { Submission } from '../admission/index.ts';
 import type { GuestEffect } from '../authority/effects.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
@@ -122,7 +122,7 @@ function refusalOf(effect: GuestEffect, result: Submission, now: number): Findin
       severity: 'warning',
       subject: effect.kind === 'guest-provision' ? effect.desired.name : effect.guest.name,
       text: result.why.text.slice(0, 1000),
-      advice: { text: `Nothing was done (${result.why.code}).`.slice(0, 500) },
+      advice: { text: `Nothing was done. ${explain(result.why.code)?.advice ?? result.why.code}`.slice(0, 500) },
       since: now,
     },
   ];
