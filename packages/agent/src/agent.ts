@@ -208,6 +208,7 @@ export function createAgent(parts: AgentParts): Agent {
   const stopWorking = (error: unknown): void => {
     if (life.signal.aborted) return;
     const why = reason('journal.full', `cannot go on: ${error instanceof Error ? error.message : String(error)}`);
+    log.error('halted', { code: why.code, why: why.text });
     life.abort(why);
     parts.onHalt(why);
   };
@@ -331,7 +332,13 @@ export function createAgent(parts: AgentParts): Agent {
       planned.push(asPlanned(effect, decision));
       return { is: 'busy', lane: 'preview', holder: 'preview' };
     });
-    await pass({ ...needsOfLook, sawServing: () => {} }, newPassMemory(), signal);
+    const { observation: seen } = await pass({ ...needsOfLook, sawServing: () => {} }, newPassMemory(), signal);
+    // An empty plan would be read as "all is well", which nobody could tell in either case.
+    if (seen.problem !== undefined) throw new Error(`the guests of this host could not be read: ${seen.problem.text}`);
+    const held = source.held();
+    if (held.is === 'unreadable') throw new Error(held.why.text);
+    if (held.is === 'never-received')
+      throw new Error('no desired state was received yet, so nothing is planned; felhom-agent status says why');
     return planned;
   }
 }

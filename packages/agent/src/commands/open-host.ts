@@ -179,7 +179,7 @@ function openSourceOf(config: AgentConfig, clock: Clock): Result<BuiltSource> {
   const hub = createHubHttps({ url: desired.hub.url, apiKey: key.value, trust: trust.value, now: () => clock.now() });
   return {
     is: 'loaded',
-    value: { source: { is: 'hub', hub }, text: `hub ${desired.hub.url}`, close: () => hub.close() },
+    value: { source: { is: 'hub', hub }, text: `hub ${new URL(desired.hub.url).origin}`, close: () => hub.close() },
   };
 }
 

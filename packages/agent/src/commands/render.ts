@@ -11,7 +11,8 @@ const planTones = { allowed: 'good', blocked: 'warn', refused: 'bad', unknown: '
 >;
 
 export function renderPlan(effects: readonly PlannedEffect[], style: Style): string {
-  if (effects.length === 0) return 'Nothing to do: the host is as desired.\n';
+  if (effects.length === 0)
+    return 'Nothing to do now. felhom-agent status shows whether anything waits for a person.\n';
   return renderTable(
     [{ title: 'verdict' }, { title: 'guest' }, { title: 'effect' }, { title: 'why' }],
     effects.map(({ effect, verdict, why }) => [

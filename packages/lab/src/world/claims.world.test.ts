@@ -76,3 +76,15 @@ test('a guest that left the pool is not gone, and the others are looked after as
   await asRoot('PUT', '/pools', { poolid: world.policy.pool, vms: String(lost) });
   assert.equal(await world.until(() => agent.report().converged, 300_000), true, JSON.stringify(agent.report()));
 });
+
+test('a plan without a desired state, or without a look at the host, is no claim that all is well', async () => {
+  const world = await createSimWorld({ seed: 10 });
+  const { agent } = world.boot();
+  await world.until(() => agent.report().lastPassAt !== undefined, 60_000);
+  const never = new AbortController().signal;
+  const plan = (): Promise<unknown> => world.clock.runUntil(agent.preview(never));
+  await assert.rejects(plan, /no desired state/);
+  world.hub.publish([]);
+  assert.equal(await world.until(() => agent.report().converged, 120_000), true);
+  assert.deepEqual(await plan(), []);
+});
