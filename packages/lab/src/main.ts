@@ -16,12 +16,13 @@ import { createTelling } from './stage/telling.ts';
 import type { Telling } from './stage/telling.ts';
 
 const usage = `usage: npm run lab -- [--scenario NAME] [--once] [--json] [--folder DIR]
-       npm run lab -- --list
+       npm run lab -- --all | --list
 
   --scenario NAME  which story to play; provision unless told
   --once           end after it, with 0 only if it ended as told
-  --json           one JSON document at the end instead of words (with --once)
+  --json           one JSON document per story instead of words; implies --once
   --folder DIR     where everything lies; .lab/NAME unless told, emptied at the start
+  --all            every story, one after the other; ends with 0 only if all ended as told
   --list           the stories
 `;
 
@@ -34,6 +35,7 @@ async function main(argv: readonly string[]): Promise<number> {
       scenario: { type: 'string', default: 'provision' },
       once: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      all: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       folder: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
@@ -54,26 +56,36 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(renderTable([{ title: 'scenario' }, { title: 'what happens' }], rows, tell.style));
     return exits.asTold;
   }
-  const scenario = scenarios.find(({ name }) => name === values.scenario);
-  if (scenario === undefined) {
-    process.stderr.write(`lab: there is no scenario ${values.scenario}; see: npm run lab -- --list\n`);
+  const chosen = values.all ? scenarios : scenarios.filter(({ name }) => name === values.scenario);
+  if (chosen.length === 0 || (values.all && values.folder !== undefined)) {
+    process.stderr.write(
+      values.all
+        ? 'lab: --all takes a folder for each story; leave --folder out\n'
+        : `lab: there is no scenario ${values.scenario}; see: npm run lab -- --list\n`,
+    );
     return exits.usage;
   }
-  const stays = !values.once && !values.json && process.stdout.isTTY && process.stdin.isTTY;
-  const folder = values.folder ?? join(labRoot, scenario.name);
-  const startedAt = Date.now();
-  const why = await playOn(folder, scenario, tell, stays);
-  const seconds = Number(((Date.now() - startedAt) / 1000).toFixed(1));
-  if (values.json)
-    process.stdout.write(
-      `${JSON.stringify({ scenario: scenario.name, asTold: why === undefined, seconds, why, folder })}\n`,
-    );
-  if (why !== undefined) {
-    process.stderr.write(`\nlab: ${scenario.name} did not end as told: ${why}\nEverything is kept in ${folder}\n`);
-    return exits.notAsTold;
+  const stays = !values.once && !values.json && !values.all && process.stdout.isTTY && process.stdin.isTTY;
+  const results: { readonly name: string; readonly seconds: number; readonly why: string | undefined }[] = [];
+  for (const scenario of chosen) {
+    const folder = values.folder ?? join(labRoot, scenario.name);
+    const startedAt = Date.now();
+    const why = await playOn(folder, scenario, tell, stays);
+    const seconds = Number(((Date.now() - startedAt) / 1000).toFixed(1));
+    results.push({ name: scenario.name, seconds, why });
+    if (values.json)
+      process.stdout.write(
+        `${JSON.stringify({ scenario: scenario.name, asTold: why === undefined, seconds, why, folder })}\n`,
+      );
+    if (why === undefined) tell.title(`${scenario.name}: ended as told, ${seconds} s`);
+    else process.stderr.write(`\nlab: ${scenario.name} did not end as told: ${why}\nEverything is kept in ${folder}\n`);
   }
-  tell.title(`${scenario.name}: ended as told, ${seconds} s`);
-  return exits.asTold;
+  const failed = results.filter(({ why }) => why !== undefined);
+  if (values.all) {
+    const sum = results.reduce((total, { seconds }) => total + seconds, 0).toFixed(0);
+    tell.title(`${results.length} stories, ${results.length - failed.length} ended as told, ${sum} s`);
+  }
+  return failed.length === 0 ? exits.asTold : exits.notAsTold;
 }
 
 /** Answers why it did not end as told. */
