@@ -18,6 +18,7 @@ export const workerKilled = {
     const left = leftovers(stage, ownRange(stage));
     for (const one of left) tell.note(one);
     check('a dead worker leaves something behind', left.length > 0);
+    tell.note('what failed is not tried again at once: the agent waits 20 s first');
     await converged(['web']);
     check('a second restore was made', restoresOf(stage).length === 2);
     check('no lock, no orphan volume, nothing half made on the node', leftovers(stage, ownRange(stage)).length === 0);
