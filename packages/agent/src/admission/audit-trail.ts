@@ -35,7 +35,18 @@ export type AuditEntry = z.output<typeof auditEntry>;
 const admissionState = z.strictObject({
   touches: z.array(z.strictObject({ at: z.number(), group, guest: guestName })),
   /** Growth of guests' volumes that was begun within the day. */
-  growths: z.array(z.strictObject({ at: z.number(), guest: guestUid, grownGiB: z.number() })).default([]),
+  growths: z
+    .array(
+      z.strictObject({
+        at: z.number(),
+        guest: guestUid,
+        grownGiB: z.number(),
+        /** Which volume, and how large it was to become: one that is still smaller has not grown. */
+        volid: z.string().optional(),
+        toGiB: z.number().optional(),
+      }),
+    )
+    .default([]),
   underWay: z.array(
     z.strictObject({
       key: z.string(),

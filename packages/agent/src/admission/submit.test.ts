@@ -371,6 +371,17 @@ test('a guest grows by half within a day, in how many parts and over how many re
   assert.notEqual((await boot().submit(grow(30, 35))).is, 'blocked');
 });
 
+test('a growth that was refused by the node took nothing of the day, and may be tried again', async () => {
+  const { boot, world } = machine();
+  const grow: Effect = { kind: 'volume-grow', guest: ref, volume: 'data', volid: dataVolume, from: 20, to: 30 };
+  world.facts = { guest: makeGuest({ sizeGiB: 28 }) };
+  const first = boot();
+  const { ended } = await started(first.submit(grow));
+  await finish(first.ends, 'guest:photos');
+  await ended;
+  assert.equal((await boot().submit(grow)).is, 'started', 'it is still as small as before');
+});
+
 test('after a restart an open saga is still the one that carries out its effect, and still counts', async () => {
   const { boot, world } = machine();
   world.facts = { policy: makePolicy({ limits: { guests: 2, blastRadius: 10 } }) };

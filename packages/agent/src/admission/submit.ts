@@ -84,7 +84,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
     forgetEnded();
     const reserved = [...running.values()].flatMap((entry) => entry.reserved ?? []);
     const now = clock.now();
-    const guest = facts.guest && { ...facts.guest, grownGiB: grownWithinADay(growths, facts.guest.record.uid, now) };
+    const guest = facts.guest && {
+      ...facts.guest,
+      grownGiB: grownWithinADay(landed(growths, effect), facts.guest.record.uid, now),
+    };
     return decide(effect, evidence, withReservations({ ...facts, guest, touches }, reserved), now);
   };
 
@@ -261,8 +264,22 @@ function touchOf(entry: AuditEntry): Touch[] {
 
 function growthOf(effect: GuestEffect, at: number): AdmissionState['growths'] {
   return effect.kind === 'volume-grow'
-    ? [{ at, guest: effect.guest.uid, grownGiB: Math.max(0, effect.to - effect.from) }]
+    ? [
+        {
+          at,
+          guest: effect.guest.uid,
+          grownGiB: Math.max(0, effect.to - effect.from),
+          volid: effect.volid,
+          toGiB: effect.to,
+        },
+      ]
     : [];
+}
+
+/** A growth of this volume that was begun and whose size it does not have was refused, and took nothing. */
+function landed(growths: AdmissionState['growths'], effect: Effect): AdmissionState['growths'] {
+  if (effect.kind !== 'volume-grow') return growths;
+  return growths.filter(({ volid, toGiB }) => volid !== effect.volid || toGiB === undefined || toGiB <= effect.from);
 }
 
 /** What was begun counts, whatever became of it: a growth that failed half-way may have happened. */
