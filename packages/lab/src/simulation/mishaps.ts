@@ -2,6 +2,7 @@
 import type { Fault, FaultRule } from '../fake-pve/faults/faults.ts';
 import type { Play } from './play.ts';
 import { pass, start } from './play.ts';
+import { rangeOf } from '../world/traces.ts';
 import { strangerMoves } from './people.ts';
 
 const agentUser = 'felhom-agent@pve';
@@ -69,6 +70,15 @@ export function workerDies(play: Play): void {
   const { upid } = play.random.pick(running);
   play.note(`kill -9 ${upid}`);
   node.tasks.kill(upid);
+}
+
+/** Whatever is made next does not come up, until that is mended. */
+export function guestsCannotStart(play: Play): void {
+  const { host, node } = play.world;
+  const free = rangeOf(play.world).filter((vmid) => !node.guests.exists(vmid));
+  play.note('new guests cannot start');
+  for (const vmid of free) host.setInit(vmid, 'cannot-be-executed');
+  play.repairs.set('starts', () => free.forEach((vmid) => host.setInit(vmid, 'obeys')));
 }
 
 export async function nodeReboots(play: Play): Promise<void> {

@@ -18,7 +18,7 @@ function freeVmid({ world, random }: Play): number | undefined {
 export async function memoryEdited(play: Play): Promise<void> {
   const [guest] = ours(play);
   if (guest === undefined) return;
-  const memory = 128 + 64 * play.random.int(20);
+  const memory = play.isMild ? 128 : 128 + 64 * play.random.int(20);
   play.note(`a person sets the memory of ${guest.vmid} to ${memory}`);
   await asRoot(play, 'PUT', `/lxc/${guest.vmid}/config`, { memory });
 }

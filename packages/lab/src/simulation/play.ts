@@ -11,6 +11,8 @@ export interface Play {
   readonly world: SimWorld;
   readonly random: SimRandom;
   readonly ledger: Ledger;
+  /** Nothing is asked for or done by people that only a signature could carry out or mend: it must converge. */
+  readonly isMild: boolean;
   /** What the last good document asks for. */
   wanted: readonly LabGuest[];
   /** Digest of the newest document of the hub. */

@@ -2,6 +2,7 @@
 import { labGuest } from '../world/desired.ts';
 import type { LabGuest } from '../world/desired.ts';
 import type { HubMood } from '../world/sim-hub.ts';
+import { openSagas } from '../world/traces.ts';
 import { publish } from './play.ts';
 import type { Play } from './play.ts';
 
@@ -60,6 +61,17 @@ const wishes: Readonly<Record<string, Wish>> = {
   'everything dropped': () => [],
 };
 
+/** What gives nothing away. */
+const mild: readonly string[] = [
+  'one more guest',
+  'more memory',
+  'more cores',
+  'a larger volume',
+  'a larger root',
+  'one more volume',
+  'a tag',
+];
+
 const nonsense: readonly unknown[] = [
   [{ name: '../etc', golden: 'debian-13' }],
   [{ ...labGuest('huge'), memoryMiB: -5 }],
@@ -69,14 +81,16 @@ const nonsense: readonly unknown[] = [
 ];
 
 /** Most often one more guest at first, later anything. */
-export function wish(play: Play): void {
-  const kinds = Object.keys(wishes);
+export async function wish(play: Play): Promise<void> {
+  const kinds = play.isMild ? mild : Object.keys(wishes);
   const kind = play.wanted.length === 0 || play.random.chance(0.25) ? 'one more guest' : play.random.pick(kinds);
   const guests = wishes[kind]?.(play, play.random.int(Math.max(1, play.wanted.length)));
   if (guests === undefined) return;
   play.note(`desired state: ${kind}`);
   play.wanted = guests as readonly LabGuest[];
   publish(play, guests);
+  // Often the next event comes while it is being carried out.
+  if (play.random.chance(0.6)) await play.world.until(() => openSagas(play.world).length > 0, 30_000);
 }
 
 export function nonsensicalWish(play: Play): void {
