@@ -18,6 +18,8 @@ export interface TaskRecord {
   readonly lines: readonly string[];
   /** Epoch seconds; undefined while it runs. */
   readonly endtime: number | undefined;
+  /** When it entered the index of ended tasks, epoch seconds; until then the list takes it for running. */
+  readonly indexed: number | undefined;
   /** Derived from the last line of the log, as PVE does; undefined while it runs. */
   readonly exitStatus: string | undefined;
 }
@@ -54,6 +56,9 @@ interface Worker {
   warnings: number;
   state: 'running' | 'ended' | 'killed';
   endtime: number | undefined;
+  indexed: number | undefined;
+  /** Forked by a worker: no daemon hears of its end. */
+  readonly nested: boolean;
   abortWanted: boolean;
   abortSeen: boolean;
   stalled: boolean;
@@ -71,6 +76,9 @@ interface Lock {
 /** PVE keeps two index files of about a thousand tasks; older ones are no longer found in the list. */
 const indexedTasks = 2000;
 
+/** pvestatd comes by this often; a task that no daemon watches over waits for it, or for the next task. */
+const scanSeconds = 10;
+
 const interrupted = 'interrupted by signal';
 
 export function createTaskRoom(node: string, clock: FakeClock, random: FakeRandom, bootedAt: number): TaskRoom {
@@ -86,22 +94,39 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
     who: worker.who,
     lines: worker.lines,
     endtime: worker.endtime,
+    indexed: worker.indexed,
     exitStatus: worker.state === 'running' ? undefined : exitStatusOf(worker.lines.at(-1)),
   });
+
+  /** What has ended goes from the file of active tasks to the index. PVE: RESTEnvironment.pm active_workers. */
+  const scan = (now = Math.floor(clock.now() / 1000)): void => {
+    for (const worker of workers.values()) if (worker.state !== 'running') worker.indexed ??= now;
+  };
+
+  /** The daemon that forked a worker looks through the active ones when it ends, pvestatd now and then. */
+  const reap = (worker: Worker, state: 'ended' | 'killed'): void => {
+    worker.state = state;
+    worker.endtime = Math.floor(clock.now() / 1000);
+    if (!worker.nested) scan();
+    worker.settle();
+  };
+
+  const scanLate = (): void => {
+    const now = Math.floor(clock.now() / 1000);
+    for (const worker of workers.values())
+      if (worker.endtime !== undefined && now - worker.endtime >= scanSeconds)
+        worker.indexed ??= worker.endtime + scanSeconds;
+  };
 
   const end = (worker: Worker, lastLine: string): void => {
     if (worker.state !== 'running') return;
     worker.lines.push(lastLine);
-    worker.state = 'ended';
-    worker.endtime = Math.floor(clock.now() / 1000);
-    worker.settle();
+    reap(worker, 'ended');
   };
 
   const kill = (worker: Worker): void => {
     if (worker.state !== 'running') return;
-    worker.state = 'killed';
-    worker.endtime = Math.floor(clock.now() / 1000);
-    worker.settle();
+    reap(worker, 'killed');
     for (const lock of locks.values()) if (lock.holder === worker) passOn(lock);
   };
 
@@ -233,7 +258,8 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
         id,
         user: who.full,
       };
-      const worker = newWorker(encodeUpid(parts), parts, who, []);
+      scan();
+      const worker = newWorker(encodeUpid(parts), parts, who, [], current.getStore() !== undefined);
       workers.set(worker.upid, worker);
       void current.run(worker, () => start(worker, body));
       return worker.upid;
@@ -265,7 +291,10 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
       const worker = workers.get(upid);
       return worker === undefined ? undefined : record(worker);
     },
-    all: () => [...workers.values()].toReversed().toSorted(byAge).slice(0, indexedTasks).map(record),
+    all() {
+      scanLate();
+      return [...workers.values()].toReversed().toSorted(byAge).slice(0, indexedTasks).map(record);
+    },
     abort(upid) {
       const worker = workers.get(upid);
       if (worker?.state === 'running') abort(worker);
@@ -290,16 +319,17 @@ export function createTaskRoom(node: string, clock: FakeClock, random: FakeRando
     adopt(upid, lines, endtime) {
       const parts = decodeUpid(upid);
       if (parts === undefined) throw new Error(`cannot adopt task ${upid}: not a UPID`);
-      const worker = newWorker(upid, parts, identity(parts.user), [...lines]);
+      const worker = newWorker(upid, parts, identity(parts.user), [...lines], false);
       worker.state = 'ended';
       worker.endtime = endtime;
+      worker.indexed = endtime;
       worker.settle();
       workers.set(upid, worker);
     },
   };
 }
 
-function newWorker(upid: string, parts: UpidParts, who: Identity, lines: string[]): Worker {
+function newWorker(upid: string, parts: UpidParts, who: Identity, lines: string[], nested: boolean): Worker {
   const { promise, resolve } = Promise.withResolvers<void>();
   return {
     upid,
@@ -309,6 +339,8 @@ function newWorker(upid: string, parts: UpidParts, who: Identity, lines: string[
     warnings: 0,
     state: 'running',
     endtime: undefined,
+    indexed: undefined,
+    nested,
     abortWanted: false,
     abortSeen: false,
     stalled: false,
@@ -321,7 +353,7 @@ function newWorker(upid: string, parts: UpidParts, who: Identity, lines: string[
 /** Running tasks first, then those that ended last: the order of the index file, read backwards. */
 function byAge(left: Worker, right: Worker): number {
   return (
-    (right.endtime ?? Number.MAX_SAFE_INTEGER) - (left.endtime ?? Number.MAX_SAFE_INTEGER) ||
+    (right.indexed ?? Number.MAX_SAFE_INTEGER) - (left.indexed ?? Number.MAX_SAFE_INTEGER) ||
     right.parts.starttime - left.parts.starttime ||
     right.parts.pstart - left.parts.pstart
   );

@@ -63,8 +63,8 @@ export function taskRoutes(tasks: TaskRoom): readonly Route[] {
       handler: (call) => {
         const auditor = call.pve.access.has(call.who, '/', ['Sys.Audit']);
         const visible = tasks.all().filter((task) => auditor || owns(call.who, task));
-        const running = visible.filter((task) => task.endtime === undefined);
-        const ended = visible.filter((task) => task.endtime !== undefined);
+        const running = visible.filter((task) => task.indexed === undefined);
+        const ended = visible.filter((task) => task.indexed !== undefined);
         return [...running, ...ended].slice(0, Math.max(recentTasks, running.length)).map(broadcast);
       },
     },
@@ -95,9 +95,9 @@ function describe(task: TaskRecord): Record<string, unknown> {
 function broadcast(task: TaskRecord): Record<string, unknown> {
   const { upid, node, pid, starttime, type, id, user, tokenid } = describe(task);
   const row = { upid, node, starttime, type, id, user, ...(tokenid === undefined ? {} : { tokenid }) };
-  return task.endtime === undefined
+  return task.indexed === undefined
     ? { ...row, pid }
-    : { ...row, saved: '1', endtime: task.endtime, status: task.exitStatus };
+    : { ...row, saved: '1', endtime: task.indexed, status: task.exitStatus };
 }
 
 /** PVE: UPID.pm, upid_normalize_status_type. */
@@ -117,7 +117,7 @@ function listTasks(call: Call, all: readonly TaskRecord[]): Answer {
   const until = Number(params['until'] ?? Infinity);
 
   const wanted = all.filter((task) => {
-    const running = task.endtime === undefined;
+    const running = task.indexed === undefined;
     const status = task.exitStatus ?? '';
     if (!auditor && !owns(call.who, task)) return false;
     if (source === 'archive' && running) return false;
@@ -134,9 +134,9 @@ function listTasks(call: Call, all: readonly TaskRecord[]): Answer {
   const rows = wanted
     .slice(start, start + limit)
     .map((task) =>
-      task.endtime === undefined
+      task.indexed === undefined
         ? { ...describe(task), status: 'RUNNING', saved: '0' }
-        : { ...describe(task), status: task.exitStatus, endtime: task.endtime },
+        : { ...describe(task), status: task.exitStatus, endtime: task.indexed },
     );
   return new Answer(rows, wanted.length === 0 ? {} : { total: wanted.length });
 }
