@@ -290,8 +290,6 @@ function mayModify(access: AccessRoom, call: Call, path: string): boolean {
 
 function changeAcl(access: AccessRoom, { params, who }: Call): unknown {
   const { config } = access;
-  const path = normalizeAclPath(textOf(params['path']));
-  if (path === undefined) return paramError({ path: `invalid ACL path '${textOf(params['path'])}'` });
   const subjects = (['users', 'groups', 'tokens'] as const).flatMap((kind) =>
     splitList(textOf(params[kind])).map((ugid) => ({ type: kind.slice(0, -1), ugid })),
   );
@@ -301,17 +299,19 @@ function changeAcl(access: AccessRoom, { params, who }: Call): unknown {
         ['users', 'groups', 'tokens'].map((k) => [k, `either 'users', 'groups' or 'tokens' is required.`]),
       ),
     );
+  const path = normalizeAclPath(textOf(params['path']));
+  if (path === undefined) return paramError({ path: `invalid ACL path '${textOf(params['path'])}'` });
   const propagate = params['propagate'] === 0 ? 0 : 1;
   const isAdministrator = access.has(who, path, ['Permissions.Modify']);
   for (const roleid of splitList(textOf(params['roles']))) {
-    const role = config.roles.get(roleid) ?? die(`role '${roleid}' does not exist`);
+    const role = config.roles.get(roleid) ?? die(`ACL update failed: role '${roleid}' does not exist`);
     if (!isAdministrator && [...role].some((priv) => !access.has(who, path, [priv])))
       throw new PveError(403, 'Permission check failed');
     for (const { type, ugid } of subjects) {
       const { user, token } = identity(ugid);
-      if (type === 'user' && !config.users.has(ugid)) die(`user '${ugid}' does not exist`);
+      if (type === 'user' && !config.users.has(ugid)) die(`ACL update failed: user '${ugid}' does not exist`);
       if (type === 'token' && config.users.get(user)?.tokens.get(token ?? '') === undefined)
-        die(`no such token '${token ?? ''}' for user '${user}'`);
+        die(`ACL update failed: no such token '${token ?? ''}' for user '${user}'`);
       const kind = type === 'user' ? 'user' : type === 'token' ? 'token' : 'group';
       if (params['delete'] === 1)
         config.acl = config.acl.filter(
