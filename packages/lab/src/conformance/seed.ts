@@ -77,5 +77,5 @@ async function seedGolden(bench: Bench, text: string): Promise<void> {
   host.setRawConfig(100, goldenConfig(100));
   for (const disk of [0, 1]) node.storage.createVolume('felhom', `100/vm-100-disk-${disk}.raw`, 1024 ** 3);
   for (const volid of new Set(text.match(/felhom:backup\/vzdump-lxc-100-[\d_-]+\.tar(\.zst|\.gz)?/g) ?? []))
-    if (text.includes(`"ostemplate":"${volid}"`)) await writeArchive(bench, volid, goldenConfig(100), 1_000_000);
+    if (text.includes(`"ostemplate":"${volid}"`)) await writeArchive(bench, volid, goldenConfig(100, volid), 1_000_000);
 }
