@@ -1,6 +1,7 @@
 /** One fake Proxmox VE node: the composition root of its rooms. */
 import { textOf } from './core.ts';
 import { accessRoutes } from './access/routes.ts';
+import { groupRoutes } from './access/group-routes.ts';
 import { poolRoutes } from './access/pool-routes.ts';
 import { identity } from './access/acl.ts';
 import { createAccessRoom, type AccessRoom } from './access/room.ts';
@@ -124,6 +125,7 @@ export function assembleNode<S extends StorageRoom, G extends GuestsRoom>(
   const faults = createFaults();
   const table = createRouteTable(schema, [
     ...accessRoutes(access),
+    ...groupRoutes(access),
     ...poolRoutes(access),
     ...taskRoutes(tasks),
     ...clusterRoutes(facts, () => bootedAt),

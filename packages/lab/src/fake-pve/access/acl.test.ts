@@ -25,6 +25,7 @@ function config(acl: AclEntry[], privsep: 0 | 1 = 1): AccessConfig {
   };
   return {
     users: new Map([['a@pve', user]]),
+    groups: new Map([['g', undefined]]),
     roles: new Map([
       ['Wide', new Set(['VM.Audit', 'VM.Allocate'])],
       ['Narrow', new Set(['VM.Audit'])],

@@ -40,6 +40,8 @@ export interface PoolEntry {
 
 export interface AccessConfig {
   readonly users: Map<string, UserEntry>;
+  /** Group → comment; who belongs to it stands with the users. */
+  readonly groups: Map<string, string | undefined>;
   readonly roles: Map<string, ReadonlySet<string>>;
   acl: AclEntry[];
   readonly pools: Map<string, PoolEntry>;

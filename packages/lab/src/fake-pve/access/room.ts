@@ -28,6 +28,7 @@ export interface AccessRoom extends AccessControl {
 export function createAccessRoom(facts: SchemaFacts, clock: FakeClock, random: FakeRandom): AccessRoom {
   const config: AccessConfig = {
     users: new Map(),
+    groups: new Map(),
     roles: new Map(Object.entries(facts.roles).map(([role, privileges]) => [role, new Set(privileges)])),
     acl: [],
     pools: new Map(),

@@ -99,6 +99,8 @@ export function accessRoutes(access: AccessRoom): readonly Route[] {
       handler: ({ params }) => {
         const userid = textOf(params['userid']);
         if (config.users.has(userid)) die(`create user failed: user '${userid}' already exists`);
+        const missing = splitList(textOf(params['groups'])).find((group) => !config.groups.has(group));
+        if (missing !== undefined) die(`create user failed: no such group '${missing}'`);
         access.addUser(userid, userValues(params));
         return null;
       },
@@ -309,6 +311,7 @@ function changeAcl(access: AccessRoom, { params, who }: Call): unknown {
       throw new PveError(403, 'Permission check failed');
     for (const { type, ugid } of subjects) {
       const { user, token } = identity(ugid);
+      if (type === 'group' && !config.groups.has(ugid)) die(`ACL update failed: group '${ugid}' does not exist`);
       if (type === 'user' && !config.users.has(ugid)) die(`ACL update failed: user '${ugid}' does not exist`);
       if (type === 'token' && config.users.get(user)?.tokens.get(token ?? '') === undefined)
         die(`ACL update failed: no such token '${token ?? ''}' for user '${user}'`);
