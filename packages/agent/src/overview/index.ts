@@ -45,7 +45,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
       ...(vmid === undefined ? {} : { vmid }),
       status,
       drift: [...drift],
-      pending: [],
+      pending: vmid === undefined ? [] : [...(pass?.observation.pending.get(vmid) ?? [])],
       held,
     })),
     sagas: open.map((saga) => {

@@ -43,6 +43,7 @@ async function ask(effect: Effect, list: GateFactsNeeds['stores']['list'], regis
         problem: undefined,
         rows: new Map(),
         seen: new Map(),
+        pending: new Map(),
         foreignTasks: new Map(),
         personStops: new Map(),
       },

@@ -5,7 +5,7 @@ import type { GuestUid, Upid, Vmid } from '@felhom/protocol';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { testPolicy } from '../guests/test/world.ts';
 import { done, unknown } from '../kernel/saga.ts';
-import type { GuestRow, TaskRow } from '../ports/proxmox.ts';
+import type { GuestRow, PendingChange, TaskRow } from '../ports/proxmox.ts';
 import { emptyMemory, observe } from './observe.ts';
 import type { ObserveNeeds, ObserverMemory } from './observe.ts';
 
@@ -21,6 +21,9 @@ class Host {
   seconds = 1_000_000;
   memory: ObserverMemory = emptyMemory;
   listFails = false;
+  digest = 'd';
+  changes: PendingChange[] = [];
+  pendingReads = 0;
 
   constructor(guests: number) {
     for (let vmid = 9000; vmid < 9000 + guests; vmid++) this.add(vmid as Vmid);
@@ -67,7 +70,11 @@ class Host {
       },
       config: async (vmid) => {
         this.reads.push(vmid);
-        return done({ is: 'present', config: { digest: 'd', lock: undefined, values: {} } });
+        return done({ is: 'present', config: { digest: this.digest, lock: undefined, values: {} } });
+      },
+      pending: async () => {
+        this.pendingReads++;
+        return done(this.changes);
       },
     },
     tasks: {
@@ -142,6 +149,23 @@ for (const [name, change, expect] of triggers)
     change(host);
     assert.equal((await host.pass()).reads.includes(9000), expect);
   });
+
+test('a change that waits for a restart is seen with the edit and gone with the restart', async () => {
+  const host = await settled(1);
+  const asked = host.pendingReads;
+  await host.pass();
+  assert.equal(host.pendingReads, asked, 'nothing changed, so nothing can have begun to wait');
+  host.digest = 'edited';
+  host.changes = [
+    { key: 'timezone', value: 'host', pending: 'UTC', delete: false },
+    { key: 'searchdomain', value: 'x', pending: undefined, delete: true },
+    { key: 'memory', value: '512', pending: undefined, delete: false },
+  ];
+  assert.deepEqual((await host.pass()).observation.pending.get(9000 as Vmid), ['timezone', 'searchdomain']);
+  host.changes = [];
+  Object.assign(host.rows[0] ?? {}, { uptimeSeconds: 1 });
+  assert.deepEqual((await host.pass()).observation.pending.get(9000 as Vmid), []);
+});
 
 test('strangers in our ranges are read too, in flight and elsewhere they are not', async () => {
   const host = new Host(1);

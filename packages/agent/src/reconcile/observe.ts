@@ -9,10 +9,10 @@ import type { GuestRecord } from '../authority/guest-record.ts';
 import { viewOf } from '../guests/index.ts';
 import type { InFlight, SeenConfig } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
-import type { GuestReader, GuestRow, NodeFacts, PveTasks, TaskRow } from '../ports/proxmox.ts';
+import type { GuestReader, GuestRow, NodeFacts, PendingChange, PveTasks, TaskRow } from '../ports/proxmox.ts';
 
 export interface ObserveNeeds {
-  readonly reader: Pick<GuestReader, 'list' | 'config'>;
+  readonly reader: Pick<GuestReader, 'list' | 'config' | 'pending'>;
   readonly tasks: Pick<PveTasks, 'find'>;
   readonly node: Pick<NodeFacts, 'time'>;
   /** `user@realm!token` of our own tasks. */
@@ -25,6 +25,8 @@ export interface Observation {
   readonly rows: ReadonlyMap<Vmid, GuestRow>;
   /** Ours, and strangers in our ranges. */
   readonly seen: ReadonlyMap<Vmid, SeenConfig>;
+  /** Config keys whose change waits for the guest's next restart: a config read shows them as if they held already. */
+  readonly pending: ReadonlyMap<Vmid, readonly string[]>;
   /** UPIDs of creates, restores and destroys by others on VMIDs of ours, since the guest was made. */
   readonly foreignTasks: ReadonlyMap<Vmid, readonly Upid[]>;
   /** Wall time in milliseconds of a stop by somebody else that was the last power task of a guest. */
@@ -43,6 +45,8 @@ export interface ObserverMemory {
 
 interface Remembered {
   readonly seen: SeenConfig;
+  /** Config keys whose change waits for the guest's next restart. */
+  readonly pending: readonly string[];
   readonly fingerprint: string;
   readonly uptimeSeconds: number;
   readonly recordDigest: string | undefined;
@@ -109,11 +113,13 @@ export async function observe(
   const toRead = [...due, ...rotation.vmids];
   for (let at = 0; at < toRead.length; at += readsAtOnce) {
     const batch = toRead.slice(at, at + readsAtOnce);
-    const read = await Promise.all(batch.map((vmid) => readConfig(needs, vmid, signal)));
+    const read = await Promise.all(
+      batch.map((vmid) => readGuest(needs, vmid, rows.get(vmid), configs.get(vmid), signal)),
+    );
     for (const [i, vmid] of batch.entries()) {
       const row = rows.get(vmid);
       configs.set(vmid, {
-        seen: read[i] ?? { is: 'unreadable', why: 'it was not read' },
+        ...(read[i] ?? { seen: { is: 'unreadable', why: 'it was not read' }, pending: [] }),
         fingerprint: fingerprintOf(row),
         uptimeSeconds: row?.uptimeSeconds ?? 0,
         recordDigest: records.get(vmid)?.configDigest,
@@ -127,6 +133,7 @@ export async function observe(
       problem: undefined,
       rows,
       seen: new Map([...configs].map(([vmid, remembered]) => [vmid, remembered.seen])),
+      pending: new Map([...configs].map(([vmid, remembered]) => [vmid, remembered.pending])),
       foreignTasks,
       personStops: stopsByPeople(tasks.value, needs.tokenId),
     },
@@ -143,9 +150,35 @@ const blind = (problem: Reason): Observation => ({
   problem,
   rows: new Map(),
   seen: new Map(),
+  pending: new Map(),
   foreignTasks: new Map(),
   personStops: new Map(),
 });
+
+/** What waits for a restart can have changed only where the config did, or where the guest went down in between. */
+async function readGuest(
+  needs: ObserveNeeds,
+  vmid: Vmid,
+  row: GuestRow | undefined,
+  known: Remembered | undefined,
+  signal: AbortSignal,
+): Promise<Pick<Remembered, 'seen' | 'pending'>> {
+  const seen = await readConfig(needs, vmid, signal);
+  if (seen.is !== 'present' || row?.status !== 'running') return { seen, pending: [] };
+  const unchanged =
+    known?.seen.is === 'present' &&
+    known.pending.length === 0 &&
+    known.seen.view.digest === seen.view.digest &&
+    known.uptimeSeconds > 0 &&
+    known.uptimeSeconds <= row.uptimeSeconds;
+  if (unchanged) return { seen, pending: [] };
+  const changes = await needs.reader.pending(vmid, signal);
+  if (changes.is !== 'done') return { seen, pending: known?.pending ?? [] };
+  return { seen, pending: changes.value.filter(waits).map((change) => change.key) };
+}
+
+/** PVE: `GET …/pending` lists every key; only these wait. */
+const waits = (change: PendingChange): boolean => change.pending !== undefined || change.delete;
 
 async function readConfig(needs: ObserveNeeds, vmid: Vmid, signal: AbortSignal): Promise<SeenConfig> {
   const read = await needs.reader.config(vmid, { current: false }, signal);

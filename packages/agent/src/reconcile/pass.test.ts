@@ -15,7 +15,7 @@ const state = desiredState.parse({ v: 1, lineage: 'a'.repeat(26), generation: 1,
 function needs(answer: (effect: GuestEffect) => Submission, over: Partial<PassNeeds> = {}) {
   const seen = { asked: [] as string[], wakes: 0, now: 1_000_000 };
   const made: PassNeeds = {
-    reader: { list: async () => done([]), config: async () => done({ is: 'absent' }) },
+    reader: { list: async () => done([]), config: async () => done({ is: 'absent' }), pending: async () => done([]) },
     tasks: { find: async () => done([]) },
     node: { time: async () => done(1_000) },
     tokenId: 'felhom@pve!agent',

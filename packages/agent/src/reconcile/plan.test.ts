@@ -108,6 +108,7 @@ function observed(guests: readonly Made[], over: Over = {}): Observation {
     problem: undefined,
     rows,
     seen,
+    pending: new Map(),
     foreignTasks: new Map(),
     personStops: new Map(),
     ...over.observed,
