@@ -41,6 +41,7 @@ export const standardExcludes = ['/tmp/?*', '/var/tmp/?*', '/var/run/?*.pid'];
 export function readOrder(call: Call, room: Storage): VzdumpOrder | undefined {
   const { params, who } = call;
   const { access, name } = call.pve;
+  if (params['stdout'] === 1) paramError({ stdout: 'option is only allowed on the command line interface.' });
   if (!access.isRoot(who)) {
     for (const key of rootOnly) if (params[key] !== undefined) paramError({ [key]: 'Only root may set this option.' });
     if (tunables.some((key) => params[key] !== undefined)) access.check(who, '/', ['Sys.Modify']);

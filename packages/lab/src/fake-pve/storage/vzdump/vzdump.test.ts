@@ -296,6 +296,7 @@ test('who may back up what', async () => {
     [{ ...zstd, vmid: 100, bwlimit: 1 }, '403 Permission check failed (/, Sys.Modify)'],
     [{ ...zstd, vmid: 100, script: '/bin/true' }, '400 Parameter verification failed.'],
     [zstd, '400 Parameter verification failed.'],
+    [{ ...zstd, vmid: 100, stdout: 1 }, '400 Parameter verification failed.'],
     [{ ...zstd, vmid: 100, all: 1 }, '400 Parameter verification failed.'],
   ];
   for (const [params, want] of refusals) {
