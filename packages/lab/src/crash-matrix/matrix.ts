@@ -81,7 +81,7 @@ function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): re
 function secondCrashes({ replayed }: CaseResult, { full, random }: MatrixOptions): readonly number[] {
   if (replayed.length === 0) return [];
   if (full) return replayed.map((_, at) => at + 1);
-  return random.chance(0.5) ? [1 + random.int(replayed.length)] : [];
+  return random.chance(0.2) ? [1 + random.int(replayed.length)] : [];
 }
 
 function complaintsAbout(

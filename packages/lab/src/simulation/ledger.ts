@@ -17,7 +17,7 @@ export interface Ledger {
   readonly disturbed: Set<number>;
   /** Digests of the documents that may be adopted. */
   readonly goodDocuments: Set<string>;
-  /** A volume that must not go away, whoever's it is. */
+  /** Somebody's volume without a guest: it must not go away, and nothing may be made at its VMID. */
   keep(volid: string, vmid: number): void;
   /** After every event. */
   check(): void;
@@ -36,6 +36,7 @@ export function createLedger(world: SimWorld): Ledger {
   const disturbed = new Set<number>();
   const goodDocuments = new Set<string>();
   const kept = new Map<string, Kept>();
+  const lying = new Map<number, string>();
   let newestGeneration = 0;
   const accuse = (text: string): void => {
     if (!violations.includes(text)) violations.push(text);
@@ -67,6 +68,10 @@ export function createLedger(world: SimWorld): Ledger {
     const records = registered(world);
     for (const [name, same] of Map.groupBy(records, (record) => record.name))
       if (same.length > 1) accuse(`guest ${name} is on record ${same.length} times`);
+    for (const { name, vmid } of records) {
+      const volid = lying.get(vmid);
+      if (volid !== undefined) accuse(`guest ${name} was made at ${vmid}, where ${volid} of somebody else lay`);
+    }
     const marked = rangeOf(world)
       .filter((vmid) => !neighbours.has(vmid) && !touchedByPeople.has(vmid))
       .flatMap((vmid) => {
@@ -121,6 +126,7 @@ export function createLedger(world: SimWorld): Ledger {
     disturbed,
     goodDocuments,
     keep: (volid, vmid) => {
+      lying.set(vmid, volid);
       kept.set(volid, { vmid, sizeBytes: node.storage.volume(volid)?.sizeBytes ?? 0 });
     },
     check: () => {

@@ -111,7 +111,10 @@ export async function stopped(play: Play): Promise<void> {
 }
 
 export function clockJumps(play: Play): void {
-  const ms = play.random.pick([-86_400_000, -3_600_000, -60_000, 60_000, 3_600_000, 30 * 86_400_000]);
+  // Set back, what somebody did before a guest was made looks as if it came after: then a person has to look.
+  const forwards = [60_000, 3_600_000, 30 * 86_400_000];
+  const backwards = [-86_400_000, -3_600_000, -60_000];
+  const ms = play.random.pick(play.isMild ? forwards : [...forwards, ...backwards]);
   play.note(`the wall clock jumps by ${ms / 1000} s`);
   play.world.clock.jumpWall(ms);
 }

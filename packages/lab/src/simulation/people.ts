@@ -1,6 +1,6 @@
 /** Events: what people and other tools do on the node, past the agent. */
 import { watchGuest } from '../world/neighbour.ts';
-import { rangeOf, registered } from '../world/traces.ts';
+import { openSagas, rangeOf, registered } from '../world/traces.ts';
 import { asRoot, taskAsRoot } from './play.ts';
 import type { Play } from './play.ts';
 
@@ -10,7 +10,10 @@ const ours = ({ world, ledger }: Play) =>
 
 function freeVmid({ world, random }: Play): number | undefined {
   const free = rangeOf(world).filter(
-    (vmid) => !world.node.guests.exists(vmid) && world.node.storage.volumesOf(vmid).length === 0,
+    (vmid) =>
+      !world.node.guests.exists(vmid) &&
+      world.node.storage.volumesOf(vmid).length === 0 &&
+      !registered(world).some((record) => record.vmid === vmid),
   );
   return free.length === 0 ? undefined : free[Math.min(random.int(4), free.length - 1)];
 }
@@ -120,7 +123,8 @@ export async function strangerMoves(play: Play): Promise<void> {
 /** A volume without a guest, e.g. of one whose config somebody removed: never to be freed, never to be built upon. */
 export async function volumeLeftLying(play: Play): Promise<void> {
   const vmid = freeVmid(play);
-  if (vmid === undefined) return;
+  // A saga that has chosen its VMIDs already cannot be blamed for what appears there now.
+  if (vmid === undefined || openSagas(play.world).length > 0) return;
   const { world, ledger } = play;
   const made = world.node.storage.allocate(undefined, 'guests', vmid, 2 ** 20).catch(() => undefined);
   const volume = await world.clock.runUntil(made);
