@@ -16,7 +16,6 @@ export const maxPollRequestBytes = 6_291_456;
 /** Bytes of an answer body: a document at its limit, escaped as a JSON string, and the envelope around it. */
 export const maxPollAnswerBytes = 3_145_728;
 
-
 /** Which document the agent holds. Never received, held and unreadable are three answers. */
 export const heldReference = z.discriminatedUnion('is', [
   z.strictObject({ is: z.literal('never-received') }),
