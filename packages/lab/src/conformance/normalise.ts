@@ -103,8 +103,23 @@ export interface Difference {
 /** Compares the values of two answers to `path`, learning names on the way. */
 export function differences(path: string, recorded: unknown, ours: unknown, names: Names): Difference[] {
   const found: Difference[] = [];
-  compare({ path, names, found }, '', '', recorded, ours);
+  const [left, right] = isShortened(recorded) ? [recorded, ours].map(withoutTarComplaints) : [recorded, ours];
+  compare({ path, names, found }, '', '', left, right);
   return found;
+}
+
+/** The recorder cut hundreds of lines, one per file of the archive, out of a log. */
+function isShortened(answer: unknown): boolean {
+  return JSON.stringify(answer ?? null).includes('(lines removed by the recorder)');
+}
+
+/** A log without the lines that there is one of per file, numbered anew. */
+function withoutTarComplaints(answer: unknown): unknown {
+  if (!isRecord(answer) || !Array.isArray(answer['data'])) return answer;
+  const rest = answer['data'].filter(
+    (line) => !/^tar: \S+: Cannot change ownership|^\(lines removed/.test(isRecord(line) ? textOf(line['t']) : ''),
+  );
+  return { data: rest.map((line, at) => ({ ...(isRecord(line) ? line : {}), n: at + 1 })), total: rest.length };
 }
 
 interface Context {

@@ -18,6 +18,7 @@ import { createNames, differences, sameText, translate, type Difference, type Na
 import { whyNotApplicable } from './not-applicable.ts';
 import { followAnswer, prepareWorld } from './teacher.ts';
 import type { Bench } from './bench.ts';
+import { remakeGolden } from './world.ts';
 
 export type Verdict =
   | { readonly is: 'passed' }
@@ -161,12 +162,14 @@ async function finish(run: Run, task: HeldTask): Promise<void> {
 }
 
 /** The clock of the node follows the clock of the recording, never backwards. */
-async function moveClock({ bench: { clock } }: Run, call: Exchange): Promise<void> {
+async function moveClock({ bench }: Run, call: Exchange): Promise<void> {
   const upid = startedTask(call);
   const waited = call.elapsed_ms < 1000 ? 0 : call.elapsed_ms;
   const recorded = upid === undefined ? answeredAt(call) - waited : upid.starttime * 1000;
+  const { clock } = bench;
   await clock.settle();
   if (recorded > clock.now()) await clock.advance(recorded - clock.now());
+  remakeGolden(bench);
 }
 
 function startedTask(call: Exchange): { upid: string; type: string; id: string; starttime: number } | undefined {
