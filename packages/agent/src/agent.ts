@@ -22,7 +22,7 @@ import { fitReport, heldForPlanning } from './hub-link/index.ts';
 import type { Held } from './hub-link/index.ts';
 import { createFence, createLanes, createRunner, foldSaga } from './kernel/index.ts';
 import type { Clock, CrashPoints, Journal, Outcome, Random, SagaStatus } from './kernel/index.ts';
-import { checkNode, findingsOf, rememberPackages, requiredAcl } from './node-check/index.ts';
+import { checkHost, findingsOf, rememberPackages } from './node-check/index.ts';
 import type { NodeCheck } from './node-check/index.ts';
 import { findingOf, reportFacts } from './overview/index.ts';
 import type { HostHelper } from './ports/host-helper.ts';
@@ -217,7 +217,7 @@ export function createAgent(parts: AgentParts): Agent {
     const policy = parts.policy();
     if (policy === undefined) throw new Error('the policy file does not read');
     await source.refresh();
-    nodeCheck = await askNode(parts, policy, packages, signal);
+    nodeCheck = await checkHost({ facts: proxmox.facts, packages }, policy, parts.tokenId, signal);
     admission.blocked.beginPass();
     const result = await pass(passNeeds(policy, submitTo(signal)), memory, signal);
     if (result.observation.problem === undefined) admission.blocked.endPass(unreadSubjects(registry.all(), result));
@@ -315,7 +315,9 @@ export function createAgent(parts: AgentParts): Agent {
     preview: (signal) => preview(admission, signal),
     checkNode: async (signal) => {
       const policy = parts.policy();
-      return policy === undefined ? nodeCheck : askNode(parts, policy, proxmox.facts, signal);
+      return policy === undefined
+        ? nodeCheck
+        : checkHost({ facts: proxmox.facts, packages: proxmox.facts }, policy, parts.tokenId, signal);
     },
     resumeSaga: (id, by) => runner.resume(id, by),
     abandonSaga: (id, by) => runner.abandon(id, by),
@@ -356,24 +358,6 @@ function journaledSagas(journal: Journal): readonly Pick<SagaStatus, 'id' | 'lan
 function unreadSubjects(records: readonly GuestRecord[], { observation }: PassReport): ReadonlySet<string> {
   const unread = records.filter((record) => observation.seen.get(record.vmid)?.is !== 'present');
   return new Set(unread.map((record) => `${record.uid}.${record.incarnation}`));
-}
-
-function askNode(
-  parts: AgentParts,
-  policy: HostPolicy,
-  packages: NodePackages,
-  signal: AbortSignal,
-): Promise<NodeCheck> {
-  const { facts } = parts.proxmox;
-  const goldens = Object.values(policy.goldens).map((golden) => golden.archive.slice(0, golden.archive.indexOf(':')));
-  const required = requiredAcl({
-    pool: policy.pool,
-    storages: [...new Set([...policy.storages, ...goldens])],
-    node: policy.node,
-    bridges: policy.bridges,
-  });
-  const identity = parts.tokenId.slice(0, parts.tokenId.indexOf('!'));
-  return checkNode({ facts, packages }, required, identity, signal);
 }
 
 function asPlanned(effect: GuestEffect, decision: Awaited<ReturnType<Admission['preview']>>): PlannedEffect {

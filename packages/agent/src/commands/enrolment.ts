@@ -3,19 +3,15 @@ import { loadFile } from '../adapters/config-file/index.ts';
 import type { Loaded } from '../adapters/config-file/index.ts';
 import { agentConfig } from '../config.ts';
 import { hostPolicy } from '../host-policy.ts';
-import { enrolmentCommands, requiredAcl } from '../node-check/index.ts';
+import { aclOf, enrolmentCommands } from '../node-check/index.ts';
 
 export function enrolmentText(configFile: string, user: string): Loaded<string> {
   const config = loadFile(configFile, agentConfig);
   if (config.is === 'bad') return config;
   const policy = loadFile(config.value.policyFile, hostPolicy);
   if (policy.is === 'bad') return policy;
-  const { goldens, storages, vmids, ...host } = policy.value;
+  const { goldens, vmids } = policy.value;
   const archives = Object.values(goldens).map((golden) => golden.archive);
-  const required = requiredAcl({
-    ...host,
-    storages: [...new Set([...storages, ...archives.map((archive) => archive.slice(0, archive.indexOf(':')))])],
-  });
   const owners = archives.flatMap((archive) => Number(/vzdump-lxc-(\d+)-/.exec(archive)?.[1] ?? Number.NaN) || []);
   const declared = [vmids.guests, vmids.scratch].flatMap(({ from, to }) =>
     Array.from({ length: to - from + 1 }, (_, at) => from + at),
@@ -23,7 +19,7 @@ export function enrolmentText(configFile: string, user: string): Loaded<string> 
   const lines = [
     `pveum user add ${user}`,
     `pveum user token add ${user} agent --privsep 0   # shows the secret once: USER@REALM!agent=SECRET into the token file`,
-    ...enrolmentCommands(required, user, [...new Set([...declared, ...owners])]),
+    ...enrolmentCommands(aclOf(policy.value), user, [...new Set([...declared, ...owners])]),
   ];
   return { is: 'loaded', value: `${lines.join('\n')}\n` };
 }

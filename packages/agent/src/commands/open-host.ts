@@ -10,6 +10,7 @@ import { createHelperCommand, noHelper } from '../adapters/helper-command/index.
 import { createHubHttps } from '../adapters/hub-https/index.ts';
 import type { ServerTrust } from '../adapters/hub-https/index.ts';
 import { createPveClient, createPveHttps, tokenShape } from '../adapters/pve-http/index.ts';
+import type { PveClient } from '../adapters/pve-http/index.ts';
 import { openJournal } from '../adapters/sqlite-journal/index.ts';
 import type { AgentConfig, Trust } from '../config.ts';
 import type { DesiredSource } from '../desired-source.ts';
@@ -19,6 +20,9 @@ import { hostPolicy } from '../host-policy.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import { foldSaga, noCrashPoints } from '../kernel/index.ts';
 import type { Clock, Journal, Random } from '../kernel/index.ts';
+import { checkHost } from '../node-check/index.ts';
+import type { NodeCheck } from '../node-check/index.ts';
+import type { HostHelper } from '../ports/host-helper.ts';
 import type { Log } from '../ports/log.ts';
 import { agentVersion } from '../version.ts';
 
@@ -49,8 +53,18 @@ interface World {
 
 export type Opened = { readonly is: 'open'; readonly host: OpenHost } | { readonly is: 'bad'; readonly why: Reason };
 
-/** Throws `JournalError` when the state directory cannot be used. */
-export function openHost(config: AgentConfig, world: World): Opened {
+/** The node behind a configuration, and what root wrote about it: all that needs neither journal nor hub. */
+interface HostNode {
+  readonly proxmox: PveClient;
+  readonly helper: HostHelper | undefined;
+  readonly tokenId: string;
+  /** As it was when the node was opened. */
+  readonly policy: HostPolicy;
+  /** As it is now; `undefined` while the file does not read. */
+  readonly policyFile: () => HostPolicy | undefined;
+}
+
+function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
   const policyFile = watchPolicy(config.policyFile);
   const policy = policyFile();
   // The node's name is in it, so there is no adapter without one.
@@ -74,18 +88,46 @@ export function openHost(config: AgentConfig, world: World): Opened {
     };
   const trust = loadTrust(config.proxmox.trust);
   if (trust.is === 'bad') return trust;
-  const source = openSourceOf(config, world.clock);
-  if (source.is === 'bad') return source;
   const proxmox = createPveClient({
-    transport: createPveHttps({ url: config.proxmox.url, trust: trust.value, now: () => world.clock.now() }),
+    transport: createPveHttps({ url: config.proxmox.url, trust: trust.value, now: () => clock.now() }),
     node: policy.node,
     token: token.value,
-    clock: world.clock,
+    clock,
   });
   const helper =
-    config.helper === undefined
-      ? noHelper()
-      : createHelperCommand({ command: config.helper.command, clock: world.clock });
+    config.helper === undefined ? undefined : createHelperCommand({ command: config.helper.command, clock });
+  const tokenId = token.value.slice(0, token.value.indexOf('='));
+  return { is: 'loaded', value: { proxmox, helper, tokenId, policy, policyFile } };
+}
+
+/**
+ * The doctor without a running agent, for when it does not start. Opens neither journal nor hub, so it can do no harm
+ * beside an agent that runs after all.
+ */
+export async function examineAlone(
+  config: AgentConfig,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<readonly CheckResult[]> {
+  const node = openNode(config, clock);
+  if (node.is === 'bad') return [{ check: 'configuration', verdict: 'failed', text: node.why.text }];
+  const { proxmox, helper, policy, tokenId } = node.value;
+  try {
+    const nodeCheck = (abort: AbortSignal): Promise<NodeCheck> =>
+      checkHost({ facts: proxmox.facts, packages: proxmox.facts }, policy, tokenId, abort);
+    return await examine({ clock, policy, node: proxmox.facts, stores: proxmox.stores, helper, nodeCheck }, signal);
+  } finally {
+    await proxmox.close();
+  }
+}
+
+/** Throws `JournalError` when the state directory cannot be used. */
+export function openHost(config: AgentConfig, world: World): Opened {
+  const node = openNode(config, world.clock);
+  if (node.is === 'bad') return node;
+  const { proxmox, helper, tokenId, policy, policyFile } = node.value;
+  const source = openSourceOf(config, world.clock);
+  if (source.is === 'bad') return source;
   const journal = openJournal({ directory: config.stateDirectory, clock: world.clock, random: world.random });
   let agent: Agent;
   try {
@@ -98,8 +140,8 @@ export function openHost(config: AgentConfig, world: World): Opened {
       random: world.random,
       log: world.log,
       proxmox,
-      tokenId: token.value.slice(0, token.value.indexOf('=')),
-      helper,
+      tokenId,
+      helper: helper ?? noHelper(),
       policy: policyFile,
       source: source.value.source,
       reconcile: {
@@ -125,7 +167,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
             policy: policyFile() ?? policy,
             node: proxmox.facts,
             stores: proxmox.stores,
-            helper: config.helper === undefined ? undefined : helper,
+            helper,
             nodeCheck: (abort) => agent.checkNode(abort),
           },
           signal,

@@ -6,7 +6,6 @@ import type { AgentStatus } from '../admin-socket/status.ts';
 import { loadFile } from '../adapters/config-file/index.ts';
 import type { PlannedEffect } from '../agent.ts';
 import { agentConfig } from '../config.ts';
-import type { CheckResult } from '../doctor/index.ts';
 import {
   completionScript,
   completionShells,
@@ -18,6 +17,7 @@ import {
 } from '@felhom/terminal';
 import type { CompletionShell } from '@felhom/terminal';
 import { agentVersion } from '../version.ts';
+import { diagnose } from './diagnose.ts';
 import { enrolmentText } from './enrolment.ts';
 import { defaultAdminSocket, defaultConfigFile } from './locations.ts';
 import type { JournaledSaga } from './open-host.ts';
@@ -127,8 +127,11 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
     .description('check what the agent needs, and name the one thing to mend first')
     .option('--json', 'print JSON')
     .action(async (options: { readonly json?: boolean }) => {
-      const checks = await show<readonly CheckResult[]>('GET /v1/doctor', options, (all) => renderChecks(all, style));
-      if (checks?.some((check) => check.verdict === 'failed') === true) exit = exits.failed;
+      const checks = await diagnose(program.opts<{ config: string }>().config, socketFile(), io.signal);
+      io.stdout.write(
+        options.json === true ? `${JSON.stringify(checks, undefined, 2)}\n` : renderChecks(checks, style),
+      );
+      if (checks.some((check) => check.verdict === 'failed')) exit = exits.failed;
     });
   const journal = program
     .command('journal')

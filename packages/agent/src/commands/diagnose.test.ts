@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { diagnose } from './diagnose.ts';
+
+const never = new AbortController().signal;
+
+function folder(t: TestContext): string {
+  const made = mkdtempSync(join(tmpdir(), 'felhom-doctor-'));
+  t.after(() => rmSync(made, { recursive: true }));
+  return made;
+}
+
+/** A host whose Proxmox does not answer: nothing listens on port 1. */
+function writeHost(at: string, policy: string): string {
+  writeFileSync(join(at, 'token'), 'felhom@pve!agent=00000000-1111-2222-3333-444444444444\n', { mode: 0o600 });
+  writeFileSync(join(at, 'policy.yaml'), policy);
+  writeFileSync(
+    join(at, 'agent.yaml'),
+    JSON.stringify({
+      v: 1,
+      host: 'box',
+      stateDirectory: join(at, 'state'),
+      policyFile: join(at, 'policy.yaml'),
+      proxmox: { url: 'https://127.0.0.1:1', tokenFile: join(at, 'token'), trust: { spkiSha256: 'a'.repeat(64) } },
+      desired: { file: join(at, 'desired.yaml') },
+    }),
+  );
+  return join(at, 'agent.yaml');
+}
+
+const policy = JSON.stringify({
+  v: 1,
+  node: 'pve1',
+  pool: 'felhom',
+  vmids: { guests: { from: 9000, to: 9009 }, scratch: { from: 9800, to: 9809 } },
+  bridges: ['vmbr0'],
+  storages: ['local'],
+  goldens: {},
+});
+
+test('without an agent the doctor makes its checks itself, and says so', async (t) => {
+  const at = folder(t);
+  const checks = await diagnose(writeHost(at, policy), join(at, 'no.sock'), never);
+  assert.deepEqual(
+    checks.map(({ check, verdict }) => [check, verdict]),
+    [
+      ['agent', 'warning'],
+      ['proxmox', 'failed'],
+      ['clock', 'failed'],
+      ['storage', 'failed'],
+      ['helper', 'warning'],
+    ],
+  );
+  assert.doesNotMatch(JSON.stringify(checks), /00000000-1111/);
+});
+
+test('a configuration or a policy that does not read is the diagnosis', async (t) => {
+  const at = folder(t);
+  const missing = await diagnose(join(at, 'nowhere.yaml'), join(at, 'no.sock'), never);
+  assert.match(missing.at(-1)?.text ?? '', /cannot read .*nowhere\.yaml/);
+  const broken = await diagnose(writeHost(at, '{"v":1,"nodes":[]}'), join(at, 'no.sock'), never);
+  assert.deepEqual([broken.at(-1)?.check, broken.at(-1)?.verdict], ['configuration', 'failed']);
+  assert.match(broken.at(-1)?.text ?? '', /policy\.yaml/);
+});
