@@ -131,7 +131,9 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
         { next: 'look at the diff again' },
       );
     const guests = keep === 'agent' ? agentGuests(host) : hubGuests(host);
-    return publish(request, host, resolveStale(guests, host.stale, author(request)), true);
+    const highest = await store.highestGeneration(host.hostId, host.stale.lineage);
+    const lineage = { highest, fresh: mintLineage(needs.random) };
+    return publish(request, host, resolveStale(guests, host.stale, lineage, author(request)), true);
   });
 
   async function publish(request: FastifyRequest, host: HostRow, row: DesiredRow, clearStale: boolean) {

@@ -83,6 +83,9 @@ function storeOn(db: DatabaseSync): HubStore {
   const allHosts = db.prepare(`${joined} ORDER BY host.host_id`);
   const oneOperator = db.prepare('SELECT * FROM operator WHERE name = ?');
   const oneDesired = db.prepare('SELECT * FROM desired WHERE host_id = ? AND lineage = ? AND generation = ?');
+  const highest = db.prepare(
+    'SELECT coalesce(max(generation), 0) AS highest FROM desired WHERE host_id = ? AND lineage = ?',
+  );
   const contact = db.prepare(
     'UPDATE host SET contact_at = ?, host_epoch = ?, sequence = ?, agent_version = ?, held = ? WHERE host_id = ?',
   );
@@ -172,6 +175,10 @@ function storeOn(db: DatabaseSync): HubStore {
     async desiredAt(hostId, ref) {
       const row = oneDesired.get(hostId, ref.lineage, ref.generation);
       return row === undefined ? undefined : toDesired(row);
+    },
+    async highestGeneration(hostId, lineage) {
+      const row = highest.get(hostId, lineage);
+      return row === undefined ? 0 : integer(row, 'highest');
     },
     async clearFork(hostId) {
       fork.run(null, null, hostId);

@@ -97,6 +97,8 @@ export interface HubStore {
     options: { readonly clearStale: boolean },
   ): Promise<{ readonly is: 'put' } | { readonly is: 'conflict'; readonly current: DesiredRow | undefined }>;
   desiredAt(hostId: HostId, ref: DesiredRef): Promise<DesiredRow | undefined>;
+  /** The last generation of a lineage that the hub gave to the host, 0 for none. */
+  highestGeneration(hostId: HostId, lineage: string): Promise<number>;
   clearFork(hostId: HostId): Promise<void>;
   close(): Promise<void>;
 }
