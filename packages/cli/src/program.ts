@@ -1,5 +1,6 @@
 /** The command table of `felhom`, and how every command ends. */
 import { Command, CommanderError } from 'commander';
+import { printable, printableLine } from '@felhom/terminal';
 import { createContext } from './command-context.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDesired } from './commands/desired.ts';
@@ -54,7 +55,9 @@ function report(error: unknown, json: boolean, io: CliIo): number {
     const { code, message: text, next } = error;
     io.stderr.write(`${JSON.stringify({ error: { code, text, ...(next === undefined ? {} : { next }) } })}\n`);
   } else {
-    io.stderr.write(`felhom: ${error.message}\n${error.next === undefined ? '' : `  next: ${error.next}\n`}`);
+    // Text and advice may be what answered in the place of the hub.
+    const next = error.next === undefined ? '' : `  next: ${printableLine(error.next)}\n`;
+    io.stderr.write(`felhom: ${printable(error.message)}\n${next}`);
   }
   return error.exit;
 }

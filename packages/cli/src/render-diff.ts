@@ -1,5 +1,5 @@
 /** A diff of desired state for people. */
-import { formatCount, indent } from '@felhom/terminal';
+import { formatCount, indent, printableLine } from '@felhom/terminal';
 import type { Style, Tone } from '@felhom/terminal';
 import type { DesiredChange, Verdict } from './desired-diff.ts';
 
@@ -10,7 +10,7 @@ const verdicts = {
   finding: ['note', 'reported only, nothing is done'],
 } as const satisfies Record<Verdict, readonly [Tone, string]>;
 
-/** Ends with a line that counts; says so where nothing differs. */
+/** Ends with a line that counts; says so where nothing differs. Labels may be a host's words: none forges a line. */
 export function renderDiff(changes: readonly DesiredChange[], style: Style): string {
   if (changes.length === 0) return 'No differences.\n';
   const guests = [...new Set(changes.map((change) => change.guest))];
@@ -34,7 +34,7 @@ export function renderDiff(changes: readonly DesiredChange[], style: Style): str
 
 function line(change: DesiredChange, style: Style): string {
   const [tone, what] = verdicts[change.verdict];
-  const from = change.from === '' ? '(none)' : change.from;
-  const to = change.to === '' ? '(none)' : change.to;
+  const from = change.from === '' ? '(none)' : printableLine(change.from);
+  const to = change.to === '' ? '(none)' : printableLine(change.to);
   return `${change.field}  ${style.paint('bad', from)} → ${style.paint('good', to)}  ${style.paint(tone, what)}\n`;
 }

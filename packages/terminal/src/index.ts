@@ -5,7 +5,7 @@
 export { createStyle, wantsColour } from './style.ts';
 export type { Style, Tone } from './style.ts';
 export { formatAge, formatBytes, formatCount, formatDuration } from './units.ts';
-export { clip, displayWidth, printable } from './width.ts';
+export { clip, displayWidth, printable, printableLine } from './width.ts';
 export { indent, renderFacts, renderTable } from './table.ts';
 export type { Column } from './table.ts';
 export { overallFraction, renderBar, renderProgress } from './progress.ts';

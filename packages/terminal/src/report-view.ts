@@ -4,7 +4,7 @@ import { renderProgress } from './progress.ts';
 import type { Style, Tone } from './style.ts';
 import { indent, renderTable } from './table.ts';
 import { formatAge } from './units.ts';
-import { printable } from './width.ts';
+import { printable, printableLine } from './width.ts';
 
 const guestTones = {
   running: 'good',
@@ -20,7 +20,7 @@ export function reportFacts(report: Report, now: number): readonly (readonly [st
   const { agent, node, proxmox } = report.versions;
   return [
     ['last pass', formatAge(report.lastPassAt, now)],
-    ['versions', printable(`agent ${agent}, node ${node}${proxmox === undefined ? '' : `, Proxmox ${proxmox}`}`)],
+    ['versions', printableLine(`agent ${agent}, node ${node}${proxmox === undefined ? '' : `, Proxmox ${proxmox}`}`)],
   ];
 }
 
@@ -100,8 +100,8 @@ function renderGuests(report: Report, style: Style): string {
       guest.name,
       guest.vmid === undefined ? '-' : String(guest.vmid),
       style.paint(guestTones[guest.status], guest.held ? `${guest.status} (hold)` : guest.status),
-      printable(guest.drift.join(', ')),
-      printable(guest.pending.join(', ')),
+      printableLine(guest.drift.join(', ')),
+      printableLine(guest.pending.join(', ')),
     ]),
     style,
   );

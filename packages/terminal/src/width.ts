@@ -24,6 +24,11 @@ export function clip(text: string, columns: number): string {
   return `${out}…`;
 }
 
+/** `printable` for what must stay on its line, such as a cell of a table: a line feed is shown as well. */
+export function printableLine(text: string): string {
+  return printable(text).replaceAll('\n', '\\u000a');
+}
+
 /**
  * Makes text from elsewhere (a guest's name, a task log) safe to print: control characters, which could move the
  * cursor or forge lines, become visible escapes. Line feeds are kept.

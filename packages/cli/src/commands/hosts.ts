@@ -1,7 +1,7 @@
 /** `felhom hosts`, `hosts add`, `hosts rekey`, `hosts clear-fork`. */
 import type { Command } from 'commander';
 import type { HostState, HostSummary } from '@felhom/protocol';
-import { formatAge, renderTable } from '@felhom/terminal';
+import { formatAge, printableLine, renderTable } from '@felhom/terminal';
 import type { Style, Tone } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
 
@@ -102,7 +102,7 @@ export function renderHosts(hosts: readonly HostSummary[], now: number, style: S
       flag(host.blocked, 'warn'),
       flag(host.findings.total, host.findings.worst === 'critical' ? 'bad' : 'warn'),
       renderGenerations(host),
-      host.agentVersion ?? '-',
+      printableLine(host.agentVersion ?? '-'),
     ]),
     style,
   );
