@@ -31,7 +31,7 @@ const absent: Readonly<Record<'not-running' | 'forbidden' | 'failed', CheckResul
     check: 'agent',
     verdict: 'warning',
     text: 'the agent does not run; these checks were made without it',
-    advice: 'start it once the checks below are good: systemctl start felhom-agent',
+    advice: 'start it once the checks below are good: felhom-agent run',
   },
   forbidden: {
     check: 'agent',

@@ -62,7 +62,7 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
         return answer.body;
       case 'not-running':
         return fail(
-          `cannot reach the agent at ${socketFile()}: it is not running; start it with: systemctl start felhom-agent`,
+          `cannot reach the agent at ${socketFile()}: it is not running; start it with: felhom-agent run`,
           exits.notRunning,
         );
       case 'forbidden':

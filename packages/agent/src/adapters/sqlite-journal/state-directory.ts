@@ -68,7 +68,7 @@ function takeLock(directory: string): DatabaseSync {
       throw new JournalError(
         'journal-locked',
         `cannot open state directory ${directory}: another felhom-agent holds it; ` +
-          'stop that one first (systemctl stop felhom-agent), or ask it over its admin socket',
+          'stop that one first, or ask it over its admin socket',
         { cause },
       );
     throw new JournalError('journal-io', `cannot lock state directory ${directory} (${path}): ${String(cause)}`, {
