@@ -67,8 +67,6 @@ export interface AgentParts {
   readonly policy: () => HostPolicy | undefined;
   readonly source: DesiredSource;
   readonly reconcile: { readonly intervalMs: number; readonly pauseMs: number };
-  /** Troubles of the configuration that the agent started in spite of. */
-  readonly degraded?: readonly Reason[];
   /** The process has to begin again: the fence is lost, or the journal failed. */
   readonly onHalt: (why: Reason) => void;
 }
@@ -130,6 +128,11 @@ export function createAgent(parts: AgentParts): Agent {
     },
     tokenId: parts.tokenId,
   };
+  const halt = (why: Reason): void => {
+    log.error('halted', { code: why.code, why: why.text });
+    life.abort(why);
+    parts.onHalt(why);
+  };
   const runner = createRunner({
     journal,
     fence,
@@ -139,11 +142,7 @@ export function createAgent(parts: AgentParts): Agent {
     lanes,
     registry: known,
     onChange: () => source.news(),
-    onHalt: (why) => {
-      log.error('halted', { code: why.code, why: why.text });
-      life.abort(why);
-      parts.onHalt(why);
-    },
+    onHalt: halt,
   });
   const recovered = runner.resumeAll(() => needs);
   for (const { log: saga, plan } of recovered) log.info('open saga', { saga: saga.id, plan: plan.is });
@@ -207,10 +206,7 @@ export function createAgent(parts: AgentParts): Agent {
 
   const stopWorking = (error: unknown): void => {
     if (life.signal.aborted) return;
-    const why = reason('journal.full', `cannot go on: ${error instanceof Error ? error.message : String(error)}`);
-    log.error('halted', { code: why.code, why: why.text });
-    life.abort(why);
-    parts.onHalt(why);
+    halt(reason('journal.full', `cannot go on: ${error instanceof Error ? error.message : String(error)}`));
   };
 
   const onePass = async (signal: AbortSignal): Promise<PassReport> => {
@@ -274,7 +270,6 @@ export function createAgent(parts: AgentParts): Agent {
   const hostFindings = (): Finding[] => {
     const now = clock.now();
     return [
-      ...(parts.degraded ?? []).map((why) => findingOf('host.configuration', why, startedAt)),
       ...(parts.policy() === undefined
         ? [
             findingOf(

@@ -80,7 +80,6 @@ export const errorCatalogue = {
   'pve.apply-failed': row('Proxmox could not apply a change', 'operator', 'What was stored is read back; the text of Proxmox names the cause.'),
   'pve.worker-failed': row('Proxmox could not start the task', 'later', 'Check memory and process limits of the node.'),
   'pve.command-failed': row('A program that Proxmox called failed', 'operator', 'The text of Proxmox names the program.'),
-  'pve.task-failed': row('The task failed', 'operator', 'Read the tail of its log; the whole log is in Proxmox under the task.'),
   'pve.unclassified': row('Proxmox answered with an error that is not known', 'later', 'What became of the request is read from the node; report the text.'),
   'pve.wrong-warrant': row('The warrant names something else', 'never', 'This is a fault of the agent; report it with the log.'),
 
@@ -136,7 +135,6 @@ export const errorCatalogue = {
   'journal.newer': row('The journal was written by a newer version', 'operator', 'Run the newer version of the agent again.'),
   'journal.locked': row('Another agent uses this state directory', 'operator', 'Stop the other agent; two at once would work against each other.'),
   'journal.full': row('The journal cannot be written', 'operator', 'Free space on the disk of the state directory.'),
-  'journal.fenced': row('Another agent has taken over', 'operator', 'Stop one of the two agents.'),
 
   // --------------------------------------------------------------------------------------------- gate
   'gate.needs-signature': row('This needs a signed approval', 'operator', 'Approve the blocked action, or take the change back.'),
@@ -172,7 +170,6 @@ export const errorCatalogue = {
   'guest.archive-refused': row('The archive holds a config that is not allowed', 'never', 'The guest was removed again; do not use this archive.'),
   'guest.archive-corrupt': row('The archive is damaged', 'operator', 'Replace the archive.'),
   'guest.did-not-start': row('The guest did not come up', 'operator', 'Read its start log; felhom-agent status shows the tail.'),
-  'guest.not-as-told': row('The guest is not as it was left', 'operator', 'Somebody changed it meanwhile; look at what differs before going on.'),
   'guest.golden-unregistered': row('The golden image is not registered on this host', 'operator', 'Admit the image as root in the policy file, or name another one.'),
   'guest.rootfs-too-small': row('The root file system is too small for the golden image', 'operator', 'Ask for at least the size that the text names.'),
   'guest.vmid-taken': row('Somebody else took the VMID in between', 'later', 'Nothing; the next pass takes another one.'),

@@ -7,7 +7,7 @@ import type { ApiResponse, FakePve, GuestsRoom, StorageRoom, Task, VolumeInfo } 
 import { die } from '../core.ts';
 import type { FakeNode } from '../node.ts';
 import { assembleNode } from '../node.ts';
-import { createGuestsRoom } from './room.ts';
+import { benchTraits, createGuestsRoom } from './room.ts';
 import { guestRoutes } from './routes.ts';
 import type { GuestTraits, InnerGuests } from './store.ts';
 
@@ -254,4 +254,32 @@ export function upidOf(answer: ApiResponse): string {
 export function dataOf(answer: ApiResponse): Record<string, unknown> {
   const data: unknown = Reflect.get(Object(answer.body), 'data');
   return typeof data === 'object' && data !== null ? Object.fromEntries(Object.entries(data)) : {};
+}
+
+/** Guest 101 as most tests want it. */
+export const GUEST_CONFIG = [
+  'cores: 1',
+  'features: nesting=1,keyctl=1',
+  'hostname: app1',
+  'memory: 256',
+  'mp0: files:vm-101-disk-1,mp=/srv/data,size=1G',
+  'net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth',
+  'rootfs: files:vm-101-disk-0,size=1G',
+  'unprivileged: 1',
+  '',
+].join('\n');
+
+/** The first error of a 400, otherwise the message. */
+export function said(answer: ApiResponse): string {
+  const errors: unknown = Reflect.get(Object(answer.body), 'errors');
+  const texts = typeof errors === 'object' && errors !== null ? Object.entries(errors) : [];
+  if (answer.status === 400 && texts.length > 0) return texts.map(([key, text]) => `${key}: ${text}`).join('|');
+  return answer.reason;
+}
+
+/** A node like the recorded one, with guest 101 on it. */
+export async function benchWithGuest(config = GUEST_CONFIG) {
+  const made = await createBench(benchTraits);
+  made.guest(101, config);
+  return made;
 }

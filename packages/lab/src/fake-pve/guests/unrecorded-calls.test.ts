@@ -2,37 +2,9 @@
 // Rows are marked with where they come from; none of them was seen on a real node in exactly this form.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ApiResponse } from '../core.ts';
-import { AGENT, createBench, dataOf, GOLDEN } from './bench-node.fixture.ts';
-import { benchTraits } from './room.ts';
-
-const CONFIG = [
-  'cores: 1',
-  'features: nesting=1,keyctl=1',
-  'hostname: app1',
-  'memory: 256',
-  'mp0: files:vm-101-disk-1,mp=/srv/data,size=1G',
-  'net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth',
-  'rootfs: files:vm-101-disk-0,size=1G',
-  'unprivileged: 1',
-  '',
-].join('\n');
+import { AGENT, benchWithGuest, dataOf, GOLDEN, GUEST_CONFIG, said } from './bench-node.fixture.ts';
 
 type Params = Record<string, unknown>;
-
-/** The first error of a 400, otherwise the message. */
-function said(answer: ApiResponse): string {
-  const errors: unknown = Reflect.get(Object(answer.body), 'errors');
-  const texts = typeof errors === 'object' && errors !== null ? Object.entries(errors) : [];
-  if (answer.status === 400 && texts.length > 0) return texts.map(([key, text]) => `${key}: ${text}`).join('|');
-  return answer.reason;
-}
-
-async function bench(config = CONFIG) {
-  const made = await createBench(benchTraits);
-  made.guest(101, config);
-  return made;
-}
 
 test('create and restore: refusals before the UPID, from the source', async () => {
   const paths = 'Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.';
@@ -115,16 +87,16 @@ test('create and restore: refusals before the UPID, from the source', async () =
     ['unused is ignored', { ...base, unused0: 'files:vm-105-disk-9' }, AGENT, 200, 'OK'],
   ];
   for (const [cite, params, as, status, text] of rows) {
-    const { call, node } = await bench();
-    node.storage.archives.set(GOLDEN, { first: CONFIG });
+    const { call, node } = await benchWithGuest();
+    node.storage.archives.set(GOLDEN, { first: GUEST_CONFIG });
     const answer = await call('POST', '/lxc', params, as);
     assert.deepEqual([cite, answer.status, said(answer)], [cite, status, text]);
   }
 });
 
 test('clone, template, move and resize: refusals, from the source', async () => {
-  const thin = CONFIG.replaceAll('files:', 'thin:');
-  const bind = `${CONFIG}mp1: /srv,mp=/b\n`;
+  const thin = GUEST_CONFIG.replaceAll('files:', 'thin:');
+  const bind = `${GUEST_CONFIG}mp1: /srv,mp=/b\n`;
   const base = 'POST';
   const rows: [
     cite: string,
@@ -137,17 +109,17 @@ test('clone, template, move and resize: refusals, from the source', async () => 
   ][] = [
     [
       'clone: newid first',
-      `${CONFIG}lock: backup\n`,
+      `${GUEST_CONFIG}lock: backup\n`,
       base,
       'clone',
       { newid: 101 },
       500,
       "CT 101 already exists on node 'pve1'",
     ],
-    ['clone: lock', `${CONFIG}lock: backup\n`, base, 'clone', { newid: 105 }, 500, 'CT is locked (backup)'],
+    ['clone: lock', `${GUEST_CONFIG}lock: backup\n`, base, 'clone', { newid: 105 }, 500, 'CT is locked (backup)'],
     [
       'clone: snapshot',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'clone',
       { newid: 105, snapname: 'nosuch' },
@@ -156,7 +128,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'clone: storage',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'clone',
       { newid: 105, storage: 'nosuch' },
@@ -165,7 +137,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'clone: linked with storage',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'clone',
       { newid: 105, full: 0, storage: 'thin' },
@@ -185,7 +157,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ['clone: bind', bind, base, 'clone', { newid: 105 }, 500, "unable to clone mountpint 'mp1' (type bind)"],
     [
       'template: dir',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'template',
       {},
@@ -203,7 +175,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'move: neither',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'move_volume',
       { volume: 'mp0' },
@@ -212,7 +184,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'move: to itself',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'move_volume',
       { volume: 'mp0', 'target-vmid': 101 },
@@ -221,17 +193,25 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'move: unknown guest',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'move_volume',
       { volume: 'mp0', 'target-vmid': 999 },
       500,
       'could not find CT 999',
     ],
-    ['move: unknown volume', CONFIG, base, 'move_volume', { volume: 'mp9', storage: 'thin' }, 500, 'format error'],
+    [
+      'move: unknown volume',
+      GUEST_CONFIG,
+      base,
+      'move_volume',
+      { volume: 'mp9', storage: 'thin' },
+      500,
+      'format error',
+    ],
     [
       'resize: pattern',
-      CONFIG,
+      GUEST_CONFIG,
       'PUT',
       'resize',
       { disk: 'mp0', size: '1GB' },
@@ -240,7 +220,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'resize: negative',
-      CONFIG,
+      GUEST_CONFIG,
       'PUT',
       'resize',
       { disk: 'mp0', size: '-1G' },
@@ -249,17 +229,17 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'resize: missing',
-      CONFIG,
+      GUEST_CONFIG,
       'PUT',
       'resize',
       { disk: 'mp0' },
       400,
       'size: property is missing and it is not optional',
     ],
-    ['resize: bytes', CONFIG, 'PUT', 'resize', { disk: 'mp0', size: '1' }, 500, 'unable to shrink disk size'],
+    ['resize: bytes', GUEST_CONFIG, 'PUT', 'resize', { disk: 'mp0', size: '1' }, 500, 'unable to shrink disk size'],
     [
       'resize: the same in another unit',
-      CONFIG,
+      GUEST_CONFIG,
       'PUT',
       'resize',
       { disk: 'mp0', size: '1024M' },
@@ -269,7 +249,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ['resize: bind', bind, 'PUT', 'resize', { disk: 'mp1', size: '2G' }, 500, "unable to parse volume ID '/srv'"],
     [
       'snapshot: reserved',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'snapshot',
       { snapname: 'vzdump' },
@@ -278,7 +258,7 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
     [
       'start: bad timeout',
-      CONFIG,
+      GUEST_CONFIG,
       base,
       'status/shutdown',
       { timeout: -1 },
@@ -287,14 +267,14 @@ test('clone, template, move and resize: refusals, from the source', async () => 
     ],
   ];
   for (const [cite, config, method, path, params, status, text] of rows) {
-    const { call } = await bench(config);
+    const { call } = await benchWithGuest(config);
     const answer = await call(method, `/lxc/101/${path}`, params, AGENT);
     assert.deepEqual([cite, answer.status, said(answer)], [cite, status, text]);
   }
 });
 
 test('a full clone from a snapshot has the config of then, from the source', async () => {
-  const { call, run, config } = await bench(CONFIG.replaceAll('files:', 'thin:'));
+  const { call, run, config } = await benchWithGuest(GUEST_CONFIG.replaceAll('files:', 'thin:'));
   await run('POST', '/lxc/101/snapshot', { snapname: 'then' });
   await call('PUT', '/lxc/101/config', { memory: 999, description: 'now' });
   await run('POST', '/lxc/101/clone', { newid: 105, full: 1, snapname: 'then' });

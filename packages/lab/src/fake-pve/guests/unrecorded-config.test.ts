@@ -2,37 +2,9 @@
 // Rows are marked with where they come from; none of them was seen on a real node in exactly this form.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ApiResponse } from '../core.ts';
-import { AGENT, createBench } from './bench-node.fixture.ts';
-import { benchTraits } from './room.ts';
-
-const CONFIG = [
-  'cores: 1',
-  'features: nesting=1,keyctl=1',
-  'hostname: app1',
-  'memory: 256',
-  'mp0: files:vm-101-disk-1,mp=/srv/data,size=1G',
-  'net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth',
-  'rootfs: files:vm-101-disk-0,size=1G',
-  'unprivileged: 1',
-  '',
-].join('\n');
+import { AGENT, benchWithGuest, GUEST_CONFIG, said } from './bench-node.fixture.ts';
 
 type Params = Record<string, unknown>;
-
-/** The first error of a 400, otherwise the message. */
-function said(answer: ApiResponse): string {
-  const errors: unknown = Reflect.get(Object(answer.body), 'errors');
-  const texts = typeof errors === 'object' && errors !== null ? Object.entries(errors) : [];
-  if (answer.status === 400 && texts.length > 0) return texts.map(([key, text]) => `${key}: ${text}`).join('|');
-  return answer.reason;
-}
-
-async function bench(config = CONFIG) {
-  const made = await createBench(benchTraits);
-  made.guest(101, config);
-  return made;
-}
 
 const format = (key: string, field: string, text: string): string =>
   `${key}: invalid format - format error\n${key}.${field}: ${text}\n`;
@@ -178,7 +150,7 @@ test('PUT config: one wrong value per kind of rule, from the source', async () =
     ],
     ['Config.pm revert', { revert: 'bogus' }, "revert: unknown option 'bogus'"],
   ];
-  const { call, config } = await bench();
+  const { call, config } = await benchWithGuest();
   const before = await config(101);
   for (const [cite, params, expected] of rows) {
     const answer = await call('PUT', '/lxc/101/config', params);
@@ -204,7 +176,7 @@ test('PUT config: values that are accepted, and how they are stored, from the so
     [{ delete: 'lock' }, 'lock', undefined],
   ];
   for (const [params, key, stored] of rows) {
-    const { call, config } = await bench();
+    const { call, config } = await benchWithGuest();
     assert.equal(said(await call('PUT', '/lxc/101/config', params)), 'OK', JSON.stringify(params));
     assert.deepEqual((await config(101))[key], stored, JSON.stringify(params));
   }
@@ -213,26 +185,40 @@ test('PUT config: values that are accepted, and how they are stored, from the so
 test('PUT config: what the code refuses after the schema, from the source', async () => {
   const flags = 'Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)';
   const paths = 'Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.';
-  const plain = CONFIG.replace('features: nesting=1,keyctl=1\n', '');
-  const protectedOne = `${CONFIG}protection: 1\n`;
+  const plain = GUEST_CONFIG.replace('features: nesting=1,keyctl=1\n', '');
+  const protectedOne = `${GUEST_CONFIG}protection: 1\n`;
   const rows: [cite: string, config: string, params: Params, as: string, status: number, text: string][] = [
     ['features: a new set is only nesting', plain, { features: 'nesting=1' }, AGENT, 200, 'OK'],
     ['features: nesting=0 counts as another', plain, { features: 'nesting=0' }, AGENT, 403, flags],
-    ['features: a word for 1 is no change', CONFIG, { features: 'nesting=yes,keyctl=on' }, AGENT, 200, 'OK'],
-    ['Storage.pm check_volume_access', CONFIG, { mp1: 'abc,mp=/a' }, AGENT, 500, paths],
-    ['Config.pm check_content_type', CONFIG, { mp1: 'abc,mp=/a' }, 'root@pam', 500, "unable to parse volume ID 'abc'"],
+    ['features: a word for 1 is no change', GUEST_CONFIG, { features: 'nesting=yes,keyctl=on' }, AGENT, 200, 'OK'],
+    ['Storage.pm check_volume_access', GUEST_CONFIG, { mp1: 'abc,mp=/a' }, AGENT, 500, paths],
+    [
+      'Config.pm check_content_type',
+      GUEST_CONFIG,
+      { mp1: 'abc,mp=/a' },
+      'root@pam',
+      500,
+      "unable to parse volume ID 'abc'",
+    ],
     [
       'Plugin.pm parse_volname',
-      CONFIG,
+      GUEST_CONFIG,
       { mp1: 'files:junk,mp=/a' },
       AGENT,
       500,
       "unable to parse directory volume name 'junk'",
     ],
-    ['LvmThinPlugin.pm', CONFIG, { mp1: 'thin:junk,mp=/a' }, AGENT, 500, "unable to parse lvm volume name 'junk'"],
+    [
+      'LvmThinPlugin.pm',
+      GUEST_CONFIG,
+      { mp1: 'thin:junk,mp=/a' },
+      AGENT,
+      500,
+      "unable to parse lvm volume name 'junk'",
+    ],
     [
       'content type',
-      CONFIG,
+      GUEST_CONFIG,
       { mp1: 'files:backup/vzdump-lxc-1-x.tar,mp=/a' },
       AGENT,
       500,
@@ -264,16 +250,16 @@ test('PUT config: what the code refuses after the schema, from the source', asyn
     ],
     [
       'Tools.pm get_device_mode_and_rdev',
-      CONFIG,
+      GUEST_CONFIG,
       { dev0: '/dev/nosuch' },
       'root@pam',
       500,
       'Device /dev/nosuch does not exist',
     ],
-    ['devices', CONFIG, { dev0: '/dev/fuse,mode=0666' }, 'root@pam', 200, 'OK'],
+    ['devices', GUEST_CONFIG, { dev0: '/dev/fuse,mode=0666' }, 'root@pam', 200, 'OK'],
     [
       'check_hookscript',
-      CONFIG,
+      GUEST_CONFIG,
       { hookscript: 'local:iso/x' },
       'root@pam',
       500,
@@ -281,7 +267,7 @@ test('PUT config: what the code refuses after the schema, from the source', asyn
     ],
     [
       'check_hookscript',
-      CONFIG,
+      GUEST_CONFIG,
       { hookscript: 'nosuch:snippets/x' },
       'root@pam',
       500,
@@ -289,7 +275,7 @@ test('PUT config: what the code refuses after the schema, from the source', asyn
     ],
     [
       'bridge MTU',
-      CONFIG,
+      GUEST_CONFIG,
       { net0: 'name=eth0,bridge=vmbr0,mtu=9000' },
       AGENT,
       500,
@@ -297,7 +283,7 @@ test('PUT config: what the code refuses after the schema, from the source', asyn
     ],
     [
       'ostype is required',
-      `${CONFIG}ostype: alpine\n`,
+      `${GUEST_CONFIG}ostype: alpine\n`,
       { delete: 'ostype' },
       AGENT,
       500,
@@ -305,14 +291,14 @@ test('PUT config: what the code refuses after the schema, from the source', asyn
     ],
   ];
   for (const [cite, config, params, as, status, text] of rows) {
-    const { call } = await bench(config);
+    const { call } = await benchWithGuest(config);
     const answer = await call('PUT', '/lxc/101/config', params, as);
     assert.deepEqual([cite, answer.status, said(answer)], [cite, status, text]);
   }
 });
 
 test('LXC/Config.pm write_pct_config: an unused volume that is attached again is no longer listed', async () => {
-  const { call, config } = await bench();
+  const { call, config } = await benchWithGuest();
   await call('PUT', '/lxc/101/config', { delete: 'mp0' });
   assert.equal((await config(101))['unused0'], 'files:vm-101-disk-1');
   await call('PUT', '/lxc/101/config', { mp3: 'files:vm-101-disk-1,mp=/again' });
