@@ -128,7 +128,16 @@ export const evidences = {
     listedBeforeCreate: [],
     seen: { ...seen, vmid: scratchRecord.vmid },
   },
-  'signed-job': { is: 'signed-job', jobId: 'j1' },
+  'signed-job': {
+    is: 'signed-job',
+    jobId: 'j1',
+    people: ['alice', 'bob'],
+    signed: digest.parse('5'.repeat(64)),
+    trust: {
+      thresholds: { destroy: 1, disclose: 1, deploy: 1, divert: 1, removal: 2, trust: 1 },
+      loneOperator: false,
+    },
+  },
 } as const satisfies { [K in Evidence['is']]: Extract<Evidence, { is: K }> };
 
 const sha256 = digest.parse('e'.repeat(64));

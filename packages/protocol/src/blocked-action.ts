@@ -24,6 +24,12 @@ const parameter = z.union([z.string().max(1024), z.number().int(), z.boolean(), 
 
 export const maxLossSet = 1024;
 
+/** Volume ids, the identity of a target, an image digest, the connection that is given up. Sorted, each once. */
+export const lossSetItems = z
+  .array(item)
+  .max(maxLossSet)
+  .refine((items) => items.every((x, at) => at === 0 || (items[at - 1] ?? '') < x), 'must be sorted, each item once');
+
 /** The document that is hashed and signed. */
 export const blockedDocument = z.strictObject({
   v: z.literal(1),
@@ -33,11 +39,7 @@ export const blockedDocument = z.strictObject({
   subject: z.string().regex(/^(?:[a-z2-7]{26}\.[1-9]\d{0,9}|guest:[a-z0-9-]{1,40}|host)$/),
   verb: slug,
   parameters: z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9]{0,39}$/), parameter),
-  /** Volume ids, the identity of a target, an image digest, the connection that is given up. Sorted, each once. */
-  lossSet: z
-    .array(item)
-    .max(maxLossSet)
-    .refine((items) => items.every((x, at) => at === 0 || (items[at - 1] ?? '') < x), 'must be sorted, each item once'),
+  lossSet: lossSetItems,
 });
 export type BlockedDocument = z.output<typeof blockedDocument>;
 

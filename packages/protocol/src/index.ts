@@ -1,6 +1,7 @@
 /**
  * What crosses a wire or carries a signature. Pure, no IO.
- * Read in this order: ids, desired-state, poll, report, blocked-action, errors.
+ * Read in this order: ids, desired-state, poll, report, blocked-action; sshsig, envelope, jobs, trust-document,
+ * host-statement, audit-chain, release-manifest; errors.
  */
 export * from './ids.ts';
 export * from './reason.ts';
@@ -8,6 +9,13 @@ export * from './errors.ts';
 export * from './desired-state.ts';
 export * from './canonical.ts';
 export * from './blocked-action.ts';
+export * from './sshsig.ts';
+export * from './envelope.ts';
+export * from './trust-document.ts';
+export * from './jobs.ts';
+export * from './host-statement.ts';
+export * from './audit-chain.ts';
+export * from './release-manifest.ts';
 export * from './finding.ts';
 export * from './parse.ts';
 export * from './poll.ts';

@@ -1,8 +1,10 @@
 /** What the hub and the operator's tools say to each other: the shapes of `/v1/hosts` and below. */
 import { z } from 'zod';
 import { desiredGuest, generationNumber, lineageId } from './desired-state.ts';
-import { digest, hostId } from './ids.ts';
+import { signedStatement } from './host-statement.ts';
+import { digest, hostEpoch, hostId } from './ids.ts';
 import { heldReference } from './poll.ts';
+import { maxEnvelopeBytes } from './envelope.ts';
 import { report } from './report.ts';
 
 const time = z.number().int().min(0);
@@ -55,6 +57,12 @@ export const hostDetail = z.strictObject({
     .strictObject({ lineage: lineageId, generation: generationNumber, since: time, hasText: z.boolean() })
     .optional(),
   fork: z.strictObject({ since: time, text: z.string() }).optional(),
+  /** The newest one; it names the report by its digest, and only it makes the report more than the hub's word. */
+  statement: signedStatement.optional(),
+  /** The host's own epoch as of its last poll. */
+  hostEpoch: hostEpoch.optional(),
+  /** Envelopes that wait for the host or that it has taken. */
+  mailbox: z.strictObject({ waiting: count, taken: count }).default({ waiting: 0, taken: 0 }),
 });
 export type HostDetail = z.output<typeof hostDetail>;
 
@@ -105,3 +113,33 @@ export const problem = z.object({
   next: z.string().optional(),
 });
 export type Problem = z.output<typeof problem>;
+
+/** POST /v1/hosts/:id/envelopes: bytes for the host. The hub looks at their size and at nothing else. */
+export const envelopePut = z.strictObject({ v: z.literal(1), text: z.string().min(1).max(maxEnvelopeBytes) });
+/** GET /v1/hosts/:id/envelopes; DELETE /v1/hosts/:id/envelopes/:digest withdraws one that still waits. */
+export const mailedEnvelope = z.strictObject({
+  /** SHA-256 of the text. */
+  digest,
+  text: z.string(),
+  putAt: time,
+  putBy: z.string(),
+  /** When the host said that it need not be sent again. */
+  takenAt: time.optional(),
+});
+export type MailedEnvelope = z.output<typeof mailedEnvelope>;
+export const envelopeList = z.strictObject({ v: z.literal(1), now: time, envelopes: z.array(mailedEnvelope) });
+
+/**
+ * GET /v1/hosts/:id/audit?from=N&epoch=E: entries of the host's audit log as the host wrote them, and the signed
+ * statements whose heads the hub kept, oldest first. Verified by whoever holds the host's key.
+ */
+export const auditAnswer = z.strictObject({
+  v: z.literal(1),
+  epoch: hostEpoch,
+  /** Entries that the hub holds. */
+  count,
+  from: z.number().int().min(1),
+  entries: z.array(z.string()),
+  heads: z.array(signedStatement),
+});
+export type AuditAnswer = z.output<typeof auditAnswer>;

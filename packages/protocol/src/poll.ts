@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { generationNumber, lineageId, maxDesiredStateBytes } from './desired-state.ts';
+import { signedStatement } from './host-statement.ts';
 import { digest, hostEpoch, hostId } from './ids.ts';
 import { report } from './report.ts';
 import type { Versioned } from './parse.ts';
@@ -13,8 +14,10 @@ import type { Versioned } from './parse.ts';
 export const pollVersions = [1] as const;
 /** Bytes of a request body: a report of 2 MiB and a held document at its limit, escaped as a JSON string. */
 export const maxPollRequestBytes = 6_291_456;
-/** Bytes of an answer body: a document at its limit, escaped as a JSON string, and the envelope around it. */
-export const maxPollAnswerBytes = 3_145_728;
+/** Bytes of an answer body: a document at its limit and 32 envelopes at theirs, escaped as JSON strings. */
+export const maxPollAnswerBytes = 6_291_456;
+
+export const maxAuditEntriesPerPoll = 100;
 
 /** Which document the agent holds. Never received, held and unreadable are three answers. */
 export const heldReference = z.discriminatedUnion('is', [
@@ -37,6 +40,18 @@ export const pollRequest = z.strictObject({
   report: report.optional(),
   /** Text of the held document; sent only when the hub asked, so that an operator may adopt it [R38]. */
   heldText: z.string().max(maxDesiredStateBytes).optional(),
+  /** Signed by the host: what the hub may show of it and cannot change. */
+  statement: signedStatement.optional(),
+  /** Digests (SHA-256 of the text) of envelopes that need not be sent again: taken in, or refused for good. */
+  taken: z.array(digest).max(200).default([]),
+  /** Entries of the audit log after those that the hub said it has, oldest first. */
+  audit: z
+    .strictObject({
+      /** Number of the first one. */
+      from: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
+      entries: z.array(z.string().max(8192)).min(1).max(maxAuditEntriesPerPoll),
+    })
+    .optional(),
 });
 export type PollRequest = z.output<typeof pollRequest>;
 
@@ -67,6 +82,15 @@ export const pollAnswer = z.strictObject({
   sendHeld: z.boolean(),
   /** A hint; the agent clamps it into the range of its root-owned policy. */
   pollAfterSeconds: z.number().int().min(1).max(86_400).optional(),
+  /** Envelopes for this host, as opaque text. Those beyond the limits are the agent's to refuse. */
+  envelopes: z.array(z.string()).default([]),
+  /** How many entries of this epoch's audit log the hub holds without a gap. */
+  auditCount: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+  /**
+   * A statement by this very host whose sequence is not behind the one of this poll: its journal was rolled back, or
+   * two agents use its key. The signature proves it, so a hub cannot make it up [R11].
+   */
+  newerStatement: signedStatement.optional(),
 });
 export type PollAnswer = z.output<typeof pollAnswer>;
 

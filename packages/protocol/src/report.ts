@@ -8,14 +8,26 @@ import { z } from 'zod';
 import { blockedAction } from './blocked-action.ts';
 import { finding } from './finding.ts';
 import { digestOfText } from './desired-state.ts';
-import { guestName, guestUid, vmid } from './ids.ts';
+import { digest, guestName, guestUid, vmid, volumeId } from './ids.ts';
 import type { Digest } from './ids.ts';
+import { reportedJob } from './jobs.ts';
 import type { Versioned } from './parse.ts';
+import { auditEntry } from './audit-chain.ts';
+import { trustDocument } from './trust-document.ts';
 
 export const reportVersions = [1] as const;
 
 /** Most entries per list. What exceeds them is cut and counted in `cut`, oldest knowledge first. */
-export const reportBounds = { guests: 300, sagas: 100, parked: 200, findings: 300, blocked: 200 } as const;
+export const reportBounds = {
+  guests: 300,
+  sagas: 100,
+  parked: 200,
+  findings: 300,
+  blocked: 200,
+  jobs: 100,
+  strangers: 100,
+  audit: 20,
+} as const;
 
 const shortText = z.string().max(200);
 const longText = z.string().max(1000);
@@ -73,6 +85,32 @@ export const reportedParked = z.strictObject({
 });
 export type ReportedParked = z.output<typeof reportedParked>;
 
+/** A guest at a VMID of ours that is not on record: what a signed adoption would name [R36]. */
+export const reportedStranger = z.strictObject({
+  vmid,
+  name: shortText,
+  configDigest: z.string().max(64),
+  volumes: z.array(volumeId).max(64),
+  /** Why it is not ours. */
+  why: shortText,
+});
+export type ReportedStranger = z.output<typeof reportedStranger>;
+
+export const reportedTrust = z.discriminatedUnion('is', [
+  /** Nothing that needs a signature can be allowed on this host. */
+  z.strictObject({ is: z.literal('none') }),
+  z.strictObject({ is: z.literal('unreadable'), text: longText }),
+  z.strictObject({ is: z.literal('held'), digest, document: trustDocument }),
+]);
+export type ReportedTrust = z.output<typeof reportedTrust>;
+
+export const reportedBreakGlass = z.discriminatedUnion('is', [
+  z.strictObject({ is: z.literal('closed') }),
+  z.strictObject({ is: z.literal('open'), until: hostTime }),
+  z.strictObject({ is: z.literal('unknown'), text: longText }),
+]);
+export type ReportedBreakGlass = z.output<typeof reportedBreakGlass>;
+
 export const report = z.strictObject({
   v: z.literal(1),
   versions: z.strictObject({
@@ -91,8 +129,23 @@ export const report = z.strictObject({
   parked: z.array(reportedParked).max(reportBounds.parked),
   findings: z.array(finding).max(reportBounds.findings),
   blocked: z.array(blockedAction).max(reportBounds.blocked),
+  jobs: z.array(reportedJob).max(reportBounds.jobs),
+  strangers: z.array(reportedStranger).max(reportBounds.strangers),
+  trust: reportedTrust,
+  breakGlass: reportedBreakGlass,
+  /** The newest entries of the audit log. */
+  audit: z.array(auditEntry).max(reportBounds.audit),
   /** Entries that did not fit, per list. */
-  cut: z.strictObject({ guests: count, sagas: count, parked: count, findings: count, blocked: count }),
+  cut: z.strictObject({
+    guests: count,
+    sagas: count,
+    parked: count,
+    findings: count,
+    blocked: count,
+    jobs: count,
+    strangers: count,
+    audit: count,
+  }),
 });
 export type Report = z.output<typeof report>;
 

@@ -1,5 +1,5 @@
 /** What the gate is told about the world. Gathered by the caller, judged here; the gate itself reads nothing. */
-import type { GuestName, VolumeId } from '@felhom/protocol';
+import type { Digest, GuestName, TrustDocument, VolumeId } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { BlastGroup } from './gate-row.ts';
 import type { GuestRecord } from './guest-record.ts';
@@ -74,7 +74,18 @@ export type Evidence =
       readonly listedBeforeCreate: readonly VolumeId[] | undefined;
       readonly seen: SeenBeforeDestroy;
     }
-  /** Verification comes with the next piece; until then it opens nothing. */
-  | { readonly is: 'signed-job'; readonly jobId: string }
+  /**
+   * A signed job, verified a moment ago under the trust document in force. It opens exactly the action whose digest it
+   * covers, if that is still what would happen, and if enough different people signed.
+   */
+  | {
+      readonly is: 'signed-job';
+      readonly jobId: string;
+      /** Distinct principals whose signatures are valid now. */
+      readonly people: readonly string[];
+      /** Digest of the action document (`blocked-action.ts`) that the signatures cover. */
+      readonly signed: Digest;
+      readonly trust: Pick<TrustDocument, 'thresholds' | 'loneOperator'>;
+    }
   /** Root at the admin socket of this box. */
   | { readonly is: 'local-root' };

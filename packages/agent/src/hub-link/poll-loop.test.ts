@@ -91,9 +91,21 @@ const facts: ReportFacts = {
   parked: [],
   findings: [],
   blocked: [],
+  jobs: [],
+  strangers: [],
+  trust: { is: 'none' },
+  breakGlass: { is: 'closed' },
+  audit: [],
 };
 const documentText = JSON.stringify({ v: 1, lineage: 'a'.repeat(26), generation: 1, guests: [] });
-const unchanged: PollAnswer = { v: 1, desired: { is: 'unchanged' }, sendReport: false, sendHeld: false };
+const unchanged: PollAnswer = {
+  v: 1,
+  desired: { is: 'unchanged' },
+  sendReport: false,
+  sendHeld: false,
+  envelopes: [],
+  auditCount: 0,
+};
 const withDocument: PollAnswer = {
   ...unchanged,
   desired: { is: 'document', text: documentText, digest: digestOfText(documentText) },

@@ -153,6 +153,7 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
       sequence: needs.sequence.next(),
       held: referenceTo(held),
       reportDigest,
+      taken: [],
       ...(withReport ? { report } : {}),
       ...(heldWanted && held.is === 'held' ? { heldText: held.text } : {}),
     };

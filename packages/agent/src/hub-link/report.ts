@@ -23,7 +23,7 @@ export function fitReport(facts: ReportFacts): Report {
 }
 
 function cutTo(facts: ReportFacts, shrink: number): Report {
-  const { guests, sagas, parked, findings, blocked } = report.shape;
+  const { guests, sagas, parked, findings, blocked, jobs, strangers, audit } = report.shape;
   const most = (bound: number) => Math.max(1, Math.floor(bound / shrink));
   const kept = {
     guests: keep(facts.guests, most(reportBounds.guests), guests.element),
@@ -31,6 +31,9 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
     parked: keep(facts.parked, most(reportBounds.parked), parked.element),
     findings: keep(facts.findings, most(reportBounds.findings), findings.element),
     blocked: keep(facts.blocked, most(reportBounds.blocked), blocked.element),
+    jobs: keep(facts.jobs, most(reportBounds.jobs), jobs.element),
+    strangers: keep(facts.strangers, most(reportBounds.strangers), strangers.element),
+    audit: keep(facts.audit, most(reportBounds.audit), audit.element),
   };
   return {
     ...facts,
@@ -40,12 +43,18 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
     parked: kept.parked.kept,
     findings: kept.findings.kept,
     blocked: kept.blocked.kept,
+    jobs: kept.jobs.kept,
+    strangers: kept.strangers.kept,
+    audit: kept.audit.kept,
     cut: {
       guests: kept.guests.cut,
       sagas: kept.sagas.cut,
       parked: kept.parked.cut,
       findings: kept.findings.cut,
       blocked: kept.blocked.cut,
+      jobs: kept.jobs.cut,
+      strangers: kept.strangers.cut,
+      audit: kept.audit.cut,
     },
   };
 }

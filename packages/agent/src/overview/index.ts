@@ -76,6 +76,11 @@ export function reportFacts(input: OverviewInput): ReportFacts {
     ),
     findings: [...input.findings, ...(pass?.findings ?? []), ...parkedTooLong(sagas, input.now)],
     blocked: input.blocked.map(({ action }) => action),
+    jobs: [],
+    strangers: [],
+    trust: { is: 'none' },
+    breakGlass: { is: 'closed' },
+    audit: [],
   };
 }
 

@@ -90,5 +90,7 @@ async function answerPoll(
     sendReport: decision.sendReport,
     sendHeld: decision.sendHeld,
     pollAfterSeconds: needs.pollAfterSeconds,
+    envelopes: [],
+    auditCount: 0,
   };
 }

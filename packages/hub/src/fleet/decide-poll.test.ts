@@ -34,6 +34,7 @@ function poll(more: Partial<PollRequest> = {}): PollRequest {
     sequence: 10,
     held: { is: 'never-received' },
     reportDigest: zero,
+    taken: [],
     ...more,
   };
 }

@@ -46,6 +46,7 @@ function detailOf(host: HostRow, report: Report | undefined, limits: ContactLimi
           },
         }),
     ...(host.fork === undefined ? {} : { fork: host.fork }),
+    mailbox: { waiting: 0, taken: 0 },
   };
 }
 

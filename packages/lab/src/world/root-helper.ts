@@ -103,6 +103,11 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
             node.access.addGuestToPool(request.vmid, range.pool);
             return Promise.resolve(done());
           });
+        case 'trust-update':
+        case 'break-glass-open':
+        case 'break-glass-close':
+        case 'break-glass-show':
+          return refuse(`cannot ${request.verb}: this stand-in does not know how`);
         case 'show':
           return done({ receipt: receipts.get(request.operation) ?? null });
       }

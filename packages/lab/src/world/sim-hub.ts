@@ -58,6 +58,8 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
           desired: offer(hub.mood),
           sendReport: request.report === undefined && last === undefined,
           sendHeld: false,
+          envelopes: [],
+          auditCount: 0,
         },
       };
     },

@@ -6,6 +6,7 @@ import type { Fence } from '../../kernel/fence.ts';
 import { unknown } from '../../kernel/saga.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import type { HostHelper } from '../../ports/host-helper.ts';
+import type { SignedHelper } from '../../ports/signed-helper.ts';
 import type { GuestDestroyer, GuestWriter } from '../../ports/proxmox.ts';
 
 type Check = Pick<Fence, 'check'>;
@@ -38,5 +39,14 @@ export function fenceHelper(helper: HostHelper, fence: Check): HostHelper {
     reapStub: (...call) => ifHeld(fence, () => helper.reapStub(...call)),
     unlock: (...call) => ifHeld(fence, () => helper.unlock(...call)),
     poolEnsure: (...call) => ifHeld(fence, () => helper.poolEnsure(...call)),
+  };
+}
+
+export function fenceSignedHelper(helper: SignedHelper, fence: Check): SignedHelper {
+  return {
+    breakGlassShow: (...call) => helper.breakGlassShow(...call),
+    trustUpdate: (...call) => ifHeld(fence, () => helper.trustUpdate(...call)),
+    breakGlassOpen: (...call) => ifHeld(fence, () => helper.breakGlassOpen(...call)),
+    breakGlassClose: (...call) => ifHeld(fence, () => helper.breakGlassClose(...call)),
   };
 }

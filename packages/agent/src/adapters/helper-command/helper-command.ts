@@ -6,6 +6,7 @@ import type { Clock } from '../../kernel/clock.ts';
 import { done, refused, unknown } from '../../kernel/saga.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import type { HostHelper } from '../../ports/host-helper.ts';
+import type { SignedHelper } from '../../ports/signed-helper.ts';
 import { helperAnswer } from './wire.ts';
 import type { HelperAnswer, HelperRequest, HelperVerb } from './wire.ts';
 
@@ -20,7 +21,7 @@ export interface HelperCommandOptions {
 type DoneAnswer = Extract<HelperAnswer, { is: 'done' }>;
 
 /** Throws when the command is empty. */
-export function createHelperCommand(options: HelperCommandOptions): HostHelper {
+export function createHelperCommand(options: HelperCommandOptions): HostHelper & SignedHelper {
   const [program, ...fixed] = options.command;
   if (program === undefined) throw new Error('cannot use the root helper: its command is empty');
   const ask = (request: HelperRequest, signal: AbortSignal): Promise<Outcome<DoneAnswer>> =>
@@ -39,6 +40,17 @@ export function createHelperCommand(options: HelperCommandOptions): HostHelper {
       act({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, signal),
     unlock: (operation, vmid, signal) => act({ v: 1, verb: 'unlock', operation, vmid }, signal),
     poolEnsure: (operation, vmid, signal) => act({ v: 1, verb: 'pool-ensure', operation, vmid }, signal),
+    trustUpdate: (operation, envelope, signal) => act({ v: 1, verb: 'trust-update', operation, envelope }, signal),
+    breakGlassOpen: (operation, envelope, signal) =>
+      act({ v: 1, verb: 'break-glass-open', operation, envelope }, signal),
+    breakGlassClose: (operation, signal) => act({ v: 1, verb: 'break-glass-close', operation }, signal),
+    async breakGlassShow(signal) {
+      const answer = await ask({ v: 1, verb: 'break-glass-show' }, signal);
+      if (answer.is !== 'done') return answer;
+      const { openUntil } = answer.value;
+      if (openUntil === undefined) return missing('break-glass-show', 'openUntil');
+      return done(openUntil === null ? undefined : { until: openUntil });
+    },
     async show(operation, signal) {
       const answer = await ask({ v: 1, verb: 'show', operation }, signal);
       if (answer.is !== 'done') return answer;
@@ -52,7 +64,7 @@ export function createHelperCommand(options: HelperCommandOptions): HostHelper {
 }
 
 /** Stands in where no helper is configured: every verb is refused, so whatever needs one parks with the reason. */
-export function noHelper(): HostHelper {
+export function noHelper(): HostHelper & SignedHelper {
   const absent = async (verb: HelperVerb) =>
     refused(reason('helper.absent', `cannot ${verb}: there is no root helper`));
   return {
@@ -60,6 +72,10 @@ export function noHelper(): HostHelper {
     reapStub: () => absent('reap-stub'),
     unlock: () => absent('unlock'),
     poolEnsure: () => absent('pool-ensure'),
+    trustUpdate: () => absent('trust-update'),
+    breakGlassOpen: () => absent('break-glass-open'),
+    breakGlassClose: () => absent('break-glass-close'),
+    breakGlassShow: () => absent('break-glass-show'),
     show: () => absent('show'),
   };
 }

@@ -8,10 +8,15 @@
  *   {"v":1,"verb":"reap-stub","operation":"<id>","vmid":9001,"volumes":["local:9001/vm-9001-disk-0.raw"]}
  *   {"v":1,"verb":"unlock","operation":"<id>","vmid":9001}
  *   {"v":1,"verb":"pool-ensure","operation":"<id>","vmid":9001}
+ *   {"v":1,"verb":"trust-update","operation":"<id>","envelope":"{…}"}
+ *   {"v":1,"verb":"break-glass-open","operation":"<id>","envelope":"{…}"}
+ *   {"v":1,"verb":"break-glass-close","operation":"<id>"}
+ *   {"v":1,"verb":"break-glass-show"}
  *   {"v":1,"verb":"show","operation":"<id>"}
  *
- *   {"v":1,"is":"done"}                                         reap-stub, unlock, pool-ensure
+ *   {"v":1,"is":"done"}                                         every verb that changes something
  *   {"v":1,"is":"done","volumes":["local:…"]}                   volumes-of
+ *   {"v":1,"is":"done","openUntil":null}                        break-glass-show: closed
  *   {"v":1,"is":"done","receipt":null}                          show: never completed
  *   {"v":1,"is":"done","receipt":{"operation":"<id>","verb":"unlock","at":1800000000000}}
  *   {"v":1,"is":"refused","text":"the worker of this stub still runs"}    proven: nothing was changed

@@ -1,5 +1,5 @@
 /** The two documents between agent and helper. Strict on both sides: an unknown field means another version. */
-import { vmid, volumeId } from '@felhom/protocol';
+import { maxEnvelopeBytes, vmid, volumeId } from '@felhom/protocol';
 import { z } from 'zod';
 
 const operation = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/);
@@ -10,6 +10,10 @@ export const helperRequest = z.discriminatedUnion('verb', [
   z.strictObject({ v, verb: z.literal('reap-stub'), operation, vmid, volumes: z.array(volumeId).max(256) }),
   z.strictObject({ v, verb: z.literal('unlock'), operation, vmid }),
   z.strictObject({ v, verb: z.literal('pool-ensure'), operation, vmid }),
+  z.strictObject({ v, verb: z.literal('trust-update'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
+  z.strictObject({ v, verb: z.literal('break-glass-open'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
+  z.strictObject({ v, verb: z.literal('break-glass-close'), operation }),
+  z.strictObject({ v, verb: z.literal('break-glass-show') }),
   z.strictObject({ v, verb: z.literal('show'), operation }),
 ]);
 export type HelperRequest = z.output<typeof helperRequest>;
@@ -23,6 +27,8 @@ export const helperAnswer = z.discriminatedUnion('is', [
     is: z.literal('done'),
     volumes: z.array(volumeId).max(10_000).optional(),
     receipt: receipt.nullable().optional(),
+    /** break-glass-show: milliseconds since the epoch; null = closed. */
+    openUntil: z.number().int().min(0).nullable().optional(),
   }),
   z.strictObject({ v, is: z.literal('refused'), text: z.string().min(1).max(1_000) }),
   z.strictObject({ v, is: z.literal('busy'), text: z.string().min(1).max(1_000) }),

@@ -22,8 +22,16 @@ const request: PollRequest = {
   sequence: 1,
   held: { is: 'never-received' },
   reportDigest: digest.parse('0'.repeat(64)),
+  taken: [],
 };
-const good: PollAnswer = { v: 1, desired: { is: 'unchanged' }, sendReport: false, sendHeld: false };
+const good: PollAnswer = {
+  v: 1,
+  desired: { is: 'unchanged' },
+  sendReport: false,
+  sendHeld: false,
+  envelopes: [],
+  auditCount: 0,
+};
 const canary = 'canary-key-that-must-not-show';
 const json = { 'content-type': 'application/json; charset=utf-8' };
 const problem = { 'content-type': 'application/problem+json' };

@@ -1,0 +1,20 @@
+/**
+ * The verbs of the root helper that widen something. Each takes the operator's envelope, or only narrows; the helper
+ * verifies the envelope again itself against root-owned files, so a taken-over agent gains nothing by asking [R13].
+ */
+import type { Outcome } from '../kernel/saga.ts';
+import type { HelperOperation } from './host-helper.ts';
+
+export interface SignedHelper {
+  /**
+   * Puts the next trust document in the place of the present one. The helper verifies the envelope again itself, under
+   * the document that is in force, and refuses on its own account [R13].
+   */
+  trustUpdate(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
+  /** Starts the second, otherwise absent tunnel for as long as the envelope says; it closes by itself [R9]. */
+  breakGlassOpen(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
+  /** Needs nobody's signature: closing only narrows. */
+  breakGlassClose(operation: HelperOperation, signal: AbortSignal): Promise<Outcome<void>>;
+  /** Until when the tunnel is open, milliseconds since the epoch; `undefined` = it is closed. */
+  breakGlassShow(signal: AbortSignal): Promise<Outcome<{ readonly until: number } | undefined>>;
+}
