@@ -9,6 +9,8 @@ export interface Journal extends Documents {
   readonly epoch: number;
   /** 128 random bits minted with the journal, lower-case hex. A new journal voids every earlier signature [R11]. */
   readonly hostEpoch: string;
+  /** Another 32 hex digits, durable when it returns: this journal turned out to be older than what the host has said. */
+  renewHostEpoch(next: string): void;
   /**
    * Writes all of it or nothing, in one transaction that also checks the epoch; on disk when it returns.
    * Throws `JournalError`.

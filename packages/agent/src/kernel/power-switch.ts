@@ -34,7 +34,10 @@ export function installPowerSwitch(
   return {
     journal: {
       epoch: journal.epoch,
-      hostEpoch: journal.hostEpoch,
+      get hostEpoch() {
+        return journal.hostEpoch;
+      },
+      renewHostEpoch: (next) => powered(() => journal.renewHostEpoch(next)),
       append: (records, documents) => powered(() => journal.append(records, documents)),
       recordsOf: (saga) => powered(() => journal.recordsOf(saga)),
       openSagas: () => powered(() => journal.openSagas()),

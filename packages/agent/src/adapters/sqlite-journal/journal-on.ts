@@ -18,7 +18,7 @@ export interface JournalBounds {
   readonly keepForMs: number;
   /** … but never more than this many ended sagas. */
   readonly keepAtMost: number;
-  /** Facts kept, over all topics. */
+  /** Facts kept of each topic. */
   readonly keepFacts: number;
 }
 
@@ -26,7 +26,7 @@ export const defaultBounds: JournalBounds = {
   keepNewest: 200,
   keepForMs: 30 * 86_400_000,
   keepAtMost: 5000,
-  keepFacts: 5000,
+  keepFacts: 20_000,
 };
 
 type Row = Record<string, SQLOutputValue>;
@@ -34,6 +34,7 @@ type Row = Record<string, SQLOutputValue>;
 const statements = {
   meta: 'SELECT value FROM meta WHERE key = ?',
   setEpoch: `UPDATE meta SET value = ?, crc = ? WHERE key = 'epoch'`,
+  setHostEpoch: `UPDATE meta SET value = ?, crc = ? WHERE key = 'host-epoch'`,
   nextSeq: 'SELECT coalesce(max(seq), 0) + 1 AS seq FROM records',
   insert: 'INSERT INTO records (seq, saga, topic, at, json, crc) VALUES (?, ?, ?, ?, ?, ?)',
   start: 'INSERT INTO sagas (id, started_seq, crc) VALUES (?, ?, ?)',
@@ -54,8 +55,8 @@ const statements = {
        WHERE place > ? OR (place > ? AND ended_at < ?)`,
   dropRecords: 'DELETE FROM records WHERE saga = ?',
   dropSaga: 'DELETE FROM sagas WHERE id = ?',
-  dropFacts: `DELETE FROM records WHERE topic IS NOT NULL AND seq <=
-         (SELECT seq FROM records WHERE topic IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?)`,
+  dropFacts: `DELETE FROM records WHERE topic = ?1 AND seq <=
+         (SELECT seq FROM records WHERE topic = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)`,
 } as const;
 
 /** Raises the epoch: from here on every journal that was opened on this file before is fenced. */
@@ -92,7 +93,7 @@ export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bou
     sql('setEpoch').run(next, rowCheck('epoch', next));
   });
   const epoch = storedEpoch();
-  const hostEpoch = String(sql('meta').get('host-epoch')?.['value']);
+  let hostEpoch = String(sql('meta').get('host-epoch')?.['value']);
 
   const write = (record: JournalRecord, seq: number): void => {
     const saga = record.kind === 'fact' ? null : record.saga;
@@ -115,14 +116,14 @@ export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bou
     sql('putDocument').run(key, v, json, rowCheck(key, v, json));
   };
   /** The past is cut only where something is added to it, in the same transaction. */
-  const compact = (): void => {
+  const compact = (topics: ReadonlySet<string>): void => {
     const { keepNewest, keepForMs, keepAtMost, keepFacts } = bounds;
     for (const row of sql('expired').all(Math.max(keepAtMost, keepNewest), keepNewest, clock.now() - keepForMs)) {
       const id = row['id'] as SQLInputValue;
       sql('dropRecords').run(id);
       sql('dropSaga').run(id);
     }
-    sql('dropFacts').run(keepFacts);
+    for (const topic of topics) sql('dropFacts').run(topic, keepFacts);
   };
   const append: Journal['append'] = (records, documents = []) =>
     transact(() => {
@@ -135,12 +136,19 @@ export function journalOn(database: DatabaseSync, clock: Pick<Clock, 'now'>, bou
       let seq = Number(sql('nextSeq').get()?.['seq']);
       for (const record of records) write(record, seq++);
       for (const change of documents) writeDocument(change);
-      if (records.some(({ kind }) => kind === 'saga-ended' || kind === 'fact')) compact();
+      const topics = new Set(records.flatMap((record) => (record.kind === 'fact' ? [record.topic] : [])));
+      if (topics.size > 0 || records.some(({ kind }) => kind === 'saga-ended')) compact(topics);
     });
 
   return {
     epoch,
-    hostEpoch,
+    get hostEpoch() {
+      return hostEpoch;
+    },
+    renewHostEpoch: (next) => {
+      transact(() => sql('setHostEpoch').run(next, rowCheck('host-epoch', next)));
+      hostEpoch = next;
+    },
     append,
     recordsOf: (saga) =>
       ask('read', () =>

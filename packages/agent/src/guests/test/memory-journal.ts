@@ -20,6 +20,7 @@ export function memoryJournal(
   return {
     epoch,
     hostEpoch: '0'.repeat(32),
+    renewHostEpoch: () => {},
     append(more) {
       alive();
       for (const record of more)
