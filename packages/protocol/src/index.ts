@@ -21,3 +21,4 @@ export * from './parse.ts';
 export * from './poll.ts';
 export * from './report.ts';
 export * from './operator-api.ts';
+export * from './alerts-api.ts';
