@@ -1,8 +1,18 @@
 /** A small world for tests of the gate: one guest, `photos`, that is ours, serves, and has room to grow. */
-import { desiredGuest, digest, guestName, guestUid, storageId, vmid, volumeId } from '@felhom/protocol';
-import type { DesiredGuest } from '@felhom/protocol';
+import {
+  desiredGuest,
+  digest,
+  digestOfTrust,
+  guestName,
+  guestUid,
+  storageId,
+  trustDocument,
+  vmid,
+  volumeId,
+} from '@felhom/protocol';
+import type { DesiredGuest, TrustDocument } from '@felhom/protocol';
 import type { Effect, EffectKind, GuestRef } from '../src/authority/effects.ts';
-import type { Evidence, GateFacts, GuestFacts } from '../src/authority/facts.ts';
+import type { Evidence, GateFacts, GuestFacts, StrangerFacts } from '../src/authority/facts.ts';
 import type { GuestRecord } from '../src/authority/guest-record.ts';
 import type { DestroyBasis, SeenBeforeDestroy } from '../src/authority/provenance.ts';
 import { hostPolicy } from '../src/host-policy.ts';
@@ -84,6 +94,8 @@ export function makeFacts(change: Partial<GateFacts> = {}): GateFacts {
     hostEpoch: 'c'.repeat(32),
     policy: makePolicy(),
     guest: makeGuest(),
+    stranger: undefined,
+    holds: { host: false, guests: [] },
     sums: { guests: 1, cores: 4, memoryMiB: 4096, swapMiB: 512 },
     storages: new Map([
       ['fast', { capacityGiB: 100, availableGiB: 60, virtualGiB: 28 }],
@@ -117,6 +129,43 @@ export const seen: SeenBeforeDestroy = {
   listed: [rootVolume, dataVolume],
 };
 
+function uint32(n: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(n);
+  return bytes;
+}
+
+/** A public key line as OpenSSH writes it; nobody has the private one. */
+export function publicKeyLine(filler: number): string {
+  const type = Buffer.from('ssh-ed25519');
+  const blob = Buffer.concat([uint32(type.length), type, uint32(32), Buffer.alloc(32, filler)]);
+  return `ssh-ed25519 ${blob.toString('base64')}`;
+}
+
+export const thresholds = { destroy: 1, disclose: 1, deploy: 1, divert: 1, removal: 2, trust: 1 } as const;
+
+/** The trust document that `trust-change` would put in force. */
+export function makeTrust(change: Record<string, unknown> = {}): TrustDocument {
+  return trustDocument.parse({
+    v: 1,
+    host: 'box',
+    version: 2,
+    issuedAt: now,
+    expiresAt: now + 90 * 24 * hour,
+    signers: ['alice', 'bob', 'carol'].map((principal, at) => ({
+      principal,
+      key: publicKeyLine(at + 1),
+      signs: ['felhom-job@1'],
+      touch: false,
+    })),
+    revoked: [],
+    thresholds,
+    loneOperator: false,
+    floors: { keepDays: 7, keepWeeks: 4, backupEveryHours: 24, restoreTestEveryDays: 30, tiers: 1 },
+    ...change,
+  });
+}
+
 export const scratchRecord = makeRecord({ scratch: true, servedAt: undefined, vmid: vmid.parse(9100) });
 export const evidences = {
   'desired-state': { is: 'desired-state' },
@@ -134,11 +183,28 @@ export const evidences = {
     people: ['alice', 'bob'],
     signed: digest.parse('5'.repeat(64)),
     trust: {
-      thresholds: { destroy: 1, disclose: 1, deploy: 1, divert: 1, removal: 2, trust: 1 },
+      thresholds,
       loneOperator: false,
     },
   },
 } as const satisfies { [K in Evidence['is']]: Extract<Evidence, { is: K }> };
+
+/** A guest from before the agent, inside the range of guests. */
+export const strangersVmid = vmid.parse(9042);
+export const stranger: StrangerFacts = {
+  vmid: strangersVmid,
+  configDigest: 'b'.repeat(40),
+  volumes: [volumeId.parse('fast:vm-9042-disk-0'), volumeId.parse('fast:vm-9042-disk-1')],
+  onRecord: false,
+  nameTaken: false,
+};
+const saga = {
+  sagaId: 's',
+  step: 'x',
+  classes: ['destroy'],
+  removal: false,
+  loss: ['fast:vm-9000-disk-1'],
+} as const;
 
 const sha256 = digest.parse('e'.repeat(64));
 const archive = volumeId.parse('slow:backup/a.tar.zst');
@@ -187,6 +253,30 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
   'startup-change': { kind: 'startup-change', ...change },
   'timezone-change': { kind: 'timezone-change', ...change },
   'marker-repair': { kind: 'marker-repair', guest: ref },
+  'guest-decommission': {
+    kind: 'guest-decommission',
+    guest: ref,
+    volumes: [rootVolume, dataVolume],
+    backups: 'keep',
+    stage: 'quarantine',
+  },
+  'guest-lift-quarantine': { kind: 'guest-lift-quarantine', guest: ref },
+  'guest-adopt': {
+    kind: 'guest-adopt',
+    vmid: strangersVmid,
+    name: guestName.parse('old-mail'),
+    configDigest: stranger.configDigest,
+    volumes: stranger.volumes,
+  },
+  'guest-re-register': { kind: 'guest-re-register', guest: ref, vmid: strangersVmid, volumes: stranger.volumes },
+  'hold-set': { kind: 'hold-set', scope: 'host' },
+  'hold-clear': { kind: 'hold-clear', scope: 'host' },
+  'saga-resume': { kind: 'saga-resume', ...saga },
+  'saga-abandon': { kind: 'saga-abandon', ...saga },
+  'trust-change': { kind: 'trust-change', before: sha256, after: digestOfTrust(makeTrust()) },
+  'floor-change': { kind: 'floor-change', before: sha256, floor: 'keepDays', from: 7, to: 3 },
+  'break-glass-open': { kind: 'break-glass-open', minutes: 30, key: publicKeyLine(9), consents: ['c'.repeat(26)] },
+  'break-glass-close': { kind: 'break-glass-close' },
   'backup-options-change': { kind: 'backup-options-change', ...change, option: 'excludes' },
   'bulk-backup-drop': { kind: 'bulk-backup-drop', guest: ref, volume: 'data', target: 't' },
   'backup-force': { kind: 'backup-force', guest: ref, tier: 'local' },
@@ -196,13 +286,8 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
   'restore-in-place': { kind: 'restore-in-place', ...restore },
   'restore-copy': { kind: 'restore-copy', ...restore },
   'guest-rollback': { kind: 'guest-rollback', guest: ref, snapshot: 's', takenAt: 1 },
-  'guest-decommission': { kind: 'guest-decommission', guest: ref, keepBackups: true },
-  'guest-adopt': { kind: 'guest-adopt', vmid: basis.vmid, configDigest: 'd', volumes: [] },
-  'guest-re-register': { kind: 'guest-re-register', vmid: basis.vmid, configDigest: 'd', volumes: [] },
   'saga-undo': { kind: 'saga-undo', sagaId: 's', step: 'x' },
   'saga-finish': { kind: 'saga-finish', sagaId: 's', step: 'x' },
-  'saga-resume': { kind: 'saga-resume', sagaId: 's', step: 'x' },
-  'saga-abandon': { kind: 'saga-abandon', sagaId: 's', step: 'x' },
   'target-attach': { kind: 'target-attach', target: 't', identity: 'i' },
   'target-change': { kind: 'target-change', ...target },
   'target-class-change': { kind: 'target-class-change', ...target },
@@ -217,12 +302,6 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
   'restore-test-change': { kind: 'restore-test-change', ...setting },
   'reporting-change': { kind: 'reporting-change', ...setting },
   'update-window-change': { kind: 'update-window-change', ...setting },
-  'floor-lower': { kind: 'floor-lower', ...setting },
-  'hold-set': { kind: 'hold-set', scope: 'host' },
-  'hold-clear': { kind: 'hold-clear', scope: 'host' },
-  'trust-change': { kind: 'trust-change', before: sha256, after: sha256 },
-  'break-glass-open': { kind: 'break-glass-open', minutes: 30 },
-  'break-glass-close': { kind: 'break-glass-close' },
   'hub-re-point': { kind: 'hub-re-point', spkiSha256: sha256 },
   downgrade: { kind: 'downgrade', product: 'agent', digest: sha256 },
   'controller-image-change': { kind: 'controller-image-change', guest: ref, digest: sha256 },

@@ -2,7 +2,7 @@
  * What running sagas will have taken from the host's budget when they are done. Facts are gathered from guests on
  * record; several effects of one pass are decided against the same facts, so without this ten guests would each fit.
  */
-import type { GuestEffect } from '../authority/effects.ts';
+import type { BuiltEffect } from '../authority/effects.ts';
 import type { GateFacts, StorageFacts } from '../authority/facts.ts';
 
 export interface Reservation {
@@ -14,7 +14,7 @@ export interface Reservation {
 }
 
 /** Only what takes more: what gives back is counted when it is seen. */
-export function reservationOf(effect: GuestEffect): Reservation | undefined {
+export function reservationOf(effect: BuiltEffect): Reservation | undefined {
   const none: Reservation = { guests: 0, cores: 0, memoryMiB: 0, swapMiB: 0, storagesGiB: {} };
   switch (effect.kind) {
     case 'guest-provision': {
@@ -57,6 +57,19 @@ export function reservationOf(effect: GuestEffect): Reservation | undefined {
     case 'startup-change':
     case 'timezone-change':
     case 'marker-repair':
+    case 'guest-decommission':
+    case 'guest-lift-quarantine':
+    // What is adopted was there before, and is counted as soon as it is on record.
+    case 'guest-adopt':
+    case 'guest-re-register':
+    case 'hold-set':
+    case 'hold-clear':
+    case 'saga-resume':
+    case 'saga-abandon':
+    case 'trust-change':
+    case 'floor-change':
+    case 'break-glass-open':
+    case 'break-glass-close':
       return undefined;
   }
 }

@@ -7,6 +7,8 @@ import type {
   DesiredNetwork,
   DesiredVolume,
   Digest,
+  EffectClass,
+  Floors,
   GuestName,
   GuestUid,
   Vmid,
@@ -20,10 +22,22 @@ export interface GuestRef {
   readonly name: GuestName;
 }
 
+/**
+ * A removal happens twice: the guest is stopped, cut off and protected; after its quarantine it is freed. The stage is
+ * no part of what is signed, so that one signature covers both.
+ */
+export type RemovalStage = 'quarantine' | 'free';
+
 /** Guest effects, the part that desired state can ask for today. Later pieces are rows of the gate table already. */
 export type GuestEffect =
   | { readonly kind: 'guest-provision'; readonly desired: DesiredGuest }
-  | { readonly kind: 'guest-remove'; readonly guest: GuestRef; readonly volumes: readonly VolumeId[] }
+  | {
+      readonly kind: 'guest-remove';
+      readonly guest: GuestRef;
+      readonly volumes: readonly VolumeId[];
+      /** On a signature only; what a saga made itself is taken away at once. */
+      readonly stage?: RemovalStage;
+    }
   | { readonly kind: 'guest-start'; readonly guest: GuestRef }
   | { readonly kind: 'guest-stop'; readonly guest: GuestRef }
   | { readonly kind: 'guest-onboot-on'; readonly guest: GuestRef }
@@ -78,6 +92,68 @@ export type GuestEffect =
   | { readonly kind: 'timezone-change'; readonly guest: GuestRef; readonly from: string; readonly to: string }
   | { readonly kind: 'marker-repair'; readonly guest: GuestRef };
 
+/** What only a signed job asks for, or root at the socket of this box: no desired state can express it. */
+export type JobEffect =
+  | {
+      readonly kind: 'guest-decommission';
+      readonly guest: GuestRef;
+      readonly volumes: readonly VolumeId[];
+      readonly backups: 'keep' | 'delete';
+      readonly stage: RemovalStage;
+    }
+  | { readonly kind: 'guest-lift-quarantine'; readonly guest: GuestRef }
+  | {
+      readonly kind: 'guest-adopt';
+      readonly vmid: Vmid;
+      readonly name: GuestName;
+      /** The digest that Proxmox gives a config. */
+      readonly configDigest: string;
+      readonly volumes: readonly VolumeId[];
+    }
+  | {
+      readonly kind: 'guest-re-register';
+      readonly guest: GuestRef;
+      readonly vmid: Vmid;
+      readonly volumes: readonly VolumeId[];
+    }
+  | { readonly kind: 'hold-set' | 'hold-clear'; readonly scope: 'host' | GuestRef }
+  | {
+      readonly kind: 'saga-resume' | 'saga-abandon';
+      readonly sagaId: string;
+      readonly step: string;
+      /** What the saga leads to, from its definition and the journal. It decides who must sign and is not signed itself. */
+      readonly classes: readonly EffectClass[];
+      /** Whether it removes a guest that served. */
+      readonly removal: boolean;
+      readonly loss: readonly string[];
+    }
+  | { readonly kind: 'trust-change'; readonly before: Digest; readonly after: Digest }
+  | {
+      readonly kind: 'floor-change';
+      /** Digest of the trust document in force. */
+      readonly before: Digest;
+      readonly floor: keyof Floors;
+      readonly from: number;
+      readonly to: number;
+    }
+  | {
+      readonly kind: 'break-glass-open';
+      readonly minutes: number;
+      /** Public key that may log in meanwhile. */
+      readonly key: string;
+      readonly consents: readonly string[];
+    }
+  | { readonly kind: 'break-glass-close' };
+
+/** What this release can carry out. */
+export type BuiltEffect = GuestEffect | JobEffect;
+
+/** The guest on record that an effect is about. A provision and an adoption are about none. */
+export function guestRefOf(effect: Effect): GuestRef | undefined {
+  if ('guest' in effect) return effect.guest;
+  return 'scope' in effect && effect.scope !== 'host' ? effect.scope : undefined;
+}
+
 /**
  * Effects of later pieces. They are here because the gate's table is whole from the first day: whoever asks for one is
  * refused with a reason, and the piece that brings one finds its row waiting. Parameters grow with their piece.
@@ -105,18 +181,7 @@ type RestoreEffect =
       readonly sha256: Digest;
     }
   | { readonly kind: 'guest-rollback'; readonly guest: GuestRef; readonly snapshot: string; readonly takenAt: number }
-  | { readonly kind: 'guest-decommission'; readonly guest: GuestRef; readonly keepBackups: boolean }
-  | {
-      readonly kind: 'guest-adopt' | 'guest-re-register';
-      readonly vmid: Vmid;
-      readonly configDigest: string;
-      readonly volumes: readonly VolumeId[];
-    }
-  | {
-      readonly kind: 'saga-undo' | 'saga-finish' | 'saga-resume' | 'saga-abandon';
-      readonly sagaId: string;
-      readonly step: string;
-    };
+  | { readonly kind: 'saga-undo' | 'saga-finish'; readonly sagaId: string; readonly step: string };
 
 type TargetEffect =
   | { readonly kind: 'target-attach'; readonly target: string; readonly identity: string }
@@ -132,20 +197,11 @@ type TargetEffect =
 type HostEffect =
   | {
       readonly kind:
-        | 'schedule-change'
-        | 'retention-change'
-        | 'restore-test-change'
-        | 'reporting-change'
-        | 'update-window-change'
-        | 'floor-lower';
+        'schedule-change' | 'retention-change' | 'restore-test-change' | 'reporting-change' | 'update-window-change';
       readonly setting: string;
       readonly from: string;
       readonly to: string;
     }
-  | { readonly kind: 'hold-set' | 'hold-clear'; readonly scope: 'host' | GuestName }
-  | { readonly kind: 'trust-change'; readonly before: Digest; readonly after: Digest }
-  | { readonly kind: 'break-glass-open'; readonly minutes: number }
-  | { readonly kind: 'break-glass-close' }
   | { readonly kind: 'hub-re-point'; readonly spkiSha256: Digest }
   | { readonly kind: 'downgrade'; readonly product: 'agent' | 'controller' | 'golden'; readonly digest: Digest };
 
@@ -172,5 +228,5 @@ interface RouteEffect {
   readonly guest: GuestRef;
 }
 
-export type Effect = GuestEffect | LaterEffect;
+export type Effect = BuiltEffect | LaterEffect;
 export type EffectKind = Effect['kind'];

@@ -1,5 +1,5 @@
 /** What the gate is told about the world. Gathered by the caller, judged here; the gate itself reads nothing. */
-import type { Digest, GuestName, TrustDocument, VolumeId } from '@felhom/protocol';
+import type { Digest, GuestName, TrustDocument, Vmid, VolumeId } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { BlastGroup } from './gate-row.ts';
 import type { GuestRecord } from './guest-record.ts';
@@ -13,6 +13,10 @@ export interface GateFacts {
   readonly policy: HostPolicy | undefined;
   /** The guest the effect is about; for a provision, the guest that already has the name. */
   readonly guest: GuestFacts | undefined;
+  /** What is at the VMID of an adoption or a new registration, read a moment ago. `undefined`: not seen, or not asked. */
+  readonly stranger: StrangerFacts | undefined;
+  /** Signed holds, which the agent keeps; those in the policy file count besides. */
+  readonly holds: { readonly host: boolean; readonly guests: readonly GuestName[] };
   readonly sums: HostSums;
   /** By storage id. One that is missing could not be read. */
   readonly storages: ReadonlyMap<string, StorageFacts>;
@@ -33,6 +37,17 @@ export interface GuestFacts {
   readonly grownGiB: number;
   /** Milliseconds since the epoch: when somebody other than the agent stopped it, if that is how it was stopped. */
   readonly personStoppedAt: number | undefined;
+}
+
+export interface StrangerFacts {
+  readonly vmid: Vmid;
+  readonly configDigest: string;
+  /** Every volume under the VMID: in config, pending, unused or listing. */
+  readonly volumes: readonly VolumeId[];
+  /** A guest of ours is on record at this VMID. */
+  readonly onRecord: boolean;
+  /** Another guest of ours has the name. */
+  readonly nameTaken: boolean;
 }
 
 /** Over all guests of this agent, scratch included. */
@@ -86,6 +101,8 @@ export type Evidence =
       /** Digest of the action document (`blocked-action.ts`) that the signatures cover. */
       readonly signed: Digest;
       readonly trust: Pick<TrustDocument, 'thresholds' | 'loneOperator'>;
+      /** For a trust change: the document that it puts in force, whose thresholds bind it too [R14]. */
+      readonly next?: TrustDocument;
     }
   /** Root at the admin socket of this box. */
   | { readonly is: 'local-root' };

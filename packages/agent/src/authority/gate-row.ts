@@ -18,7 +18,7 @@ export type GateVerdict =
   | 'not-in-schema';
 
 /** The piece of work that brings what the row is about. Until then it is refused, saying so. */
-export type GatePiece = 'now' | 'signatures' | 'backups' | 'host' | 'shipping' | 'enrolment';
+export type GatePiece = 'now' | 'backups' | 'host' | 'shipping' | 'enrolment';
 
 /** What the blast radius counts together: distinct guests per rolling 24 h. */
 export type BlastGroup = 'create' | 'power' | 'capacity' | 'volumes' | 'connection' | 'protection' | 'display';

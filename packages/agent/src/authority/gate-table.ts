@@ -3,7 +3,7 @@
  * row that decides it. Rows of later pieces refuse. Whoever adds an effect is stopped by the compiler until it has a
  * row, and whoever changes a row is stopped by the test that repeats the table.
  */
-import type { Effect, EffectKind, GuestEffect, LaterEffect } from './effects.ts';
+import type { BuiltEffect, Effect, EffectKind, GuestEffect, JobEffect, LaterEffect } from './effects.ts';
 import type { GateRow } from './gate-row.ts';
 import { desiredStateRows } from './rows-desired-state.ts';
 import { jobRows } from './rows-jobs.ts';
@@ -47,6 +47,21 @@ const guestEffectRows = {
   'marker-repair': 'marker',
 } as const satisfies Record<GuestEffect['kind'], RowId>;
 
+const jobEffectRows = {
+  'guest-decommission': 'job-decommission',
+  'guest-lift-quarantine': 'job-cancel',
+  'guest-adopt': 'job-adopt',
+  'guest-re-register': 'job-adopt',
+  'hold-set': 'hold',
+  'hold-clear': 'hold',
+  'saga-resume': 'job-saga',
+  'saga-abandon': 'job-saga',
+  'trust-change': 'job-trust-change',
+  'floor-change': 'job-floor-lower',
+  'break-glass-open': 'job-break-glass-open',
+  'break-glass-close': 'job-break-glass-close',
+} as const satisfies Record<JobEffect['kind'], RowId>;
+
 const laterEffectRows = {
   'backup-options-change': 'backup-weaker',
   'bulk-backup-drop': 'bulk-unprotected',
@@ -57,13 +72,8 @@ const laterEffectRows = {
   'restore-in-place': 'job-restore-in-place',
   'restore-copy': 'job-restore-copy',
   'guest-rollback': 'job-rollback',
-  'guest-decommission': 'job-decommission',
-  'guest-adopt': 'job-adopt',
-  'guest-re-register': 'job-adopt',
   'saga-undo': 'job-saga',
   'saga-finish': 'job-saga',
-  'saga-resume': 'job-saga',
-  'saga-abandon': 'job-saga',
   'target-attach': 'target-new',
   'target-change': 'target-new',
   'target-class-change': 'target-class',
@@ -78,12 +88,6 @@ const laterEffectRows = {
   'restore-test-change': 'restore-test',
   'reporting-change': 'reporting',
   'update-window-change': 'update-window',
-  'floor-lower': 'job-floor-lower',
-  'hold-set': 'hold',
-  'hold-clear': 'hold',
-  'trust-change': 'job-trust-change',
-  'break-glass-open': 'job-break-glass-open',
-  'break-glass-close': 'job-break-glass-close',
   'hub-re-point': 'job-hub-re-point',
   downgrade: 'job-downgrade',
   'controller-image-change': 'controller-image',
@@ -99,13 +103,26 @@ const laterEffectRows = {
   'controller-report': 'route-supervisor',
 } as const satisfies Record<LaterEffect['kind'], RowId>;
 
-export const effectRows: Readonly<Record<EffectKind, RowId>> = { ...guestEffectRows, ...laterEffectRows };
+export const effectRows: Readonly<Record<EffectKind, RowId>> = {
+  ...guestEffectRows,
+  ...jobEffectRows,
+  ...laterEffectRows,
+};
 
 export function rowOf(kind: EffectKind): GateRow {
   return gateTable[effectRows[kind]];
 }
 
-/** Whether this release can carry it out at all, whatever the gate says. */
+/** Whether desired state can ask for it. */
 export function isGuestEffect(effect: Effect): effect is GuestEffect {
   return Object.hasOwn(guestEffectRows, effect.kind);
+}
+
+/** Whether this release can carry it out at all, whatever the gate says. */
+export function isBuilt(effect: Effect): effect is BuiltEffect {
+  return isGuestEffect(effect) || isJobEffect(effect);
+}
+
+export function isJobEffect(effect: Effect): effect is JobEffect {
+  return Object.hasOwn(jobEffectRows, effect.kind);
 }

@@ -23,7 +23,13 @@ export type Decision =
   | { readonly is: 'allowed'; readonly row: RowId; readonly warrants: readonly Warrant[] }
   /** An operator can allow it by signing the digest of exactly this action. */
   | { readonly is: 'blocked'; readonly row: RowId; readonly action: BlockedAction; readonly why: Reason }
-  | { readonly is: 'refused'; readonly row: RowId; readonly why: Reason };
+  | {
+      readonly is: 'refused';
+      readonly row: RowId;
+      readonly why: Reason;
+      /** With `job.more-people`: how many different people still have to sign. */
+      readonly missing?: number;
+    };
 
 /** A start fights nobody: after a person stopped a guest, this long. */
 const personsStopMs = 10 * 60_000;
@@ -52,7 +58,6 @@ export function decide(effect: Effect, evidence: Evidence, facts: GateFacts, now
 
 const pieces = {
   now: 'a later release',
-  signatures: 'signed jobs',
   backups: 'backups and the local API',
   host: 'the host piece',
   shipping: 'self-update',

@@ -5,11 +5,12 @@
  * Never reads the world, keeps state or carries anything out: everything here is a pure decision over what it is told.
  * Read in this order: effects, gate-table (with its rows), gate, identity, provenance, ranges.
  */
-export type { Effect, EffectKind, GuestEffect } from './effects.ts';
-export type { Evidence, GateFacts, Touch } from './facts.ts';
+export { guestRefOf } from './effects.ts';
+export type { BuiltEffect, Effect, EffectKind, GuestEffect, JobEffect } from './effects.ts';
+export type { Evidence, GateFacts, StrangerFacts, Touch } from './facts.ts';
 export { decide } from './gate.ts';
 export type { Decision } from './gate.ts';
-export { rowOf } from './gate-table.ts';
+export { isBuilt, rowOf } from './gate-table.ts';
 export { identify, parseMarker } from './identity.ts';
 export type { ObservedGuest } from './identity.ts';
 export { destroyWarrantFor, freeVolumesWarrantFor, volumesInConfig } from './provenance.ts';

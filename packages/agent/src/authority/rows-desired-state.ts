@@ -114,9 +114,9 @@ export const desiredStateRows = {
   }),
   'host-ranges': neverFromHub(28, 'blast radius, VMID ranges, pools, bridges, policy file'),
   hold: signed(29, 'hold set or cleared', ['divert'], {
-    availableSince: 'signatures',
+    binds: ['host, or uid and incarnation'],
     underHold: 'goes-on',
-    limits: 'never stops backups; until then hold is set in the policy file',
+    limits: 'never stops backups',
   }),
   lineage: findingOnly(30, 'an older generation or another lineage'),
   consent: neverFromHub(31, 'consent'),

@@ -20,7 +20,6 @@ export const jobRows = {
     binds: ['backup id', 'fresh identity'],
   }),
   'job-saga': signed(4, 'undo, finish, resume, abandon', ['destroy'], {
-    availableSince: 'signatures',
     signers: 'of-the-saga',
     binds: ['saga id', 'its current step', 'loss set'],
     underHold: 'goes-on',
@@ -32,7 +31,6 @@ export const jobRows = {
     limits: 'good for one hour',
   }),
   'job-decommission': signed(6, 'decommission a guest', ['destroy'], {
-    availableSince: 'signatures',
     signers: 2,
     binds: ['loss set', 'quarantine', 'backups kept or not'],
   }),
@@ -50,8 +48,8 @@ export const jobRows = {
     availableSince: 'backups',
     binds: ['volume id and digest'],
   }),
+  /** Raising one goes by this row too, and takes one signature. */
   'job-floor-lower': signed(9, 'floor, retention or cadence down', ['destroy'], {
-    availableSince: 'backups',
     binds: ['old and new value'],
   }),
   'job-backup-force': signed(10, 'a backup now, above quota', [], {
@@ -62,7 +60,6 @@ export const jobRows = {
     limits: 'none needed for data; signed for the quota',
   }),
   'job-approve': signed(11, 'approve a blocked action', ['destroy'], {
-    availableSince: 'signatures',
     signers: 'of-the-saga',
     binds: ['digest of the blocked action'],
     limits: 'class and signers of the action it approves',
@@ -72,18 +69,16 @@ export const jobRows = {
     'trust changed or renewed, threshold, fence',
     ['destroy', 'disclose', 'deploy', 'divert'],
     {
-      availableSince: 'signatures',
       signers: 'highest-touched',
       binds: ['digest of the old document'],
       underHold: 'goes-on',
     },
   ),
   'job-break-glass-open': signed(13, 'break-glass open', ['disclose'], {
-    availableSince: 'host',
     binds: ['consent ids', 'key', 'minutes'],
     underHold: 'goes-on',
   }),
-  'job-break-glass-close': unsigned(13, 'break-glass close', { availableSince: 'host', underHold: 'goes-on' }),
+  'job-break-glass-close': unsigned(13, 'break-glass close', { underHold: 'goes-on' }),
   'job-hub-re-point': signed(14, 'another hub', ['disclose'], {
     availableSince: 'host',
     signers: 2,
@@ -94,8 +89,13 @@ export const jobRows = {
     binds: ['exact digest'],
   }),
   'job-adopt': signed(16, 'adopt or register again', ['destroy'], {
-    availableSince: 'signatures',
     binds: ['config digest', 'volume set'],
     limits: 'creates authority over what it names',
+  }),
+  'job-cancel': signed(17, 'cancel a removal', [], {
+    binds: ['uid and incarnation'],
+    underHold: 'goes-on',
+    unproven: 'goes-on',
+    limits: 'gives back what a removal has not freed yet',
   }),
 } as const satisfies Record<string, GateRow>;
