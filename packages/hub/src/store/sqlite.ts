@@ -1,7 +1,10 @@
 /** The store on SQLite: WAL, synchronous=FULL, one numbered upgrade per schema version. */
 import { DatabaseSync } from 'node:sqlite';
-import type { SQLOutputValue } from 'node:sqlite';
 import { digest as digestSchema, hostId as hostIdSchema } from '@felhom/protocol';
+import { mailboxOn, mailboxTables } from './sqlite-mailbox.ts';
+import { inTransaction, integer, optionalText, text } from './sqlite-rows.ts';
+import type { Row } from './sqlite-rows.ts';
+import { testimonyOn, testimonyTables } from './sqlite-testimony.ts';
 import type { ContactRow, DesiredRow, HostRow, HubStore, OperatorRow, Role, StaleMark } from './store.ts';
 
 const upgrades: readonly string[] = [
@@ -24,11 +27,10 @@ const upgrades: readonly string[] = [
     PRIMARY KEY (host_id, lineage, generation)
   ) STRICT;
   `,
+  mailboxTables + testimonyTables,
 ];
 
 const keptDocuments = 100;
-
-type Row = Record<string, SQLOutputValue>;
 
 /**
  * Opens or creates the database. `:memory:` is for tests and the lab. Throws on a file that is damaged or written by a
@@ -63,18 +65,6 @@ function upgrade(db: DatabaseSync, file: string): void {
     });
 }
 
-function inTransaction<T>(db: DatabaseSync, work: () => T): T {
-  db.exec('BEGIN IMMEDIATE');
-  try {
-    const result = work();
-    db.exec('COMMIT');
-    return result;
-  } catch (error) {
-    db.exec('ROLLBACK');
-    throw error;
-  }
-}
-
 function storeOn(db: DatabaseSync): HubStore {
   const joined =
     'SELECT host.*, d.digest, d.text, d.replaces, d.put_at, d.put_by FROM host LEFT JOIN desired d ' +
@@ -104,6 +94,8 @@ function storeOn(db: DatabaseSync): HubStore {
       hostId,
     );
   return {
+    ...mailboxOn(db),
+    ...testimonyOn(db),
     async addOperator(row) {
       const added = db
         .prepare('INSERT INTO operator VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING')
@@ -192,6 +184,7 @@ function storeOn(db: DatabaseSync): HubStore {
 function toHost(row: Row): HostRow {
   const reportText = optionalText(row, 'report_text');
   const forkText = optionalText(row, 'fork_text');
+  const auditForkText = optionalText(row, 'audit_fork_text');
   return {
     hostId: hostIdSchema.parse(row['host_id']),
     secret: { salt: text(row, 'salt'), hash: text(row, 'hash') },
@@ -204,6 +197,8 @@ function toHost(row: Row): HostRow {
     desired: toDesired(row),
     stale: toStale(row),
     fork: forkText === undefined ? undefined : { since: integer(row, 'fork_since'), text: forkText },
+    auditFork:
+      auditForkText === undefined ? undefined : { since: integer(row, 'audit_fork_since'), text: auditForkText },
   };
 }
 
@@ -250,20 +245,4 @@ function toOperator(row: Row): OperatorRow {
     secret: { salt: text(row, 'salt'), hash: text(row, 'hash') },
     createdAt: integer(row, 'created_at'),
   };
-}
-
-function text(row: Row, column: string): string {
-  const value = row[column];
-  if (typeof value !== 'string') throw new Error(`cannot read the hub's database: column ${column} is no text`);
-  return value;
-}
-
-function optionalText(row: Row, column: string): string | undefined {
-  return row[column] === null || row[column] === undefined ? undefined : text(row, column);
-}
-
-function integer(row: Row, column: string): number {
-  const value = row[column];
-  if (typeof value !== 'number') throw new Error(`cannot read the hub's database: column ${column} is no number`);
-  return value;
 }

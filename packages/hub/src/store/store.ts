@@ -4,6 +4,8 @@
  */
 import type { DesiredRef, Digest, HostId } from '@felhom/protocol';
 import type { StoredSecret } from '../credentials.ts';
+import type { MailboxStore } from './mailbox-store.ts';
+import type { TestimonyStore } from './testimony-store.ts';
 
 export type Role = 'operator' | 'reader';
 
@@ -67,9 +69,11 @@ export interface HostRow {
   readonly desired: DesiredRow | undefined;
   readonly stale: StaleMark | undefined;
   readonly fork: ForkMark | undefined;
+  /** The host told two tales of its audit log. */
+  readonly auditFork: ForkMark | undefined;
 }
 
-export interface HubStore {
+export interface HubStore extends MailboxStore, TestimonyStore {
   addOperator(row: OperatorRow): Promise<'added' | 'exists'>;
   operator(name: string): Promise<OperatorRow | undefined>;
   addHost(row: Pick<HostRow, 'hostId' | 'secret' | 'createdAt'>): Promise<'added' | 'exists'>;

@@ -1,0 +1,45 @@
+/**
+ * Envelopes for hosts, as the hub keeps them: bytes with a digest, in the order in which they came. What they say is
+ * nobody's business here.
+ */
+import type { Digest, HostId } from '@felhom/protocol';
+
+export interface EnvelopeRow {
+  readonly digest: Digest;
+  readonly text: string;
+  readonly putAt: number;
+  readonly putBy: string;
+  /** When the host said that it need not be sent again. */
+  readonly takenAt: number | undefined;
+}
+
+/** One that waits, without its text. */
+export interface WaitingEnvelope {
+  /** Rises with every envelope that comes. */
+  readonly place: number;
+  /** Bytes of the text as a JSON string, which is how it travels. */
+  readonly bytes: number;
+}
+
+export interface MailboxStore {
+  /**
+   * Keeps an envelope under its digest. The same text is the same envelope, also after it was taken. `full`: as many
+   * as `mostWaiting` wait already.
+   */
+  putEnvelope(
+    hostId: HostId,
+    row: Omit<EnvelopeRow, 'takenAt'>,
+    mostWaiting: number,
+  ): Promise<'put' | 'there-already' | 'full'>;
+  /** Those that wait, oldest first, and after them those that were taken, newest first and at most `mostTaken`. */
+  envelopes(hostId: HostId, mostTaken: number): Promise<readonly EnvelopeRow[]>;
+  /** Takes back one that still waits. */
+  withdrawEnvelope(hostId: HostId, digest: string): Promise<'withdrawn' | 'taken' | 'unknown'>;
+  /** Oldest first, with the place after which the next answer begins. */
+  waitingEnvelopes(hostId: HostId): Promise<{ readonly waiting: readonly WaitingEnvelope[]; readonly after: number }>;
+  /** Texts of the envelopes at these places, in their order. Remembers `after` for the next answer. */
+  sendEnvelopes(hostId: HostId, places: readonly number[], after: number): Promise<readonly string[]>;
+  /** The host named these digests; others than its own envelopes mean nothing. Forgets those taken before `keepFrom`. */
+  markTaken(hostId: HostId, digests: readonly string[], now: number, keepFrom: number): Promise<void>;
+  mailboxCounts(hostId: HostId): Promise<{ readonly waiting: number; readonly taken: number }>;
+}
