@@ -3,8 +3,8 @@
  * The real hub has its own tests; here the question is what the agent does with what it hears.
  */
 import { createHash } from 'node:crypto';
-import { digestOfText, reason } from '@felhom/protocol';
-import type { DesiredOffer, PollRequest } from '@felhom/protocol';
+import { digestOfText, hostStatementKind, maxEnvelopesPerPoll, parseVersionedJson, reason } from '@felhom/protocol';
+import type { DesiredOffer, HostStatement, PollAnswer, PollRequest, Report, SignedStatement } from '@felhom/protocol';
 import type { Hub, HubAnswer } from '@felhom/agent';
 import type { SimClock } from '../simulation/sim-clock.ts';
 import type { SimRandom } from '../simulation/sim-random.ts';
@@ -25,6 +25,17 @@ export interface SimHub extends Hub {
   publish(guests: readonly unknown[]): string;
   mood: HubMood;
   readonly lastPoll: () => PollRequest | undefined;
+  readonly lastReport: () => Report | undefined;
+  /** Puts an envelope into the mailbox; it is sent with every poll until the host says that it took it. */
+  mail(envelope: string): void;
+  /** What still lies there, oldest first. */
+  readonly mailbox: () => readonly string[];
+  /** The last statement as the host signed it, and what it says; nobody verified it here. */
+  readonly lastStatement: () => { readonly signed: SignedStatement; readonly said: HostStatement } | undefined;
+  /** Entries of the audit log that arrived without a gap, of one epoch. */
+  readonly audit: (hostEpoch: string) => readonly string[];
+  /** What a hub that means ill makes of its answer. */
+  twist: ((answer: PollAnswer, request: PollRequest) => PollAnswer) | undefined;
 }
 
 const lineage = 'labzlabzlabzlabzlabzlabzla';
@@ -38,9 +49,43 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
     const sent = distort(text, mood);
     return { is: 'document', digest: digestOfText(sent), text: sent };
   };
+  let report: Report | undefined;
+  let envelopes: readonly string[] = [];
+  const audits = new Map<string, string[]>();
+  const newest = new Map<string, SignedStatement & { readonly sequence: number }>();
+
+  /** Answers whether this host has already spoken with a later number. */
+  const takeIn = (request: PollRequest): SignedStatement | undefined => {
+    last = request;
+    report = request.report ?? report;
+    const taken = new Set<string>(request.taken);
+    envelopes = envelopes.filter((text) => !taken.has(digestOfText(text)));
+    const entries = audits.get(request.hostEpoch) ?? [];
+    audits.set(request.hostEpoch, entries);
+    if (request.audit?.from === entries.length + 1) entries.push(...request.audit.entries);
+    const before = newest.get(request.hostEpoch);
+    if (before !== undefined && before.sequence >= request.sequence)
+      return { text: before.text, signature: before.signature };
+    if (request.statement !== undefined)
+      newest.set(request.hostEpoch, { ...request.statement, sequence: request.sequence });
+    return undefined;
+  };
+
   const hub: SimHub = {
     mood: 'well',
+    twist: undefined,
     lastPoll: () => last,
+    lastReport: () => report,
+    mail: (envelope) => {
+      envelopes = [...envelopes, envelope];
+    },
+    mailbox: () => envelopes,
+    lastStatement: () => {
+      const signed = last?.statement;
+      const said = signed === undefined ? undefined : parseVersionedJson(hostStatementKind, signed.text);
+      return signed !== undefined && said?.is === 'ok' ? { signed, said: said.value } : undefined;
+    },
+    audit: (hostEpoch) => audits.get(hostEpoch) ?? [],
     publish: (guests) => {
       const text = JSON.stringify({ v: 1, lineage, generation: texts.length + 1, guests });
       texts.push(text);
@@ -50,18 +95,17 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
       await clock.sleep(20 + random.int(200), signal).catch(() => undefined);
       if (hub.mood === 'unreachable')
         return { is: 'failed', why: reason('hub.unreachable', 'cannot reach the hub: connection refused') };
-      last = request;
-      return {
-        is: 'answered',
-        answer: {
-          v: 1,
-          desired: offer(hub.mood),
-          sendReport: request.report === undefined && last === undefined,
-          sendHeld: false,
-          envelopes: [],
-          auditCount: 0,
-        },
+      const newerStatement = takeIn(request);
+      const answer: PollAnswer = {
+        v: 1,
+        desired: offer(hub.mood),
+        sendReport: false,
+        sendHeld: false,
+        envelopes: envelopes.slice(0, maxEnvelopesPerPoll),
+        auditCount: hub.audit(request.hostEpoch).length,
+        ...(newerStatement === undefined ? {} : { newerStatement }),
       };
+      return { is: 'answered', answer: hub.twist?.(answer, request) ?? answer };
     },
   };
   return hub;

@@ -4,9 +4,20 @@
  */
 import { DatabaseSync } from 'node:sqlite';
 import { createAgent, createPveClient, installPowerSwitch, openJournalOn } from '@felhom/agent';
-import type { Agent, CrashPoint, HostHelper, Journal, Outcome, PowerSwitch, Transport } from '@felhom/agent';
-import type { HostId, Reason, VolumeId } from '@felhom/protocol';
-import type { HelperAnswer, HelperRequest } from '@felhom/agent';
+import type {
+  Agent,
+  CrashPoint,
+  HelperAnswer,
+  HelperRequest,
+  HostHelper,
+  HostKey,
+  Journal,
+  Outcome,
+  PowerSwitch,
+  SignatureVerifier,
+  Transport,
+} from '@felhom/agent';
+import type { HostId, JobKind, JobOf, Reason, TrustDocument, VolumeId } from '@felhom/protocol';
 import type { Pace } from '../fake-pve/core.ts';
 import { MemoryDisk } from '../fake-pve/storage/index.ts';
 import { createSimClock } from '../simulation/sim-clock.ts';
@@ -15,8 +26,16 @@ import { createSimRandom } from '../simulation/sim-random.ts';
 import type { SimRandom } from '../simulation/sim-random.ts';
 import { enrolNode } from './enrolled-node.ts';
 import type { EnrolledNode } from './enrolled-node.ts';
+import { createOperators } from './operators.ts';
+import type { Operator } from './operators.ts';
+import { signJob } from './sign-job.ts';
+import type { JobOverrides, SignedJob } from './sign-job.ts';
+import { simHostKey } from './sim-host-key.ts';
 import { createSimHub } from './sim-hub.ts';
 import type { SimHub } from './sim-hub.ts';
+import { simVerifier } from './sim-verifier.ts';
+import { createSimRoot, labTrust } from './trust.ts';
+import type { SimRoot } from './trust.ts';
 
 export interface SimWorldOptions {
   readonly seed: number;
@@ -25,6 +44,10 @@ export interface SimWorldOptions {
   readonly guestRange?: number;
   /** Between two passes of the agent; 30 s unless told. */
   readonly reconcileMs?: number;
+  /** Changes to the trust document that root put there. */
+  readonly trust?: Partial<TrustDocument>;
+  /** Who judges signatures; the stand-in unless told. */
+  readonly verifier?: SignatureVerifier;
 }
 
 /** One life of the agent process, from boot to stop or power loss. */
@@ -39,6 +62,16 @@ export interface SimWorld extends EnrolledNode {
   readonly clock: SimClock;
   readonly random: SimRandom;
   readonly hub: SimHub;
+  readonly people: Readonly<Record<LabPerson, Operator>>;
+  readonly hostKey: HostKey;
+  readonly root: SimRoot;
+  /** A job as these people's command line would sign it now, bound to the last statement that the hub has. */
+  sign<K extends JobKind>(
+    kind: K,
+    params: JobOf<K>['params'],
+    people: readonly Pick<Operator, 'sign'>[],
+    overrides?: JobOverrides,
+  ): SignedJob;
   /** The journal as it lies on disk, for reading. Opening it fences a writer, so of a living agent it is its own. */
   readonly disk: () => Journal;
   readonly life: () => SimLife | undefined;
@@ -51,6 +84,9 @@ export interface SimWorld extends EnrolledNode {
   /** HTTP requests of the agent so far. */
   readonly requests: () => number;
 }
+
+export const labPeople = ['alice', 'bob', 'carol'] as const;
+export type LabPerson = (typeof labPeople)[number];
 
 const startAt = Date.UTC(2026, 10, 24, 3, 0, 0);
 const stepMs = 250;
@@ -70,6 +106,16 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
   );
   const database = new DatabaseSync(':memory:');
   const hub = createSimHub(clock, random.fork('hub'));
+  const people = createOperators(labPeople, random.fork('people'));
+  const desk = random.fork('desk');
+  const hostKey = simHostKey(random.fork('host key'));
+  const root = createSimRoot(labTrust(Object.values(people), clock.now(), options.trust));
+  const signed = {
+    hostKey,
+    verifier: options.verifier ?? simVerifier(),
+    trustStore: root.store,
+    signedHelper: root.helper,
+  };
   let lives = 0;
   let life: SimLife | undefined;
   let requests = 0;
@@ -105,6 +151,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       proxmox: createPveClient({ transport, node: enrolled.node.name, token: enrolled.token, clock: poweredClock }),
       tokenId: enrolled.tokenId,
       helper: helperPort(enrolled, power.off),
+      ...signed,
       policy: () => enrolled.policy,
       source: { is: 'hub', hub: { poll: (request, signal) => whilePowered(power.off, hub.poll(request, signal)) } },
       reconcile: { intervalMs: options.reconcileMs ?? 30_000, pauseMs: 1_000 },
@@ -122,6 +169,18 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     clock,
     random,
     hub,
+    people,
+    hostKey,
+    root,
+    sign: (kind, params, signers, overrides) => {
+      const heard = hub.lastStatement();
+      if (heard === undefined) throw new Error('cannot sign a job: the host has not said anything yet');
+      return signJob(heard.said, kind, params, signers, {
+        now: clock.now(),
+        random: desk,
+        ...(overrides === undefined ? {} : { overrides }),
+      });
+    },
     disk: () =>
       life !== undefined && !life.power.off.aborted
         ? life.power.journal
