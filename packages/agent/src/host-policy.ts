@@ -48,6 +48,8 @@ export const hostPolicy = z.strictObject({
       maxSeconds: z.number().int().max(900).default(900),
     })
     .prefault({}),
+  /** The longest that break-glass may stand open, whatever a signed job asks for. */
+  breakGlass: z.strictObject({ maxMinutes: z.number().int().min(1).max(480).default(60) }).prefault({}),
   hold: z.strictObject({ host: z.boolean().default(false), guests: z.array(guestName).default([]) }).prefault({}),
 });
 export type HostPolicy = z.output<typeof hostPolicy>;

@@ -197,6 +197,7 @@ export const errorCatalogue = {
   'audit.damaged': row('The audit log is broken', 'operator', 'Compare it with the copy of the hub: felhom audit verify.'),
   'journal.rolled-back': row('The journal is older than what this host has said', 'operator', 'Nothing at once: earlier signatures are void; find out who restored the state directory.'),
   'break-glass.no-consent': row('Not every customer of this host consents', 'operator', 'Ask the customers whose guests the text names.'),
+  'break-glass.unclear': row('What became of break-glass cannot be told', 'later', 'Look on the host: systemctl status "felhom-break-glass-*"; its timer closes it at the latest.'),
 
   // -------------------------------------------------------------------------------------------- guest
   'guest.no-space': row('There is not enough space for the guest', 'operator', 'Free space, choose another storage, or ask for less.'),
