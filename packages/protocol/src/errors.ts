@@ -219,6 +219,9 @@ export const errorCatalogue = {
   'guest.change-failed': row('The config of the guest did not take a change', 'operator', 'Look at the config of the guest in Proxmox; the text names what was to change.'),
   'guest.resize-failed': row('The disk could not be grown', 'operator', 'Read the tail of the task; the storage may be full.'),
   'guest.did-not-stay-up': row('The guest went down again right after its start', 'operator', 'Read its start log; for a new guest the golden image is suspect.'),
+  'guest.did-not-stop': row('The guest does not go down', 'later', 'Nothing at once; it is tried again. If it stays, look at what its processes wait for.'),
+  'guest.still-referenced': row('Another guest uses a volume of it', 'operator', 'Take the volume that the text names out of the other guest first.'),
+  'guest.half-removed': row('The guest is removed only in part', 'later', 'Bring the storage back that the text names; it goes on by itself.'),
   'guest.undo-incomplete': row('Something half-built could not be removed yet', 'later', 'Nothing at once; it is tried again.'),
   'guest.config-edited': row('Somebody edited the config of the guest', 'operator', 'Nothing, if it was meant; what desired state names is put back.'),
 } as const satisfies Record<string, CatalogueEntry>;
