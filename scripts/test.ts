@@ -1,5 +1,9 @@
 /** `npm test`: the checks, then the worlds: agent, hub and fake node together. */
+import { ensureSshKeygen } from '../packages/lab/src/stage/openssh.ts';
 import { checkStages, node, runStages } from './stages.ts';
+
+const tool = ensureSshKeygen();
+if (tool.is === 'missing') console.error(`test: ${tool.text}; tests with real signatures are skipped`);
 
 runStages([
   ...checkStages,

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { signatureNamespaces } from '@felhom/protocol';
 import type { SignatureQuestion } from '@felhom/agent';
 import { createSimRandom } from '../simulation/sim-random.ts';
+import { findSshKeygen } from '../stage/openssh.ts';
 import { createOperators, createTouchKey } from './operators.ts';
 import { judge } from './sim-verifier.ts';
 
@@ -109,19 +110,15 @@ const questionOf = (given: Case): SignatureQuestion => ({
   ...given,
 });
 
-const isInstalled = spawnSync('ssh-keygen', ['-?']).error === undefined;
+const tool = findSshKeygen();
 
 for (const row of cases) {
   test(`stand-in: ${row.name}`, () => assert.equal(judge(questionOf(row)).is, row.expect));
-  test(
-    `ssh-keygen: ${row.name}`,
-    { skip: isInstalled ? false : 'ssh-keygen is not installed (Debian: openssh-client)' },
-    (t) => {
-      const folder = mkdtempSync(join(tmpdir(), 'felhom-verify-'));
-      t.after(() => rmSync(folder, { recursive: true, force: true }));
-      assert.equal(askSshKeygen(folder, questionOf(row)), row.expect);
-    },
-  );
+  test(`ssh-keygen: ${row.name}`, { skip: tool.is === 'missing' ? tool.text : false }, (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'felhom-verify-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    assert.equal(askSshKeygen(folder, questionOf(row)), row.expect);
+  });
 }
 
 function askSshKeygen(folder: string, question: SignatureQuestion): 'valid' | 'invalid' {
