@@ -40,7 +40,13 @@ export function createSshKeygenVerifier(options: SshKeygenOptions): SignatureVer
         closeAll(files);
         return noVerdict(question, 'trust.verifier-failed', (error as Error).message);
       }
-      return verdictOf(program, question, await run({ program, clock, timeoutMs }, question, files, signal));
+      try {
+        return verdictOf(program, question, await run({ program, clock, timeoutMs }, question, files, signal));
+      } catch (error) {
+        return noVerdict(question, 'trust.verifier-failed', (error as Error).message);
+      } finally {
+        closeAll(files);
+      }
     },
   };
 }
@@ -121,7 +127,8 @@ function reducedEnvironment(): NodeJS.ProcessEnv {
 }
 
 /** The program ends with 255 both for a bad signature and for files it cannot use; only its words tell them apart. */
-const troubleWithFiles = /unable to open|no such file|permission denied|allocat|out of memory|unknown option|verify-time/i;
+const troubleWithFiles =
+  /unable to open|no such file|permission denied|allocat|out of memory|unknown option|verify-time/i;
 
 function verdictOf(program: string, question: SignatureQuestion, ran: Ran): SignatureAnswer {
   if (ran.is === 'not-started')
