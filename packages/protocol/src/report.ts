@@ -5,7 +5,7 @@
  * RPO, backups and storage targets join in later versions; a reader refuses what it does not know.
  */
 import { z } from 'zod';
-import { blockedAction } from './blocked-action.ts';
+import { blockedAction, lossSetItems } from './blocked-action.ts';
 import { finding } from './finding.ts';
 import { digestOfText } from './desired-state.ts';
 import { digest, guestName, guestUid, vmid, volumeId } from './ids.ts';
@@ -46,7 +46,11 @@ export const reportedGuest = z.strictObject({
   name: guestName,
   /** Absent until the agent has made it. */
   uid: guestUid.optional(),
+  /** With the uid: what a signature about this guest names. */
+  incarnation: z.number().int().min(1).max(9_999_999_999).optional(),
   vmid: vmid.optional(),
+  /** On record as the guest's own; absent where they are not known for certain. */
+  volumes: z.array(volumeId).max(64).optional(),
   status: z.enum(['running', 'stopped', 'missing', 'coming-up', 'unknown']),
   /** Ways in which it differs from desired state, as people read them. Empty: as desired. */
   drift: z.array(shortText).max(20),
@@ -82,6 +86,8 @@ export const reportedParked = z.strictObject({
   /** The one command that resolves it. */
   command: shortText,
   since: hostTime,
+  /** What going on would give up; a signed resume or abandon names it. Absent: not known for certain. */
+  lossSet: lossSetItems.optional(),
 });
 export type ReportedParked = z.output<typeof reportedParked>;
 
