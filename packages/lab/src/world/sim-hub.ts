@@ -24,6 +24,8 @@ export interface SimHub extends Hub {
   /** Publishes the next generation; answers its text. */
   publish(guests: readonly unknown[]): string;
   mood: HubMood;
+  /** Polls that were answered. */
+  readonly polls: () => number;
   readonly lastPoll: () => PollRequest | undefined;
   readonly lastReport: () => Report | undefined;
   /** Puts an envelope into the mailbox; it is sent with every poll until the host says that it took it. */
@@ -49,6 +51,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
     const sent = distort(text, mood);
     return { is: 'document', digest: digestOfText(sent), text: sent };
   };
+  let polls = 0;
   let report: Report | undefined;
   let envelopes: readonly string[] = [];
   const audits = new Map<string, string[]>();
@@ -57,6 +60,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
   /** Answers whether this host has already spoken with a later number. */
   const takeIn = (request: PollRequest): SignedStatement | undefined => {
     last = request;
+    polls += 1;
     report = request.report ?? report;
     const taken = new Set<string>(request.taken);
     envelopes = envelopes.filter((text) => !taken.has(digestOfText(text)));
@@ -74,6 +78,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
   const hub: SimHub = {
     mood: 'well',
     twist: undefined,
+    polls: () => polls,
     lastPoll: () => last,
     lastReport: () => report,
     mail: (envelope) => {

@@ -28,6 +28,8 @@ import { enrolNode } from './enrolled-node.ts';
 import type { EnrolledNode } from './enrolled-node.ts';
 import { createOperators } from './operators.ts';
 import type { Operator } from './operators.ts';
+import { labPeople } from './people.ts';
+import type { LabPerson } from './people.ts';
 import { signJob } from './sign-job.ts';
 import type { JobOverrides, SignedJob } from './sign-job.ts';
 import { simHostKey } from './sim-host-key.ts';
@@ -46,8 +48,8 @@ export interface SimWorldOptions {
   readonly reconcileMs?: number;
   /** Changes to the trust document that root put there. */
   readonly trust?: Partial<TrustDocument>;
-  /** Who judges signatures; the stand-in unless told. */
-  readonly verifier?: SignatureVerifier;
+  /** Who judges signatures; the stand-in unless told. A verifier with a process of its own works in `clock.io`. */
+  readonly verifier?: (clock: SimClock) => SignatureVerifier;
 }
 
 /** One life of the agent process, from boot to stop or power loss. */
@@ -85,9 +87,6 @@ export interface SimWorld extends EnrolledNode {
   readonly requests: () => number;
 }
 
-export const labPeople = ['alice', 'bob', 'carol'] as const;
-export type LabPerson = (typeof labPeople)[number];
-
 const startAt = Date.UTC(2026, 10, 24, 3, 0, 0);
 const stepMs = 250;
 
@@ -112,7 +111,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
   const root = createSimRoot(labTrust(Object.values(people), clock.now(), options.trust));
   const signed = {
     hostKey,
-    verifier: options.verifier ?? simVerifier(),
+    verifier: options.verifier?.(clock) ?? simVerifier(),
     trustStore: root.store,
     signedHelper: root.helper,
   };
