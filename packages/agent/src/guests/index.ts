@@ -4,10 +4,12 @@
  *
  * Read in this order: pve-config, plan-guests, settle, change-config.saga, then the other sagas.
  */
+export { changeAtRest } from './change-at-rest.saga.ts';
 export { changeConfig } from './change-config.saga.ts';
 export { addVolume } from './add-volume.saga.ts';
 export { growVolume } from './grow-volume.saga.ts';
 export { startGuest } from './start.saga.ts';
+export { stopGuest } from './stop.saga.ts';
 export type { GuestNeeds } from './needs.ts';
 export { createVmidClaims, inFlightOf } from './vmid-claims.ts';
 export type { InFlight, OpenSaga, VmidClaims } from './vmid-claims.ts';

@@ -1,4 +1,4 @@
-/** Starting a guest and knowing that it stays up; stopping one that this very saga started. */
+/** Starting a guest and knowing that it stays up; bringing one down, gently or as an undo of its start. */
 import type { Upid, Vmid } from '@felhom/protocol';
 import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
@@ -30,18 +30,18 @@ async function settleStart(ctx: Acting, vmid: Vmid, upid: Upid, signal: AbortSig
     return unknown(reason('guest.unsettled', `cannot tell whether guest ${vmid} starts: Proxmox forgot ${upid}`));
   if (verdict.is === 'ok' || verdict.is === 'warnings')
     return refused(
-      reason('guest.did-not-stay-up', `cannot start guest ${vmid}: it started and went down at once`, tail(logTail)),
+      reason('guest.did-not-stay-up', `cannot start guest ${vmid}: it started and went down at once`, logEnd(logTail)),
     );
   return refused(
     reason(
       'guest.did-not-start',
       `cannot start guest ${vmid}: ${verdict.is === 'failed' ? verdict.exitStatus : `the task ended as ${verdict.is}`}`,
-      tail(logTail),
+      logEnd(logTail),
     ),
   );
 }
 
-const tail = (lines: readonly string[]): string => lines.slice(-8).join('\n');
+const logEnd = (lines: readonly string[]): string => lines.slice(-8).join('\n');
 
 export async function probePowerOn(
   ctx: Acting,
@@ -92,6 +92,57 @@ export async function powerOff(
   if (after.is !== 'done') return after;
   if (after.value.status === 'stopped') return done(undefined);
   return unknown(reason('guest.undo-incomplete', `cannot stop guest ${vmid}: it still runs`));
+}
+
+/** Seconds that a guest has to end its own services; afterwards Proxmox stops it. */
+const shutdownSeconds = 120;
+
+/**
+ * Down for certain: its services are asked to end, after two minutes it is stopped, and once more where even that task
+ * failed. Refused only where it was seen to run still and nothing works on it any more.
+ */
+export function bringDown(ctx: Acting, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
+  return patiently(ctx, 'shutdown', signal, async () => {
+    const before = await ctx.needs.reader.status(vmid, signal);
+    if (before.is !== 'done') return before;
+    if (before.value.status === 'stopped') return done(undefined);
+    let tail = '';
+    for (const gentle of [true, false]) {
+      const posted = gentle
+        ? await ctx.needs.writer.shutdown(vmid, { timeoutSeconds: shutdownSeconds, force: true }, signal)
+        : await ctx.needs.writer.stop(vmid, signal);
+      if (posted.is !== 'done') return posted;
+      if (posted.value === undefined) return done(undefined);
+      ctx.recordHandle(posted.value);
+      const ended = await waitFor(ctx, posted.value, `bringing guest ${vmid} down`, signal);
+      if (ended.is !== 'done') return ended;
+      if (ended.value.verdict.is === 'lost')
+        return unknown(
+          reason('guest.unsettled', `cannot tell whether guest ${vmid} goes down: Proxmox forgot ${posted.value}`),
+        );
+      tail = logEnd(ended.value.logTail);
+      const now = await ctx.needs.reader.status(vmid, signal);
+      if (now.is !== 'done') return unknown(now.why);
+      if (now.value.status === 'stopped') return done(undefined);
+    }
+    return refused(reason('guest.did-not-stop', `cannot bring guest ${vmid} down: it still runs`, tail));
+  });
+}
+
+/** Waits for what of ours is about to bring it down, then looks. */
+export async function probeDown(
+  ctx: Acting,
+  vmid: Vmid,
+  sinceSeconds: number,
+  signal: AbortSignal,
+): Promise<Probed<void>> {
+  for (const type of ['vzshutdown', 'vzstop']) {
+    const idle = await whenIdle(ctx, { vmid, type, sinceSeconds }, signal);
+    if (idle.is !== 'done') return unknown(idle.why);
+  }
+  const status = await ctx.needs.reader.status(vmid, signal);
+  if (status.is !== 'done') return unknown(status.why);
+  return status.value.status === 'stopped' ? done(undefined) : { is: 'never-happened' };
 }
 
 const pollMs = 250;

@@ -149,6 +149,32 @@ export function formatNet(
   return formatProperties(parts);
 }
 
+/**
+ * A present line with another network on it: MAC, rate, MTU and whatever else somebody put there stay. The link is up,
+ * because that is what is asked for.
+ */
+export function formatNetOnto(net: NetView, network: DesiredNetwork): string {
+  const parts = new Map(net.raw);
+  const put = (key: string, value: string | undefined): void =>
+    void (value === undefined ? parts.delete(key) : parts.set(key, value));
+  put('name', network.name);
+  put('bridge', network.bridge);
+  put('tag', network.vlan === undefined ? undefined : String(network.vlan));
+  put('ip', network.ipv4 === 'dhcp' ? 'dhcp' : network.ipv4.address);
+  put('gw', network.ipv4 === 'dhcp' ? undefined : network.ipv4.gateway);
+  put('firewall', network.firewall ? '1' : undefined);
+  put('link_down', undefined);
+  return formatProperties(parts);
+}
+
+/** The same interface with its link down or up. */
+export function formatWithLink(net: NetView, link: 'up' | 'down'): string {
+  const parts = new Map(net.raw);
+  if (link === 'down') parts.set('link_down', '1');
+  else parts.delete('link_down');
+  return formatProperties(parts);
+}
+
 /** `eth3` lives under `net3`: one stable place per name, whatever order desired state lists them in. */
 export function keyOfNetwork(network: Pick<DesiredNetwork, 'name'>): string {
   return `net${network.name.slice('eth'.length)}`;
@@ -215,6 +241,16 @@ export function formatNewVolume(volume: DesiredVolume): string {
 /** The same disk, with backups switched on. */
 export function formatWithBackup(disk: DiskView): string {
   return formatProperties(new Map(disk.raw).set('backup', '1'), 'volume');
+}
+
+/** The same disk, left out of backups from now on. */
+export function formatWithoutBackup(disk: DiskView): string {
+  return formatProperties(new Map(disk.raw).set('backup', '0'), 'volume');
+}
+
+/** The same disk at another place inside the guest. */
+export function formatAtPath(disk: DiskView, path: string): string {
+  return formatProperties(new Map(disk.raw).set('mp', path), 'volume');
 }
 
 /** The first `mpN` that neither the config nor its unused entries occupy. */

@@ -57,10 +57,11 @@ export class StandInNode {
   readonly pool = new Set<number>();
   readonly receipts = new Set<string>();
   readonly calls: string[] = [];
-  readonly mishaps: { restore: Mishap[]; configure: Mishap[]; start: Mishap[]; destroy: Mishap[]; resize: Mishap[] } = {
+  readonly mishaps: Record<'restore' | 'configure' | 'start' | 'shutdown' | 'destroy' | 'resize', Mishap[]> = {
     restore: [],
     configure: [],
     start: [],
+    shutdown: [],
     destroy: [],
     resize: [],
   };
@@ -145,7 +146,7 @@ export class StandInNode {
       return `${this.#allocate(allocate[1] ?? '', vmid)}${allocate[3] ?? ''},size=${allocate[2]}G`;
     if (/^net\d+$/.test(key)) {
       const mac = value.includes('hwaddr=') ? '' : ',hwaddr=BC:24:11:00:00:01';
-      return `${value}${mac},type=veth`.replace(/(,type=veth)+$/, ',type=veth');
+      return value.includes('type=veth') ? `${value}${mac}` : `${value}${mac},type=veth`;
     }
     if (key === 'description') return `${value}\n`;
     return value;
@@ -206,7 +207,18 @@ export class StandInNode {
       else [guest.running, guest.uptime] = [true, 0];
       return mishap === 'lost-answer' ? unknown(lost) : done(task.upid);
     },
-    shutdown: async () => done(undefined),
+    shutdown: async (vmid) => {
+      this.calls.push(`shutdown ${vmid}`);
+      const mishap = this.mishaps.shutdown.shift();
+      const guest = this.guests.get(vmid);
+      if (mishap === 'lost-request') return unknown(lost);
+      if (guest === undefined) return refused(reason('pve.guest-absent', 'cannot shut down: absent'));
+      if (!guest.running) return done(undefined);
+      const task = this.#task('vzshutdown', vmid);
+      if (typeof mishap === 'object' && 'fails' in mishap) this.#fail(task, { is: 'failed', exitStatus: mishap.fails });
+      else guest.running = false;
+      return mishap === 'lost-answer' ? unknown(lost) : done(task.upid);
+    },
     stop: async (vmid) => {
       this.calls.push(`stop ${vmid}`);
       const guest = this.guests.get(vmid);
