@@ -15,7 +15,7 @@ export const releaseVersion = z
   .string()
   .regex(/^(?:0|[1-9]\d{0,5})\.(?:0|[1-9]\d{0,5})\.(?:0|[1-9]\d{0,5})$/, 'like 1.4.0');
 
-export const releaseManifest = z.strictObject({
+const manifestFields = z.strictObject({
   v: z.literal(1),
   product: z.enum(['agent', 'controller', 'golden']),
   /** An image for one role is no image for another: `agent-linux-x64`, `controller`, `debian-13`. */
@@ -35,6 +35,15 @@ export const releaseManifest = z.strictObject({
       .min(1)
       .max(20),
   }),
+});
+export const releaseManifest = manifestFields.superRefine(({ issuedAt, expiresAt, rollout }, ctx) => {
+  const bad = (path: string[], message: string): void => ctx.addIssue({ code: 'custom', path, message });
+  if (expiresAt <= issuedAt) bad(['expiresAt'], 'after issuedAt');
+  const ascending = rollout.starts.every(({ percent, at }, index, starts) => {
+    const earlier = starts[index - 1];
+    return earlier === undefined || (earlier.percent < percent && earlier.at <= at);
+  });
+  if (!ascending) bad(['rollout', 'starts'], 'ascending in percent and in time');
 });
 export type ReleaseManifest = z.output<typeof releaseManifest>;
 

@@ -12,7 +12,8 @@ import type { Digest } from './ids.ts';
 import type { Versioned } from './parse.ts';
 import { parsePublicKey, signatureNamespaces } from './sshsig.ts';
 
-const time = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+/** Milliseconds since the epoch, up to the year 9999: OpenSSH's allowed_signers writes years of four digits. */
+const time = z.number().int().min(0).max(253_402_300_799_000);
 const count = z.number().int().min(1).max(8);
 
 /** A person. No wildcard, no certificate authority: one name, its own keys. */
@@ -25,20 +26,26 @@ const keyLine = z
   .max(400)
   .refine((line) => parsePublicKey(line)?.line === line, 'an ssh-ed25519 or sk-ssh-ed25519 key without comment');
 
-export const signer = z.strictObject({
-  principal,
-  key: keyLine,
-  /** What its signatures are good for. */
-  signs: z
-    .array(z.enum([signatureNamespaces.job, signatureNamespaces.release]))
-    .min(1)
-    .max(2),
-  /** Milliseconds since the epoch. */
-  validAfter: time.optional(),
-  validBefore: time.optional(),
-  /** For FIDO2 keys: a signature without a touch of the key does not count. */
-  touch: z.boolean(),
-});
+export const signer = z
+  .strictObject({
+    principal,
+    key: keyLine,
+    /** What its signatures are good for. */
+    signs: z
+      .array(z.enum([signatureNamespaces.job, signatureNamespaces.release]))
+      .min(1)
+      .max(2),
+    validAfter: time.optional(),
+    validBefore: time.optional(),
+    /** For FIDO2 keys: a signature without a touch of the key does not count. */
+    touch: z.boolean(),
+  })
+  .superRefine(({ key, validAfter, validBefore, touch }, ctx) => {
+    const bad = (path: string, message: string): void => ctx.addIssue({ code: 'custom', path: [path], message });
+    // A second, because OpenSSH counts in them and refuses a line whose window is empty.
+    if (validBefore !== undefined && validBefore < (validAfter ?? 0) + 1000) bad('validBefore', 'after validAfter');
+    if (touch && parsePublicKey(key)?.type === 'ssh-ed25519') bad('touch', 'only a FIDO2 key (sk-…) can be touched');
+  });
 export type Signer = z.output<typeof signer>;
 
 /** Signatures by distinct people, per class of effect. `removal` is destroying a guest that served; `trust` this document. */
