@@ -43,7 +43,12 @@ const report: Report = reportSchema.parse({
   parked: [],
   findings: [],
   blocked: [],
-  cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0 },
+  jobs: [],
+  strangers: [],
+  trust: { is: 'none' },
+  breakGlass: { is: 'closed' },
+  audit: [],
+  cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
 });
 const guest = {
   name: 'web',

@@ -57,12 +57,16 @@ export const hostDetail = z.strictObject({
     .strictObject({ lineage: lineageId, generation: generationNumber, since: time, hasText: z.boolean() })
     .optional(),
   fork: z.strictObject({ since: time, text: z.string() }).optional(),
+  /** The host, or whoever has its API key, told two tales of its audit log. DELETE /v1/hosts/:id/audit-fork clears it. */
+  auditFork: z.strictObject({ since: time, text: z.string() }).optional(),
   /** The newest one; it names the report by its digest, and only it makes the report more than the hub's word. */
   statement: signedStatement.optional(),
   /** The host's own epoch as of its last poll. */
   hostEpoch: hostEpoch.optional(),
   /** Envelopes that wait for the host or that it has taken. */
   mailbox: z.strictObject({ waiting: count, taken: count }).default({ waiting: 0, taken: 0 }),
+  /** Entries of this epoch's audit log that the hub holds. Full: it takes no more of this host. */
+  auditCopy: z.strictObject({ count, full: z.boolean() }).default({ count: 0, full: false }),
 });
 export type HostDetail = z.output<typeof hostDetail>;
 
@@ -116,6 +120,8 @@ export type Problem = z.output<typeof problem>;
 
 /** POST /v1/hosts/:id/envelopes: bytes for the host. The hub looks at their size and at nothing else. */
 export const envelopePut = z.strictObject({ v: z.literal(1), text: z.string().min(1).max(maxEnvelopeBytes) });
+/** 201 for a new one, 200 where the same text was there already, waiting or taken. */
+export const envelopePutAnswer = z.strictObject({ digest });
 /** GET /v1/hosts/:id/envelopes; DELETE /v1/hosts/:id/envelopes/:digest withdraws one that still waits. */
 export const mailedEnvelope = z.strictObject({
   /** SHA-256 of the text. */
@@ -128,10 +134,13 @@ export const mailedEnvelope = z.strictObject({
 });
 export type MailedEnvelope = z.output<typeof mailedEnvelope>;
 export const envelopeList = z.strictObject({ v: z.literal(1), now: time, envelopes: z.array(mailedEnvelope) });
+export type EnvelopeList = z.output<typeof envelopeList>;
 
 /**
- * GET /v1/hosts/:id/audit?from=N&epoch=E: entries of the host's audit log as the host wrote them, and the signed
- * statements whose heads the hub kept, oldest first. Verified by whoever holds the host's key.
+ * GET /v1/hosts/:id/audit?from=N&epoch=E: entries of the host's audit log as the host wrote them, at most 1,000 per
+ * answer, and the signed statements that the hub kept about the log's head from the entry before them to the last of
+ * them (on the last page also those beyond), oldest first. Verified by whoever holds the host's key. Without an epoch:
+ * that of the last poll.
  */
 export const auditAnswer = z.strictObject({
   v: z.literal(1),
@@ -141,5 +150,9 @@ export const auditAnswer = z.strictObject({
   from: z.number().int().min(1),
   entries: z.array(z.string()),
   heads: z.array(signedStatement),
+  /** Other texts that came for numbers of this epoch which the hub held already, by number. */
+  conflicts: z.array(z.strictObject({ seq: z.number().int().min(1), text: z.string(), at: time })).default([]),
+  /** All epochs of which the hub holds entries, oldest first. */
+  epochs: z.array(z.strictObject({ epoch: hostEpoch, count, since: time })).default([]),
 });
 export type AuditAnswer = z.output<typeof auditAnswer>;

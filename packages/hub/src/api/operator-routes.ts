@@ -6,7 +6,6 @@ import {
   desiredState,
   generationNumber,
   hostCreation,
-  hostId as hostIdSchema,
   lineageId,
   maxDesiredStateBytes,
   staleResolution,
@@ -17,36 +16,26 @@ import { mintCredential, mintLineage } from '../credentials.ts';
 import type { RandomBytes } from '../credentials.ts';
 import { nextDesired, resolveStale } from '../fleet/apply-desired.ts';
 import type { HostViews } from '../fleet/host-view.ts';
-import type { DesiredRow, HostRow, HubStore, OperatorRow } from '../store/store.ts';
-import { authenticateOperator } from './authenticate.ts';
-import type { AuthenticateNeeds } from './authenticate.ts';
+import { addEnvelopeRoutes } from '../mailbox/envelope-routes.ts';
+import type { DesiredRow, HostRow, HubStore } from '../store/store.ts';
+import { addAuditRoutes } from '../testimony/audit-routes.ts';
+import { auditCopyFull } from '../testimony/hear-testimony.ts';
+import { createOperatorAccess, parseBody } from './operator-access.ts';
+import type { OperatorAccessNeeds } from './operator-access.ts';
 import { ProblemError } from './problem.ts';
 
-export interface OperatorRouteNeeds extends AuthenticateNeeds {
+export interface OperatorRouteNeeds extends OperatorAccessNeeds {
   readonly store: HubStore;
-  readonly now: () => number;
   readonly random: RandomBytes;
   readonly views: HostViews;
 }
 
-const smallBody = 16_384;
 const desiredQuery = z.strictObject({ lineage: lineageId, generation: z.coerce.number().pipe(generationNumber) });
 
 export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeeds): void {
   const { store } = needs;
-  const operators = new WeakMap<object, OperatorRow>();
-  const asReader = {
-    onRequest: async (request: FastifyRequest) => void (await authenticateOperator(needs, request, 'reader')),
-  };
-  const asOperator = {
-    bodyLimit: smallBody,
-    onRequest: async (request: FastifyRequest) =>
-      void operators.set(request, await authenticateOperator(needs, request, 'operator')),
-  };
-  const author = (request: FastifyRequest) => ({
-    name: operators.get(request)?.name ?? 'unknown',
-    now: needs.now(),
-  });
+  const access = createOperatorAccess(needs);
+  const { asReader, asOperator, author, hostOf } = access;
   app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'));
 
   app.get('/v1/hosts', asReader, async () => {
@@ -57,7 +46,15 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
 
   app.get('/v1/hosts/:hostId', asReader, async (request) => {
     const now = needs.now();
-    return { v: 1, now, host: needs.views.detail(await hostOf(request), now) };
+    const host = await hostOf(request);
+    const epoch = host.contact?.hostEpoch;
+    const copy = epoch === undefined ? undefined : await store.auditCopy(host.hostId, epoch);
+    const kept = {
+      statement: await store.newestStatement(host.hostId),
+      mailbox: await store.mailboxCounts(host.hostId),
+      auditCopy: { count: copy?.count ?? 0, full: await auditCopyFull(store, host.hostId) },
+    };
+    return { v: 1, now, host: needs.views.detail(host, kept, now) };
   });
 
   app.post('/v1/hosts', asOperator, async (request, reply) => {
@@ -82,10 +79,15 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
 
   /** The operator has seen the warning about a forked sequence and settled its cause. */
   app.delete('/v1/hosts/:hostId/fork', asOperator, async (request, reply) => {
-    const { hostId } = await hostOf(request);
+    const { hostId, contact } = await hostOf(request);
     await store.clearFork(hostId);
+    // A number that a thief of the API key made up must not stand above all true ones for ever.
+    if (contact !== undefined) await store.forgetHigherStatements(hostId, contact.hostEpoch, contact.sequence);
     return reply.code(204).send();
   });
+
+  addEnvelopeRoutes(app, { store, now: needs.now, access });
+  addAuditRoutes(app, { store, access });
 
   app.get('/v1/hosts/:hostId/desired', asReader, async (request, reply) => {
     const host = await hostOf(request);
@@ -149,16 +151,6 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
     return { lineage: row.lineage, generation: row.generation, digest: row.digest };
   }
 
-  async function hostOf(request: FastifyRequest): Promise<HostRow> {
-    const id = hostIdSchema.safeParse(z.object({ hostId: z.string() }).parse(request.params).hostId);
-    const host = id.success ? await store.host(id.data) : undefined;
-    if (host === undefined)
-      throw new ProblemError(404, 'host.unknown', 'cannot find the host: this hub knows none of that name', {
-        next: 'felhom hosts lists those there are',
-      });
-    return host;
-  }
-
   async function desiredOf(host: HostRow, query: unknown): Promise<DesiredRow> {
     const ref = desiredQuery.safeParse(query);
     const row = ref.success ? await store.desiredAt(host.hostId, ref.data) : host.desired;
@@ -167,12 +159,6 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
       next: `felhom desired apply ${host.hostId} FILE puts the first one`,
     });
   }
-}
-
-function parseBody<T>(schema: z.ZodType<T>, request: FastifyRequest, what: string): T {
-  const parsed = schema.safeParse(request.body);
-  if (parsed.success) return parsed.data;
-  throw new ProblemError(400, 'request.invalid', `cannot take ${what}: ${describeIssues(parsed.error)}`);
 }
 
 function conflict(hostId: HostId, current: DesiredRow | undefined): ProblemError {

@@ -1,10 +1,12 @@
 /** POST /v1/poll: the one call that agents make. */
 import type { FastifyInstance } from 'fastify';
-import { digestOfReport, maxPollRequestBytes, parseVersioned, pollRequestKind } from '@felhom/protocol';
+import { digestOfReport, maxPollRequestBytes, parseVersioned, pollAnswer, pollRequestKind } from '@felhom/protocol';
 import type { PollAnswer, PollRequest } from '@felhom/protocol';
 import { decidePoll } from '../fleet/decide-poll.ts';
+import { deliver } from '../mailbox/deliver.ts';
 import type { RateLimiter } from '../rate-limit.ts';
 import type { HostRow, HubStore } from '../store/store.ts';
+import { hearTestimony } from '../testimony/hear-testimony.ts';
 import { authenticateHost } from './authenticate.ts';
 import type { AuthenticateNeeds } from './authenticate.ts';
 import { ProblemError } from './problem.ts';
@@ -65,7 +67,10 @@ async function answerPoll(
   const decision = decidePoll(host, poll, now);
   if (decision.stale !== undefined && host.stale === undefined)
     warn('the hub is behind this host; an operator has to choose');
-  if (decision.fork !== undefined && host.fork === undefined) warn(decision.fork.text);
+  const heard = await hearTestimony(needs.store, host, poll, now);
+  const fork = host.fork === undefined ? (decision.fork ?? heard.fork) : undefined;
+  if (fork !== undefined) warn(fork.text);
+  if (heard.auditFork !== undefined && host.auditFork === undefined) warn(heard.auditFork.text);
   await needs.store.recordContact(
     host.hostId,
     {
@@ -81,16 +86,19 @@ async function answerPoll(
           ? undefined
           : { at: now, digest: digestOfReport(poll.report), text: JSON.stringify(poll.report) },
       stale: decision.stale,
-      fork: host.fork === undefined ? decision.fork : undefined,
+      fork,
     },
   );
-  return {
+  const envelopes = await deliver(needs.store, host.hostId, poll.taken, now);
+  // Whatever became of the database, what leaves has the shape of the wire.
+  return pollAnswer.parse({
     v: 1,
     desired: decision.offer,
     sendReport: decision.sendReport,
     sendHeld: decision.sendHeld,
     pollAfterSeconds: needs.pollAfterSeconds,
-    envelopes: [],
-    auditCount: 0,
-  };
+    envelopes,
+    auditCount: heard.auditCount,
+    ...(heard.newerStatement === undefined ? {} : { newerStatement: heard.newerStatement }),
+  });
 }

@@ -1,6 +1,6 @@
 /** Hosts as operators see them. Derived at the moment of asking, from receipt times on the hub's clock. Pure. */
-import { heldReference, parseVersionedJson, reportKind } from '@felhom/protocol';
-import type { HostDetail, HostState, HostSummary, HeldReference, Report } from '@felhom/protocol';
+import { heldReference, hostEpoch, parseVersionedJson, reportKind } from '@felhom/protocol';
+import type { HostDetail, HostState, HostSummary, HeldReference, Report, SignedStatement } from '@felhom/protocol';
 import type { HostRow } from '../store/store.ts';
 
 /** Milliseconds without contact after which a host counts as late, then as silent. */
@@ -11,7 +11,15 @@ export interface ContactLimits {
 
 export interface HostViews {
   summarise(host: HostRow, now: number): HostSummary;
-  detail(host: HostRow, now: number): HostDetail;
+  detail(host: HostRow, kept: KeptBesides, now: number): HostDetail;
+}
+
+/** What the hub keeps of a host beside its row. */
+export interface KeptBesides {
+  readonly statement: SignedStatement | undefined;
+  readonly mailbox: { readonly waiting: number; readonly taken: number };
+  /** Of the epoch that the host is in. */
+  readonly auditCopy: { readonly count: number; readonly full: boolean };
 }
 
 /** Keeps the last parsed report per host, because a dashboard asks every second and reports change seldom. */
@@ -27,11 +35,18 @@ export function createHostViews(limits: ContactLimits): HostViews {
   };
   return {
     summarise: (host, now) => summaryOf(host, reportOf(host), limits, now),
-    detail: (host, now) => detailOf(host, reportOf(host), limits, now),
+    detail: (host, kept, now) => detailOf(host, kept, reportOf(host), limits, now),
   };
 }
 
-function detailOf(host: HostRow, report: Report | undefined, limits: ContactLimits, now: number): HostDetail {
+function detailOf(
+  host: HostRow,
+  { statement, mailbox, auditCopy }: KeptBesides,
+  report: Report | undefined,
+  limits: ContactLimits,
+  now: number,
+): HostDetail {
+  const epoch = hostEpoch.safeParse(host.contact?.hostEpoch);
   return {
     ...summaryOf(host, report, limits, now),
     ...(report === undefined || host.report === undefined ? {} : { report, reportAt: host.report.at }),
@@ -46,7 +61,11 @@ function detailOf(host: HostRow, report: Report | undefined, limits: ContactLimi
           },
         }),
     ...(host.fork === undefined ? {} : { fork: host.fork }),
-    mailbox: { waiting: 0, taken: 0 },
+    ...(host.auditFork === undefined ? {} : { auditFork: host.auditFork }),
+    ...(statement === undefined ? {} : { statement }),
+    ...(epoch.success ? { hostEpoch: epoch.data } : {}),
+    mailbox,
+    auditCopy,
   };
 }
 
@@ -83,7 +102,7 @@ function stateOf(host: HostRow, report: Report | undefined, limits: ContactLimit
   const quietMs = now - host.contact.at;
   if (quietMs > limits.silentMs) return 'silent';
   if (host.stale !== undefined) return 'stale-hub';
-  if (host.fork !== undefined) return 'forked';
+  if (host.fork !== undefined || host.auditFork !== undefined) return 'forked';
   if (quietMs > limits.lateMs) return 'late';
   if (report === undefined) return 'no-report';
   if (report.parked.length > 0 || worstOf(report) === 'critical') return 'needs-attention';

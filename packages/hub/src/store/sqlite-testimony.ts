@@ -72,7 +72,11 @@ function statementsOn(db: DatabaseSync): Statements {
   const newest = db.prepare('SELECT text, signature FROM newest_statement WHERE host_id = ?');
   const setNewest = db.prepare('INSERT OR REPLACE INTO newest_statement VALUES (?, ?, ?)');
   const highest = db.prepare('SELECT * FROM highest_statement WHERE host_id = ? AND epoch = ?');
-  const setHighest = db.prepare('INSERT OR REPLACE INTO highest_statement VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+  const setHighest = db.prepare(
+    'INSERT INTO highest_statement VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (host_id, epoch) DO UPDATE SET ' +
+      'sequence = excluded.sequence, count = excluded.count, head = excluded.head, at = excluded.at, ' +
+      'text = excluded.text, signature = excluded.signature WHERE excluded.sequence > highest_statement.sequence',
+  );
   const dropEpochs = db.prepare(
     'DELETE FROM highest_statement WHERE host_id = ? AND epoch NOT IN ' +
       '(SELECT epoch FROM highest_statement WHERE host_id = ? ORDER BY at DESC, epoch LIMIT ?)',
