@@ -112,7 +112,7 @@ export const alertTested = z.discriminatedUnion('is', [
 export type AlertTested = z.output<typeof alertTested>;
 
 export const longestSnoozeHours = 24 * 30;
-/** POST /v1/hosts/:id/snooze: nothing about the host is sent for so long. 0 ends it. */
+/** POST /v1/hosts/:id/snooze: for so long no alert about the host opens or escalates. 0 ends it. */
 export const hostSnooze = z.strictObject({ hours: z.number().min(0).max(longestSnoozeHours) });
 export const hostSnoozed = z.strictObject({ hostId, snoozedUntil: time.optional() });
 

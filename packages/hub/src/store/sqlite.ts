@@ -1,6 +1,7 @@
 /** The store on SQLite: WAL, synchronous=FULL, one numbered upgrade per schema version. */
 import { DatabaseSync } from 'node:sqlite';
 import { digest as digestSchema, hostId as hostIdSchema } from '@felhom/protocol';
+import { alertStoreOn, alertTables } from './sqlite-alerts.ts';
 import { mailboxOn, mailboxTables } from './sqlite-mailbox.ts';
 import { inTransaction, integer, optionalText, text } from './sqlite-rows.ts';
 import type { Row } from './sqlite-rows.ts';
@@ -28,6 +29,7 @@ const upgrades: readonly string[] = [
   ) STRICT;
   `,
   mailboxTables + testimonyTables,
+  alertTables,
 ];
 
 const keptDocuments = 100;
@@ -96,6 +98,7 @@ function storeOn(db: DatabaseSync): HubStore {
   return {
     ...mailboxOn(db),
     ...testimonyOn(db),
+    alerts: alertStoreOn(db),
     async addOperator(row) {
       const added = db
         .prepare('INSERT INTO operator VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING')

@@ -3,6 +3,7 @@
  * transaction. Times are the hub's own, in milliseconds since the epoch; those of hosts are facts inside reports.
  */
 import type { DesiredRef, Digest, HostId } from '@felhom/protocol';
+import type { AlertStore } from '../alerts/alert-store.ts';
 import type { StoredSecret } from '../credentials.ts';
 import type { MailboxStore } from './mailbox-store.ts';
 import type { TestimonyStore } from './testimony-store.ts';
@@ -74,6 +75,7 @@ export interface HostRow {
 }
 
 export interface HubStore extends MailboxStore, TestimonyStore {
+  readonly alerts: AlertStore;
   addOperator(row: OperatorRow): Promise<'added' | 'exists'>;
   operator(name: string): Promise<OperatorRow | undefined>;
   addHost(row: Pick<HostRow, 'hostId' | 'secret' | 'createdAt'>): Promise<'added' | 'exists'>;
