@@ -12,6 +12,7 @@ export type { PveClient, RawAnswer, RawRequest, Transport } from './adapters/pve
 export { helperAnswer, helperRequest } from './adapters/helper-command/index.ts';
 export type { HelperAnswer, HelperRequest } from './adapters/helper-command/index.ts';
 export { createHubHttps, spkiOf } from './adapters/hub-https/index.ts';
+export { createSshKeygenVerifier } from './adapters/ssh-keygen/index.ts';
 export { openJournal, openJournalOn } from './adapters/sqlite-journal/index.ts';
 export { systemClock, systemRandom } from './adapters/system-clock/index.ts';
 export { agentConfig } from './config.ts';
@@ -28,4 +29,5 @@ export type { HostKey, SignatureAnswer, SignatureQuestion, SignatureVerifier } f
 export type { SignedHelper } from './ports/signed-helper.ts';
 export type { TrustRead, TrustStore } from './ports/trust-store.ts';
 export { createSagaRegistry } from './saga-registry.ts';
+export { applyTrustChange, decideRelease, isApplied, verifyEnvelope } from './trust/index.ts';
 export type { GuestRecord } from './authority/guest-record.ts';

@@ -108,10 +108,11 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
   const people = createOperators(labPeople, random.fork('people'));
   const desk = random.fork('desk');
   const hostKey = simHostKey(random.fork('host key'));
-  const root = createSimRoot(labTrust(Object.values(people), clock.now(), options.trust));
+  const verifier = options.verifier?.(clock) ?? simVerifier();
+  const root = createSimRoot(labTrust(Object.values(people), clock.now(), options.trust), clock, verifier);
   const signed = {
     hostKey,
-    verifier: options.verifier?.(clock) ?? simVerifier(),
+    verifier,
     trustStore: root.store,
     signedHelper: root.helper,
   };

@@ -1,7 +1,18 @@
 /** What root put on a simulated host: whose signatures count there, and the helper that alone may change it. */
-import { digestOfTrust, reason, signatureNamespaces, trustDocument } from '@felhom/protocol';
-import type { TrustDocument } from '@felhom/protocol';
-import type { SignedHelper, TrustRead, TrustStore } from '@felhom/agent';
+import { applyTrustChange, done, isApplied, verifyEnvelope } from '@felhom/agent';
+import type { SignatureVerifier, SignedHelper, TrustStore } from '@felhom/agent';
+import {
+  digestOfTrust,
+  jobKind,
+  parseEnvelope,
+  parsePayload,
+  peopleNeeded,
+  reason,
+  signatureNamespaces,
+  trustDocument,
+} from '@felhom/protocol';
+import type { Job, Reason, TrustDocument } from '@felhom/protocol';
+import type { SimClock } from '../simulation/sim-clock.ts';
 import type { Operator } from './operators.ts';
 
 const dayMs = 24 * 60 * 60_000;
@@ -32,32 +43,105 @@ export function labTrust(
   });
 }
 
-/** The root-owned side of the host: outlives every process of the agent. */
+/** The root-owned side of the host: outlives every process of the agent, and believes none of them. */
 export interface SimRoot {
   readonly store: TrustStore;
   readonly helper: SignedHelper;
   /** Root at the keyboard; `undefined` takes the document away. */
   put(document: TrustDocument | undefined): void;
+  /** Until when break-glass is open, milliseconds since the epoch. */
+  readonly openUntil: () => number | undefined;
 }
 
-export function createSimRoot(first: TrustDocument): SimRoot {
+export function createSimRoot(
+  first: TrustDocument,
+  clock: Pick<SimClock, 'now'>,
+  verifier: SignatureVerifier,
+): SimRoot {
   let held: TrustDocument | undefined = first;
-  const read = (): TrustRead =>
-    held === undefined ? { is: 'none' } : { is: 'held', document: held, digest: digestOfTrust(held) };
-  const refuse = async (verb: string) => ({
-    is: 'refused' as const,
-    why: reason('helper.refused', `cannot ${verb}: this stand-in does not know how`),
-  });
+  let glass: { readonly until: number } | undefined;
+  /** Ids of jobs that root carried out: none is good for a second time. */
+  const consumed = new Set<string>();
+  const receipts = new Set<string>();
+
+  /** As root sees the envelope, whatever the agent made of it. */
+  const open = async (envelope: string, signal: AbortSignal): Promise<Opened> => {
+    const parsed = parseEnvelope(envelope);
+    if (parsed.is !== 'ok') return refuse(parsed.text);
+    if (held === undefined) return refuse('there is no trust document');
+    const { payload } = parsed.value;
+    const { signatures } = parsed.value.envelope;
+    const namespace = signatureNamespaces.job;
+    const asked = { payload, signatures, document: held, namespace, at: clock.now() };
+    const verified = await verifyEnvelope({ verifier }, asked, signal);
+    if (verified.is !== 'verified') return { is: 'refused', why: verified.why };
+    const job = parsePayload(jobKind, payload);
+    return job.is === 'ok' ? { is: 'open', job: job.value, people: verified.people, document: held } : refuse(job.text);
+  };
+
+  const trustUpdate: SignedHelper['trustUpdate'] = async (operation, envelope, signal) => {
+    if (receipts.has(operation)) return done(undefined);
+    const opened = await open(envelope, signal);
+    if (opened.is === 'refused') return opened;
+    const { job, people, document } = opened;
+    if (job.kind !== 'trust-change' && job.kind !== 'floor-change') return refuse(`${job.kind} changes no trust`);
+    if (isApplied(document, job)) return done(undefined);
+    const next = applyTrustChange(document, job, people, clock.now());
+    if (next.is === 'refused') return next;
+    held = next.document;
+    receipts.add(operation);
+    return done(undefined);
+  };
+
+  const breakGlassOpen: SignedHelper['breakGlassOpen'] = async (operation, envelope, signal) => {
+    if (receipts.has(operation)) return done(undefined);
+    const opened = await open(envelope, signal);
+    if (opened.is === 'refused') return opened;
+    const { job, people, document } = opened;
+    if (job.kind !== 'break-glass-open') return refuse(`${job.kind} opens nothing`);
+    if (job.host !== document.host) return refuse(`it is for host ${job.host}`);
+    if (people.length < peopleNeeded(document, ['disclose'], 1)) return refuse('more people have to sign');
+    if (clock.now() < job.notBefore || clock.now() >= job.expiresAt) return refuse('it is not its time');
+    if (consumed.has(job.jobId)) return refuse(`job ${job.jobId} was used already`);
+    consumed.add(job.jobId);
+    receipts.add(operation);
+    glass = { until: clock.now() + job.params.minutes * 60_000 };
+    return done(undefined);
+  };
+
+  /** The timer is of the host's own, and needs nobody. */
+  const openUntil = (): number | undefined =>
+    glass !== undefined && clock.now() < glass.until ? glass.until : undefined;
+
   return {
-    store: { read },
+    store: {
+      read: () => (held === undefined ? { is: 'none' } : { is: 'held', document: held, digest: digestOfTrust(held) }),
+    },
     put: (document) => {
       held = document;
     },
+    openUntil,
     helper: {
-      trustUpdate: () => refuse('trust-update'),
-      breakGlassOpen: () => refuse('break-glass-open'),
-      breakGlassClose: () => refuse('break-glass-close'),
-      breakGlassShow: async () => ({ is: 'done', value: undefined }),
+      trustUpdate,
+      breakGlassOpen,
+      breakGlassClose: async () => {
+        glass = undefined;
+        return done(undefined);
+      },
+      breakGlassShow: async () => {
+        const until = openUntil();
+        return done(until === undefined ? undefined : { until });
+      },
     },
   };
 }
+
+type Refused = { readonly is: 'refused'; readonly why: Reason };
+type Opened =
+  | { readonly is: 'open'; readonly job: Job; readonly people: readonly string[]; readonly document: TrustDocument }
+  | Refused;
+
+const refuse = (why: string): Refused => ({
+  is: 'refused',
+  why: reason('helper.refused', `the root helper refused: ${why}`),
+});
