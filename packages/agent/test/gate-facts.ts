@@ -11,6 +11,7 @@ import {
   volumeId,
 } from '@felhom/protocol';
 import type { DesiredGuest, TrustDocument } from '@felhom/protocol';
+import { guestRefOf } from '../src/authority/effects.ts';
 import type { Effect, EffectKind, GuestRef } from '../src/authority/effects.ts';
 import type { Evidence, GateFacts, GuestFacts, StrangerFacts } from '../src/authority/facts.ts';
 import type { GuestRecord } from '../src/authority/guest-record.ts';
@@ -106,9 +107,13 @@ export function makeFacts(change: Partial<GateFacts> = {}): GateFacts {
   };
 }
 
-/** A provision is about a name that nobody has. */
+/** A provision is about a name that nobody has, an adoption about a guest that nobody knows. */
 export const factsFor = (effect: Effect, change: Partial<GateFacts> = {}): GateFacts =>
-  makeFacts(effect.kind === 'guest-provision' ? { guest: undefined, ...change } : change);
+  makeFacts({
+    ...(guestRefOf(effect) === undefined ? { guest: undefined } : {}),
+    ...(effect.kind === 'guest-adopt' || effect.kind === 'guest-re-register' ? { stranger } : {}),
+    ...change,
+  });
 
 export const basis: DestroyBasis = {
   vmid: vmid.parse(9000),

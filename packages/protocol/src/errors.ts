@@ -139,11 +139,10 @@ export const errorCatalogue = {
   // --------------------------------------------------------------------------------------------- gate
   'gate.needs-signature': row('This needs a signed approval', 'operator', 'Approve the blocked action, or take the change back.'),
   'gate.out-of-range': row('The host policy does not allow this value', 'operator', 'Change the desired state, or the policy file as root on the host.'),
-  'gate.on-hold': row('Changes are on hold', 'operator', 'Lift the hold in the policy file when it is no longer needed.'),
+  'gate.on-hold': row('Changes are on hold', 'operator', 'Lift the hold when it is no longer needed; the text says where it is set.'),
   'gate.blast-radius': row('Too many guests would change within a day', 'later', 'It goes on by itself tomorrow; raise limits.blastRadius if this is meant.'),
   'gate.foreign': row('The guest is not ours', 'operator', 'Nothing is done to it; remove the conflict by hand.'),
   'gate.policy-unreadable': row('The host policy does not read', 'operator', 'Mend the policy file; until then nothing on this host is changed.'),
-  'gate.no-signatures': row('This version cannot verify signatures', 'operator', 'Wait for the release that brings signed jobs; nothing was done.'),
   'gate.no-authority': row('What it rests on does not cover it', 'never', 'This is a fault of the agent; report it with the log.'),
   'gate.never': row('This is not for the agent to change', 'never', 'Take it out of the desired state.'),
   'gate.contradictory': row('The change contradicts what is known', 'later', 'Nothing at once; it is planned again from what is there.'),

@@ -2,15 +2,19 @@
  * What an effect asks for, as the gate judges it: of whom, which target values, what would be lost, in which words.
  * One switch over all effects, so that a new one cannot be asked for before it says what it loses.
  */
-import { canonicalDigest, canonicalJson } from '@felhom/protocol';
+import { canonicalDigest, canonicalJson, maxLossSet } from '@felhom/protocol';
 import type { BlockedActionParts, CanonicalValue, GuestName, VolumeId } from '@felhom/protocol';
-import type { GuestEffect, GuestRef } from './effects.ts';
+import { askedByJob, everyVolumeOf } from './asked-by-job.ts';
+import type { BuiltEffect, GuestEffect, GuestRef } from './effects.ts';
 import type { GuestFacts } from './facts.ts';
+import { isJobEffect } from './gate-table.ts';
 
 export interface Asked {
-  readonly name: GuestName;
-  /** `undefined`: the guest is to be made. */
+  /** The guest by its name for people; `undefined` for what is about the host. */
+  readonly name: GuestName | undefined;
+  /** `undefined`: the guest is to be made or adopted, or it is about the host. */
   readonly guest: GuestRef | undefined;
+  readonly subject: BlockedActionParts['subject'];
   readonly verb: string;
   readonly parameters: BlockedActionParts['parameters'];
   readonly loss: readonly string[];
@@ -20,12 +24,19 @@ export interface Asked {
   readonly contradiction: string | undefined;
 }
 
-export function askedFor(effect: GuestEffect, facts: GuestFacts | undefined): Asked {
+export function askedFor(effect: BuiltEffect, facts: GuestFacts | undefined): Asked {
+  const asked = isJobEffect(effect) ? askedByJob(effect, facts) : askedOfGuest(effect, facts);
+  const losable = asked.loss.length <= maxLossSet && !asked.loss.includes('');
+  return losable ? asked : { ...asked, contradiction: asked.contradiction ?? 'what it loses cannot be listed' };
+}
+
+function askedOfGuest(effect: GuestEffect, facts: GuestFacts | undefined): Asked {
   if (effect.kind === 'guest-provision') {
     const { label, ...spec } = effect.desired;
     return {
       name: effect.desired.name,
       guest: undefined,
+      subject: { is: 'new-guest', name: effect.desired.name },
       verb: effect.kind,
       // Free text decides nothing, so a new label is not a new action.
       parameters: { golden: effect.desired.golden, spec: canonicalDigest(plain(spec)) },
@@ -34,7 +45,9 @@ export function askedFor(effect: GuestEffect, facts: GuestFacts | undefined): As
       contradiction: undefined,
     };
   }
-  return { name: effect.guest.name, guest: effect.guest, verb: effect.kind, ...change(effect, facts) };
+  const { uid, incarnation, name } = effect.guest;
+  const subject = { is: 'guest', uid, incarnation } as const;
+  return { name, guest: effect.guest, subject, verb: effect.kind, ...change(effect, facts) };
 }
 
 type Change = Pick<Asked, 'parameters' | 'loss' | 'words' | 'contradiction'>;
@@ -48,14 +61,12 @@ function change(effect: Exclude<GuestEffect, { kind: 'guest-provision' }>, facts
     contradiction: undefined,
   });
   switch (effect.kind) {
-    case 'guest-remove': {
-      const volumes = new Set<string>([
-        ...effect.volumes,
-        ...(facts?.record.volumes.map((volume) => volume.volid) ?? []),
-        ...(facts?.seenVolumes ?? []),
-      ]);
-      return { ...plainly('remove'), loss: [...volumes], words: `remove guest ${guest} and all its volumes` };
-    }
+    case 'guest-remove':
+      return {
+        ...plainly('remove'),
+        loss: everyVolumeOf(effect.volumes, facts),
+        words: `remove guest ${guest} and all its volumes`,
+      };
     case 'guest-start':
       return plainly('start');
     case 'guest-stop':

@@ -45,6 +45,8 @@ export interface GateRow {
   readonly underHold: 'stopped' | 'goes-on';
   /** What an identity that is likely but not proven still permits. */
   readonly unproven: 'stopped' | 'if-only-volumes-differ' | 'goes-on';
+  /** `record`: it changes what is kept about a guest, so whether the guest itself is seen and proven is no matter. */
+  readonly reaches: 'guest' | 'record';
   readonly availableSince: GatePiece;
   /** The limits in words, where they are not the policy file's. */
   readonly limits?: string;
@@ -60,6 +62,7 @@ const base = {
   blast: undefined,
   underHold: 'stopped',
   unproven: 'stopped',
+  reaches: 'guest',
   availableSince: 'now',
 } as const satisfies Extra;
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { effects } from '../../test/gate-facts.ts';
 import type { EffectKind } from './effects.ts';
-import { effectRows, gateTable, isGuestEffect, rowOf } from './gate-table.ts';
+import { effectRows, gateTable, isBuilt, rowOf } from './gate-table.ts';
 import type { GateRow } from './gate-row.ts';
 
 /** `line id verdict classes signers`; U unsigned, R ranged, S signed, F finding, N never, D document, X no field. */
@@ -70,6 +70,7 @@ job
 14 job-hub-re-point         S Dis         2
 15 job-downgrade            S Dep         1
 16 job-adopt                S Des         1
+17 job-cancel               S -           1
 local-route
  1 route-read               U -           1
  2 route-snapshot           R -           1
@@ -130,7 +131,7 @@ test('each effect is decided by exactly one row, and a row that nothing can ask 
 
 test('an effect that this release can carry out has a row that is available now, and only those relax', () => {
   for (const [kind, effect] of Object.entries(effects) as [EffectKind, (typeof effects)[EffectKind]][])
-    if (isGuestEffect(effect)) assert.equal(rowOf(kind).availableSince, 'now', kind);
+    if (isBuilt(effect)) assert.equal(rowOf(kind).availableSince, 'now', kind);
   const relaxing = Object.entries<GateRow>(gateTable).filter(([, row]) => row.beforeServed === 'ranged');
   assert.deepEqual(
     relaxing.map(([id]) => id),
@@ -144,14 +145,19 @@ test('an effect that this release can carry out has a row that is available now,
 
 test('a signed row says which gate it guards and never asks for fewer than one signature', () => {
   for (const [id, row] of Object.entries<GateRow>(gateTable)) {
-    // A forced backup is signed for the quota alone.
-    if (row.verdict === 'signed' && id !== 'job-backup-force') assert.ok(row.classes.length > 0, id);
+    // A forced backup is signed for the quota alone, and to cancel a removal gives back.
+    if (row.verdict === 'signed' && id !== 'job-backup-force' && id !== 'job-cancel')
+      assert.ok(row.classes.length > 0, id);
     if (typeof row.signers === 'number') assert.ok(row.signers >= 1, id);
   }
 });
 
-test('the same destruction asks for the same number of people by whichever road it comes', () => {
-  assert.equal(rowOf('guest-remove').signers, rowOf('guest-decommission').signers);
+test('only a hold, and what makes a guest ours, goes by the record alone', () => {
+  const byRecord = Object.entries<GateRow>(gateTable).filter(([, row]) => row.reaches === 'record');
+  assert.deepEqual(
+    byRecord.map(([id]) => id),
+    ['hold', 'job-adopt'],
+  );
 });
 
 test('starting, and whatever backs up, is outside the blast radius', () => {

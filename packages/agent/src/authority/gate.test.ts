@@ -18,15 +18,19 @@ import {
   otherUid,
   ref,
   seen,
+  stranger,
 } from '../../test/gate-facts.ts';
 import { blockedAction, guestName, isErrorCode, vmid } from '@felhom/protocol';
 import { decide } from './gate.ts';
 import type { Decision } from './gate.ts';
+import { guestRefOf } from './effects.ts';
 import type { Effect, EffectKind } from './effects.ts';
 import type { Evidence, GateFacts } from './facts.ts';
 import type { BlastGroup } from './gate-row.ts';
-import { isGuestEffect } from './gate-table.ts';
+import { isBuilt, isGuestEffect, isJobEffect, rowOf } from './gate-table.ts';
 import type { Identity } from './identity.ts';
+
+const shorter: Readonly<Record<string, string>> = { 'gate.no-authority': '.', 'gate.needs-signature': 'needs' };
 
 /** `+` allowed, `W` allowed with a warrant, `des` blocked for that class, `.` no authority, else the refusal. */
 function shortly(decision: Decision): string {
@@ -36,7 +40,7 @@ function shortly(decision: Decision): string {
     case 'blocked':
       return decision.action.document.effectClass.slice(0, 3);
     case 'refused':
-      return decision.why.code === 'gate.no-authority' ? '.' : decision.why.code.replace('gate.', '');
+      return shorter[decision.why.code] ?? decision.why.code.replace('gate.', '');
   }
 }
 
@@ -75,6 +79,18 @@ label-change       +     +     | +     +      | .          .     | .
 startup-change     +     +     | +     +      | .          .     | .
 timezone-change    +     +     | +     +      | .          .     | .
 marker-repair      +     +     | +     +      | .          .     | .
+guest-decommission .     needs | .     needs  | .          .     | .
+guest-lift-quarantine . +      | .     +      | .          .     | .
+guest-adopt        .     needs | .     needs  | .          .     | .
+guest-re-register  .     needs | .     needs  | .          .     | .
+hold-set           .     +     | .     +      | .          .     | .
+hold-clear         .     +     | .     +      | .          .     | .
+saga-resume        .     +     | .     +      | .          .     | .
+saga-abandon       .     +     | .     +      | .          .     | .
+trust-change       .     needs | .     needs  | .          .     | .
+floor-change       .     needs | .     needs  | .          .     | .
+break-glass-open   .     needs | .     needs  | .          .     | .
+break-glass-close  .     +     | .     +      | .          .     | .
 `;
 
 const rows = table
@@ -87,7 +103,7 @@ test('the product has a line for everything that this release can carry out', ()
   const listed = rows.slice(1).map(([kind]) => kind);
   assert.deepEqual(
     listed,
-    kinds.filter((kind) => isGuestEffect(effects[kind])),
+    kinds.filter((kind) => isBuilt(effects[kind])),
   );
   for (const kind of kinds) assert.equal(effects[kind].kind, kind);
 });
@@ -96,7 +112,7 @@ for (const [kind = '', ...cells] of rows.slice(1))
   test(`${kind} on every evidence, served or not`, () => {
     const effect = effects[kind as EffectKind];
     const asked = (evidence: Evidence, facts: Partial<GateFacts>): string =>
-      shortly(decide(effect, evidence, factsFor(effect, effect.kind === 'guest-provision' ? {} : facts), now));
+      shortly(decide(effect, evidence, factsFor(effect, guestRefOf(effect) === undefined ? {} : facts), now));
     const results = [
       asked(evidences['desired-state'], served),
       asked(evidences['local-root'], served),
@@ -107,13 +123,11 @@ for (const [kind = '', ...cells] of rows.slice(1))
       asked(evidences.scratch, fresh),
     ];
     assert.deepEqual(results, cells);
-    for (const facts of [served, fresh])
-      assert.equal(asked(evidences['signed-job'], facts), 'no-signatures', 'no signature opens anything yet');
   });
 
 test('what belongs to a later piece is refused on every evidence, and the text names the piece', () => {
-  const later = kinds.filter((kind) => !isGuestEffect(effects[kind]));
-  assert.equal(later.length, 49);
+  const later = kinds.filter((kind) => !isBuilt(effects[kind]));
+  assert.equal(later.length, 38);
   for (const kind of later)
     for (const evidence of Object.values(evidences)) {
       const decision = decide(effects[kind], evidence, makeFacts(), now);
@@ -130,12 +144,6 @@ test('a policy file that does not read stops everything on every evidence', () =
         shortly(decide(effects[kind], evidence, factsFor(effects[kind], { policy: undefined }), now)),
         'policy-unreadable',
       );
-});
-
-test('a signature is not yet a reason, and says who can help', () => {
-  const decision = decide(effects['guest-remove'], evidences['signed-job'], makeFacts(), now);
-  assert.ok(decision.is === 'refused');
-  assert.equal(decision.why.retry, 'operator');
 });
 
 const hub = evidences['desired-state'];
@@ -217,6 +225,21 @@ for (const [what, change] of [
 test('an effect for which there is no record is refused', () => {
   for (const kind of kinds.filter((k) => isGuestEffect(effects[k]) && k !== 'guest-provision'))
     assert.ok(['unknown-guest', 'contradictory'].includes(ask(kind, { guest: undefined })), kind);
+});
+
+test('signed holds stop what holds of the policy file stop, of the host or of the guest', () => {
+  for (const holds of [
+    { host: true, guests: [] },
+    { host: false, guests: [ref.name, guestName.parse('mail')] },
+  ]) {
+    for (const kind of allowedToHub) assert.equal(ask(kind, { holds }), 'on-hold', kind);
+    assert.equal(ask('guest-start', { holds }, evidences['local-root']), 'on-hold');
+    assert.equal(ask('guest-remove', { holds }), 'des', 'what is blocked stays visible');
+    assert.equal(ask('guest-remove', { ...fresh, holds }, evidences['same-saga']), 'W');
+    for (const kind of ['hold-clear', 'saga-resume', 'saga-abandon', 'guest-lift-quarantine'] as const)
+      assert.equal(ask(kind, { holds }, evidences['local-root']), '+', kind);
+  }
+  assert.equal(ask('guest-start', { holds: { host: false, guests: [guestName.parse('other')] } }), '+');
 });
 
 for (const [group, kind, other] of [
@@ -352,6 +375,34 @@ test('the gate is total: whatever is asked gets an answer whose code is in the c
         if (decision.is === 'blocked') assert.equal(blockedAction.safeParse(decision.action).success, true);
       },
     ),
+  );
+});
+
+test('unsigned, nothing that one of the gates guards happens to a guest that serves, whatever the facts', () => {
+  const facts = fc.record({
+    policy: fc.constantFrom(makePolicy(), makePolicy({ limits: { blastRadius: 1 } })),
+    stranger: fc.constantFrom(undefined, stranger),
+    storages: fc.constantFrom(new Map(), makeFacts().storages),
+    touches: fc.constantFrom([], [{ at: now, group: 'capacity' as const, guest: ref.name }]),
+  });
+  const unsigned = fc.constantFrom(hub, evidences['local-root'], evidences['same-saga'], evidences.scratch);
+  fc.assert(
+    fc.property(anyEffect, unsigned, facts, fc.integer(), (effect, evidence, change, at) => {
+      const decision = decide(effect, evidence, factsFor(effect, change), at);
+      if (decision.is !== 'allowed') return;
+      if (evidence.is === 'same-saga' || evidence.is === 'scratch') {
+        assert.ok(decision.warrants.length > 0, 'only what it made itself');
+        return;
+      }
+      const row = rowOf(effect.kind);
+      if (evidence.is === 'desired-state') assert.ok(!isJobEffect(effect) && row.verdict !== 'signed', effect.kind);
+      else if (!isJobEffect(effect))
+        assert.ok(
+          row.classes.every((gate) => gate === 'divert'),
+          effect.kind,
+        );
+    }),
+    { numRuns: 500 },
   );
 });
 

@@ -3,12 +3,15 @@
  *
  * Owns the effects, the gate's table, identity, provenance per volume, and the minting of warrants.
  * Never reads the world, keeps state or carries anything out: everything here is a pure decision over what it is told.
- * Read in this order: effects, gate-table (with its rows), gate, identity, provenance, ranges.
+ * Read in this order: effects, gate-table (with its rows), gate, signed, people, action-document, identity, provenance,
+ * ranges.
  */
 export { guestRefOf } from './effects.ts';
-export type { BuiltEffect, Effect, EffectKind, GuestEffect, JobEffect } from './effects.ts';
+export type { BuiltEffect, Effect, EffectKind, GuestEffect, GuestRef, JobEffect } from './effects.ts';
 export type { Evidence, GateFacts, StrangerFacts, Touch } from './facts.ts';
+export { actionDocument } from './action-document.ts';
 export { decide } from './gate.ts';
+export { peopleFor } from './people.ts';
 export type { Decision } from './gate.ts';
 export { isBuilt, rowOf } from './gate-table.ts';
 export { identify, parseMarker } from './identity.ts';

@@ -2,9 +2,9 @@
  * The ranges inside which unsigned change may move: root's policy file against what is there. Each breach names the
  * number that was asked for, the limit and where the limit is written.
  */
-import type { DesiredGuest, DesiredVolume } from '@felhom/protocol';
+import type { DesiredGuest, DesiredVolume, Vmid } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
-import type { GuestEffect } from './effects.ts';
+import type { BuiltEffect } from './effects.ts';
 import type { GateFacts, GuestFacts } from './facts.ts';
 
 export interface RangeBreach {
@@ -16,7 +16,7 @@ export interface RangeBreach {
 type Facts = Pick<GateFacts, 'guest' | 'sums' | 'storages'>;
 
 /** Every limit that the effect would cross. An unreadable storage is a breach: unknown is never room. */
-export function rangeBreaches(effect: GuestEffect, facts: Facts, policy: HostPolicy): RangeBreach[] {
+export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPolicy): RangeBreach[] {
   switch (effect.kind) {
     case 'guest-provision':
       return provision(effect.desired, facts, policy);
@@ -41,6 +41,9 @@ export function rangeBreaches(effect: GuestEffect, facts: Facts, policy: HostPol
       return mountPath(effect.to, effect.volume, facts.guest, policy);
     case 'network-change':
       return effect.to === null ? [] : bridgeApproved(effect.to.bridge, policy);
+    case 'guest-adopt':
+    case 'guest-re-register':
+      return guestVmid(effect.vmid, policy);
     case 'startup-change':
     case 'timezone-change':
     case 'guest-remove':
@@ -60,6 +63,16 @@ export function rangeBreaches(effect: GuestEffect, facts: Facts, policy: HostPol
     case 'hostname-change':
     case 'label-change':
     case 'marker-repair':
+    case 'guest-decommission':
+    case 'guest-lift-quarantine':
+    case 'hold-set':
+    case 'hold-clear':
+    case 'saga-resume':
+    case 'saga-abandon':
+    case 'trust-change':
+    case 'floor-change':
+    case 'break-glass-open':
+    case 'break-glass-close':
       return [];
   }
 }
@@ -113,6 +126,11 @@ function cores(sum: number, policy: HostPolicy): RangeBreach[] {
 function memory(what: 'memory' | 'swap', sum: number, policy: HostPolicy): RangeBreach[] {
   if (sum <= policy.limits.memoryMiB) return [];
   return [breach(`${sum} MiB ${what} over all guests, limits.memoryMiB allows ${policy.limits.memoryMiB}`)];
+}
+
+function guestVmid(vmid: Vmid, { vmids: { guests } }: HostPolicy): RangeBreach[] {
+  if (vmid >= guests.from && vmid <= guests.to) return [];
+  return [breach(`VMID ${vmid} is outside vmids.guests (${guests.from} to ${guests.to})`)];
 }
 
 function storageApproved(storage: string, policy: HostPolicy): RangeBreach[] {

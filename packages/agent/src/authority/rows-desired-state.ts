@@ -115,6 +115,7 @@ export const desiredStateRows = {
   'host-ranges': neverFromHub(28, 'blast radius, VMID ranges, pools, bridges, policy file'),
   hold: signed(29, 'hold set or cleared', ['divert'], {
     binds: ['host, or uid and incarnation'],
+    reaches: 'record',
     underHold: 'goes-on',
     limits: 'never stops backups',
   }),

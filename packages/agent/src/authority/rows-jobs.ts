@@ -90,6 +90,7 @@ export const jobRows = {
   }),
   'job-adopt': signed(16, 'adopt or register again', ['destroy'], {
     binds: ['config digest', 'volume set'],
+    reaches: 'record',
     limits: 'creates authority over what it names',
   }),
   'job-cancel': signed(17, 'cancel a removal', [], {

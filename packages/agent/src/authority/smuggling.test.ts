@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { desiredState, guestName, storageId } from '@felhom/protocol';
+import { desiredState, digest, guestName, storageId } from '@felhom/protocol';
 import {
   dataVolume,
   effects,
@@ -43,6 +43,7 @@ const provision = (change: Record<string, unknown>): Effect => ({
   desired: makeDesired(change),
 });
 const volume = { guest: ref, volume: 'data', volid: dataVolume };
+const floor = { kind: 'floor-change', before: digest.parse('0'.repeat(64)), floor: 'keepDays' } as const;
 const noGuest = { guest: undefined };
 
 const attempts: readonly {
@@ -238,7 +239,32 @@ const attempts: readonly {
     facts: { policy: makePolicy({ hold: { host: true } }) },
     expect: 'gate.on-hold',
   },
-  { name: 'set a hold', effect: effects['hold-set'], expect: 'gate.not-built' },
+  { name: 'set a hold', effect: effects['hold-set'], expect: 'gate.no-authority' },
+  { name: 'lift a hold', effect: { kind: 'hold-clear', scope: ref }, expect: 'gate.no-authority' },
+  { name: 'decommission it', effect: effects['guest-decommission'], expect: 'gate.no-authority' },
+  {
+    name: 'free what is in quarantine',
+    effect: { kind: 'guest-remove', guest: ref, volumes: [rootVolume], stage: 'free' },
+    expect: 'destroy',
+  },
+  {
+    name: 'bring back what is being removed',
+    effect: effects['guest-lift-quarantine'],
+    expect: 'gate.no-authority',
+  },
+  { name: 'adopt what somebody else made', effect: effects['guest-adopt'], expect: 'gate.no-authority' },
+  { name: 'give a guest another VMID', effect: effects['guest-re-register'], expect: 'gate.no-authority' },
+  { name: 'lead a parked saga on', effect: effects['saga-resume'], expect: 'gate.no-authority' },
+  {
+    name: 'lead a parked saga on that says that it does nothing',
+    effect: { kind: 'saga-abandon', sagaId: 's', step: 'x', classes: [], removal: false, loss: [] },
+    expect: 'gate.no-authority',
+  },
+  { name: 'put its own key in charge', effect: effects['trust-change'], expect: 'gate.no-authority' },
+  { name: 'lower a floor', effect: effects['floor-change'], expect: 'gate.no-authority' },
+  { name: 'raise a floor', effect: { ...floor, from: 3, to: 7 }, expect: 'gate.no-authority' },
+  { name: 'open break-glass', effect: effects['break-glass-open'], expect: 'gate.no-authority' },
+  { name: 'shut the operator out', effect: effects['break-glass-close'], expect: 'gate.no-authority' },
   { name: 'another storage target', effect: effects['target-attach'], expect: 'gate.not-built' },
   { name: 'another hub', effect: effects['hub-re-point'], expect: 'gate.not-built' },
   { name: 'another controller image', effect: effects['controller-image-change'], expect: 'gate.not-built' },
@@ -288,6 +314,10 @@ for (const [name, bad] of [
   ['a hold', document({}, { hold: false })],
   ['a blast radius', document({}, { limits: { blastRadius: 1000 } })],
   ['consent', document({}, { consent: true })],
+  ['a removal stage', document({ stage: 'free' })],
+  ['a floor', document({}, { floors: { keepDays: 0 } })],
+  ['whom to trust', document({}, { trust: {} })],
+  ['an adoption', document({ adopt: { vmid: 104 } })],
   ['another version', document({}, { v: 2 })],
   ['guests that are null', document({}, { guests: null })],
   ['two guests of one name', document({}, { guests: [makeDesired(), makeDesired()] })],

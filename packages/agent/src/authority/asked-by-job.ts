@@ -1,0 +1,108 @@
+/** What an effect asks for that only a signed job, or root at this box, can ask. */
+import { canonicalDigest } from '@felhom/protocol';
+import type { Asked } from './asked.ts';
+import type { GuestRef, JobEffect } from './effects.ts';
+import type { GuestFacts } from './facts.ts';
+
+export function askedByJob(effect: JobEffect, facts: GuestFacts | undefined): Asked {
+  const ofHost = (words: string, parameters: Asked['parameters'] = {}): Asked => ({
+    name: undefined,
+    guest: undefined,
+    subject: { is: 'host' },
+    verb: effect.kind,
+    parameters,
+    loss: [],
+    words,
+    contradiction: undefined,
+  });
+  const ofGuest = (guest: GuestRef, words: string): Asked => ({
+    ...ofHost(words),
+    name: guest.name,
+    guest,
+    subject: { is: 'guest', uid: guest.uid, incarnation: guest.incarnation },
+  });
+  switch (effect.kind) {
+    case 'guest-decommission':
+      return {
+        ...ofGuest(
+          effect.guest,
+          `remove guest ${effect.guest.name} with all its volumes${effect.backups === 'delete' ? ' and its backups' : ''}`,
+        ),
+        parameters: { backups: effect.backups },
+        loss: everyVolumeOf(effect.volumes, facts),
+      };
+    case 'guest-lift-quarantine':
+      return ofGuest(effect.guest, `cancel the removal of guest ${effect.guest.name}`);
+    case 'guest-adopt':
+      return {
+        ...ofHost(`adopt VMID ${effect.vmid} as guest ${effect.name}`, {
+          vmid: effect.vmid,
+          configDigest: effect.configDigest,
+        }),
+        name: effect.name,
+        subject: { is: 'new-guest', name: effect.name },
+        // Nothing is lost yet: it becomes possible to lose it.
+        loss: effect.volumes,
+      };
+    case 'guest-re-register':
+      return {
+        ...ofGuest(effect.guest, `register VMID ${effect.vmid} again as guest ${effect.guest.name}`),
+        parameters: { vmid: effect.vmid },
+        loss: effect.volumes,
+      };
+    case 'hold-set':
+    case 'hold-clear': {
+      const words = effect.kind === 'hold-set' ? 'set a hold on' : 'lift the hold on';
+      return effect.scope === 'host'
+        ? ofHost(`${words} this host`)
+        : ofGuest(effect.scope, `${words} guest ${effect.scope.name}`);
+    }
+    case 'saga-resume':
+    case 'saga-abandon':
+      return {
+        ...ofHost(`${effect.kind === 'saga-resume' ? 'resume' : 'abandon'} saga ${effect.sagaId} at ${effect.step}`, {
+          saga: effect.sagaId,
+          step: effect.step,
+        }),
+        loss: effect.loss,
+      };
+    case 'trust-change':
+      return {
+        ...ofHost('change whom this host trusts', { before: effect.before, after: effect.after }),
+        contradiction: effect.before === effect.after ? 'the document is the one in force' : undefined,
+      };
+    case 'floor-change':
+      return {
+        ...ofHost(`change the floor ${effect.floor} from ${effect.from} to ${effect.to}`, {
+          before: effect.before,
+          floor: effect.floor,
+          from: effect.from,
+          to: effect.to,
+        }),
+        contradiction: [effect.from, effect.to].every((value) => Number.isSafeInteger(value) && value >= 0)
+          ? undefined
+          : 'a floor is a whole number',
+      };
+    case 'break-glass-open':
+      return {
+        ...ofHost(`let a key log in to this host for ${effect.minutes} minutes`, {
+          minutes: effect.minutes,
+          key: effect.key,
+          // There may be more than a parameter holds, and who signs has them in the job.
+          consents: canonicalDigest([...new Set(effect.consents)].sort()),
+        }),
+        contradiction:
+          Number.isSafeInteger(effect.minutes) && effect.minutes > 0
+            ? undefined
+            : 'it takes a whole number of minutes, at least one',
+      };
+    case 'break-glass-close':
+      return ofHost('close break-glass');
+  }
+}
+
+/** What a removal loses: all that is asked, on record, or seen. */
+export function everyVolumeOf(named: readonly string[], facts: GuestFacts | undefined): readonly string[] {
+  const recorded = facts?.record.volumes.map((volume) => volume.volid) ?? [];
+  return [...new Set([...named, ...recorded, ...(facts?.seenVolumes ?? [])])];
+}
