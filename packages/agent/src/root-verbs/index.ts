@@ -1,0 +1,10 @@
+/**
+ * What root does when the agent asks, or a person at the host. Runs in the root helper, never in the agent's process.
+ *
+ * Owns verifying each gated verb again, against root-owned files, and carrying it out [R13]. Never believes the agent: what
+ * it asks for comes as the operator's envelope.
+ * Read in this order: trust-update, trust-file-write; break-glass, break-glass-units, root-files.
+ */
+export { trustUpdate } from './trust-update.ts';
+export type { TrustUpdateAnswer, TrustUpdateOptions } from './trust-update.ts';
+export { replaceTrustFile, writeFirstTrustFile } from './trust-file-write.ts';
