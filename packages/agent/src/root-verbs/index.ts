@@ -8,3 +8,9 @@
 export { trustUpdate } from './trust-update.ts';
 export type { TrustUpdateAnswer, TrustUpdateOptions } from './trust-update.ts';
 export { replaceTrustFile, writeFirstTrustFile } from './trust-file-write.ts';
+export { closeBreakGlass, openBreakGlass, showBreakGlass } from './break-glass.ts';
+export type { BreakGlassAnswer, BreakGlassPlace, BreakGlassShown, OpenOptions } from './break-glass.ts';
+export { breakGlassSettings } from './break-glass-units.ts';
+export type { BreakGlassSettings } from './break-glass-units.ts';
+export { consumedJobsIn } from './consumed-jobs.ts';
+export { rootFiles } from './root-files.ts';

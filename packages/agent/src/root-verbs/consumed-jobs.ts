@@ -1,0 +1,62 @@
+/**
+ * Ids of the jobs that root carried out for good, one line each in a file of root's own. The journal of the agent counts
+ * them too, but it belongs to the agent: a copy of it that was put back has forgotten [R11].
+ */
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+export interface ConsumedJobs {
+  has(jobId: string): boolean;
+  /** On disk when it returns. `at`: milliseconds since the epoch, for people. */
+  add(jobId: string, at: number): void;
+}
+
+/** Throws what the disk throws: a list that cannot be read must never look like one without the job. */
+export function consumedJobsIn(file: string): ConsumedJobs {
+  return {
+    has: (jobId) =>
+      textOf(file)
+        .split('\n')
+        .some((line) => line.split(' ')[0] === jobId),
+    add: (jobId, at) => {
+      // What a power cut left of a line must not swallow the next one.
+      const torn = !/(?:^|\n)$/.test(textOf(file));
+      const flags = constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY | constants.O_NOFOLLOW;
+      const opened = openSync(file, flags, 0o600);
+      try {
+        writeSync(opened, `${torn ? '\n' : ''}${jobId} ${new Date(at).toISOString()}\n`);
+        fsyncSync(opened);
+      } finally {
+        closeSync(opened);
+      }
+      syncDirectory(dirname(file));
+    },
+  };
+}
+
+function textOf(file: string): string {
+  let opened: number;
+  try {
+    opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+  try {
+    const { uid, mode } = fstatSync(opened);
+    if (uid !== process.getuid?.() || (mode & 0o022) !== 0)
+      throw new Error(`cannot use ${file}: others may write it; chown root and chmod 600 it after a look`);
+    return readFileSync(opened, 'utf8');
+  } finally {
+    closeSync(opened);
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const opened = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(opened);
+  } finally {
+    closeSync(opened);
+  }
+}

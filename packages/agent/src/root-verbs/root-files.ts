@@ -1,0 +1,49 @@
+/** The few things that root's verbs do to files. A port, so that a test can let each of them fail. */
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+
+export interface RootFiles {
+  /** Makes a directory that only root may enter; throws when something is there already. */
+  makeDirectory(path: string): void;
+  /** Writes a file that was not there before, links included; throws otherwise. */
+  writeNew(path: string, text: string, mode: number): void;
+  /** Everything below it too; nothing there is fine. */
+  remove(path: string): void;
+  /** `undefined`: there is none. */
+  read(path: string): string | undefined;
+}
+
+export const rootFiles: RootFiles = {
+  makeDirectory: (path) => {
+    mkdirSync(path, { mode: 0o700 });
+  },
+  writeNew: (path, text, mode) => {
+    const file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, mode);
+    try {
+      // Whatever the umask took away.
+      fchmodSync(file, mode);
+      writeSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  },
+  remove: (path) => rmSync(path, { recursive: true, force: true }),
+  read: (path) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  },
+};
