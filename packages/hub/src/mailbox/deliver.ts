@@ -17,8 +17,7 @@ export async function deliver(
   now: number,
 ): Promise<readonly string[]> {
   await store.markTaken(hostId, taken, now, now - takenKeptMs);
-  const { waiting, after } = await store.waitingEnvelopes(hostId);
-  if (waiting.length === 0) return [];
-  const picked = pickEnvelopes(waiting, after);
-  return store.sendEnvelopes(hostId, picked.places, picked.after);
+  const { places, moveToBack } = pickEnvelopes(await store.waitingEnvelopes(hostId));
+  if (moveToBack) await store.moveToBack(hostId, places);
+  return store.textsAt(hostId, places);
 }

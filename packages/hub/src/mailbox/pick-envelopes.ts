@@ -8,16 +8,15 @@ export const mostBytesPerAnswer = 1_048_576;
 export interface PickedEnvelopes {
   /** Oldest first, because an order may take back the one before it. */
   readonly places: readonly number[];
-  /** Where the next answer begins. */
-  readonly after: number;
+  /** Not all fit: these go to the back of the queue, so that the others come first next time. */
+  readonly moveToBack: boolean;
 }
 
 /**
- * Round robin: where not all fit, the next answer goes on behind the last one that was sent. An envelope that is never
- * taken thus holds up none of the others, and a stream of new ones does not hold up an old one.
+ * `inTurn`: all that wait, in the order of their turns. With new ones and sent ones going to the back, an envelope that
+ * is never taken holds up none of the others, and a stream of new ones holds up no old one.
  */
-export function pickEnvelopes(waiting: readonly WaitingEnvelope[], after: number): PickedEnvelopes {
-  const inTurn = [...waiting.filter(({ place }) => place > after), ...waiting.filter(({ place }) => place <= after)];
+export function pickEnvelopes(inTurn: readonly WaitingEnvelope[]): PickedEnvelopes {
   const picked: number[] = [];
   let bytes = 0;
   for (const envelope of inTurn) {
@@ -25,9 +24,5 @@ export function pickEnvelopes(waiting: readonly WaitingEnvelope[], after: number
     if (picked.length === maxEnvelopesPerPoll || bytes > mostBytesPerAnswer) break;
     picked.push(envelope.place);
   }
-  const last = picked.at(-1);
-  return {
-    places: picked.toSorted((a, b) => a - b),
-    after: last === undefined || picked.length === waiting.length ? after : last,
-  };
+  return { places: picked.toSorted((a, b) => a - b), moveToBack: picked.length < inTurn.length };
 }

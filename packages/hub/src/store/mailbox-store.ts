@@ -35,10 +35,11 @@ export interface MailboxStore {
   envelopes(hostId: HostId, mostTaken: number): Promise<readonly EnvelopeRow[]>;
   /** Takes back one that still waits. */
   withdrawEnvelope(hostId: HostId, digest: string): Promise<'withdrawn' | 'taken' | 'unknown'>;
-  /** Oldest first, with the place after which the next answer begins. */
-  waitingEnvelopes(hostId: HostId): Promise<{ readonly waiting: readonly WaitingEnvelope[]; readonly after: number }>;
-  /** Texts of the envelopes at these places, in their order. Remembers `after` for the next answer. */
-  sendEnvelopes(hostId: HostId, places: readonly number[], after: number): Promise<readonly string[]>;
+  /** In the order of their turns: that in which they came or were last moved to the back. */
+  waitingEnvelopes(hostId: HostId): Promise<readonly WaitingEnvelope[]>;
+  /** Texts of the envelopes at these places, in the order of `places`. */
+  textsAt(hostId: HostId, places: readonly number[]): Promise<readonly string[]>;
+  moveToBack(hostId: HostId, places: readonly number[]): Promise<void>;
   /** The host named these digests; others than its own envelopes mean nothing. Forgets those taken before `keepFrom`. */
   markTaken(hostId: HostId, digests: readonly string[], now: number, keepFrom: number): Promise<void>;
   mailboxCounts(hostId: HostId): Promise<{ readonly waiting: number; readonly taken: number }>;

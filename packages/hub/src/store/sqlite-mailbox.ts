@@ -5,17 +5,16 @@ import type { EnvelopeRow, MailboxStore } from './mailbox-store.ts';
 import { inTransaction, integer, optionalInteger, text } from './sqlite-rows.ts';
 import type { Row } from './sqlite-rows.ts';
 
+/** Texts come last: what stands behind a long one in a row is slow to read. */
 export const mailboxTables = `
   CREATE TABLE envelope (
     place INTEGER PRIMARY KEY AUTOINCREMENT, host_id TEXT NOT NULL REFERENCES host (host_id),
-    digest TEXT NOT NULL, text TEXT NOT NULL, bytes INTEGER NOT NULL,
-    put_at INTEGER NOT NULL, put_by TEXT NOT NULL, taken_at INTEGER,
+    digest TEXT NOT NULL, turn INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    put_at INTEGER NOT NULL, put_by TEXT NOT NULL, taken_at INTEGER, text TEXT NOT NULL,
     UNIQUE (host_id, digest)
   ) STRICT;
-  CREATE INDEX envelope_waiting ON envelope (host_id, place) WHERE taken_at IS NULL;
-  CREATE TABLE mailbox (
-    host_id TEXT PRIMARY KEY REFERENCES host (host_id), sent_up_to INTEGER NOT NULL
-  ) STRICT;
+  CREATE INDEX envelope_turn ON envelope (host_id, turn);
+  CREATE INDEX envelope_taken ON envelope (host_id, taken_at);
 `;
 
 export function mailboxOn(db: DatabaseSync): MailboxStore {
@@ -24,21 +23,20 @@ export function mailboxOn(db: DatabaseSync): MailboxStore {
     'SELECT count(*) - count(taken_at) AS waiting, count(taken_at) AS taken FROM envelope WHERE host_id = ?',
   );
   const insert = db.prepare(
-    'INSERT INTO envelope (host_id, digest, text, bytes, put_at, put_by) VALUES (?, ?, ?, ?, ?, ?)',
+    'INSERT INTO envelope (host_id, digest, text, bytes, put_at, put_by, turn) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
-  const waiting = db.prepare('SELECT place, bytes FROM envelope WHERE host_id = ? AND taken_at IS NULL ORDER BY place');
+  const waiting = db.prepare('SELECT place, bytes FROM envelope WHERE host_id = ? AND taken_at IS NULL ORDER BY turn');
   const waitingWhole = db.prepare('SELECT * FROM envelope WHERE host_id = ? AND taken_at IS NULL ORDER BY place');
   const taken = db.prepare(
     'SELECT * FROM envelope WHERE host_id = ? AND taken_at IS NOT NULL ORDER BY taken_at DESC, place DESC LIMIT ?',
   );
-  const sentUpTo = db.prepare('SELECT sent_up_to FROM mailbox WHERE host_id = ?');
-  const setSentUpTo = db.prepare(
-    'INSERT INTO mailbox VALUES (?, ?) ON CONFLICT (host_id) DO UPDATE SET sent_up_to = excluded.sent_up_to',
-  );
+  const lastTurn = db.prepare('SELECT coalesce(max(turn), 0) AS turn FROM envelope WHERE host_id = ?');
+  const setTurn = db.prepare('UPDATE envelope SET turn = ? WHERE host_id = ? AND place = ?');
   const textAt = db.prepare('SELECT text FROM envelope WHERE host_id = ? AND place = ?');
   const take = db.prepare('UPDATE envelope SET taken_at = ? WHERE host_id = ? AND digest = ? AND taken_at IS NULL');
   const drop = db.prepare('DELETE FROM envelope WHERE host_id = ? AND taken_at < ?');
   const withdraw = db.prepare('DELETE FROM envelope WHERE host_id = ? AND digest = ? AND taken_at IS NULL');
+  const turnsOf = (hostId: string) => integer(lastTurn.get(hostId) ?? {}, 'turn');
   const countsOf = (hostId: string) => {
     const row = counts.get(hostId) ?? {};
     return { waiting: integer(row, 'waiting'), taken: integer(row, 'taken') };
@@ -49,7 +47,7 @@ export function mailboxOn(db: DatabaseSync): MailboxStore {
         if (one.get(hostId, row.digest) !== undefined) return 'there-already';
         if (countsOf(hostId).waiting >= mostWaiting) return 'full';
         const bytes = Buffer.byteLength(JSON.stringify(row.text), 'utf8');
-        insert.run(hostId, row.digest, row.text, bytes, row.putAt, row.putBy);
+        insert.run(hostId, row.digest, row.text, bytes, row.putAt, row.putBy, turnsOf(hostId) + 1);
         return 'put';
       });
     },
@@ -63,19 +61,18 @@ export function mailboxOn(db: DatabaseSync): MailboxStore {
       });
     },
     async waitingEnvelopes(hostId) {
-      const cursor = sentUpTo.get(hostId);
-      return {
-        waiting: waiting.all(hostId).map((row) => ({ place: integer(row, 'place'), bytes: integer(row, 'bytes') })),
-        after: cursor === undefined ? 0 : integer(cursor, 'sent_up_to'),
-      };
+      return waiting.all(hostId).map((row) => ({ place: integer(row, 'place'), bytes: integer(row, 'bytes') }));
     },
-    async sendEnvelopes(hostId, places, after) {
-      return inTransaction(db, () => {
-        if (sentUpTo.get(hostId)?.['sent_up_to'] !== after) setSentUpTo.run(hostId, after);
-        return places.flatMap((place) => {
-          const row = textAt.get(hostId, place);
-          return row === undefined ? [] : [text(row, 'text')];
-        });
+    async textsAt(hostId, places) {
+      return places.flatMap((place) => {
+        const row = textAt.get(hostId, place);
+        return row === undefined ? [] : [text(row, 'text')];
+      });
+    },
+    async moveToBack(hostId, places) {
+      inTransaction(db, () => {
+        const last = turnsOf(hostId);
+        for (const [at, place] of places.entries()) setTurn.run(last + 1 + at, hostId, place);
       });
     },
     async markTaken(hostId, digests, now, keepFrom) {
