@@ -1,11 +1,12 @@
 /**
- * The hub's configuration: one JSON file, each entry of which an environment variable overrides. Parsed once. The file
+ * The hub's configuration: one JSON file, each plain entry of which an environment variable overrides. Parsed once. The file
  * holds no secret; the private key of the certificate is named by its file.
  */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { describeIssues } from '@felhom/protocol';
 import { z } from 'zod';
+import { alertSettings, heartbeatSettings } from './alerts/settings.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
 
@@ -20,6 +21,9 @@ export const hubConfig = z.strictObject({
   tls: z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   pollAfterSeconds: z.coerce.number().int().min(1).max(900).default(30),
+  /** Routes of alerts; their secrets are named by files too. */
+  alerts: alertSettings.default(() => alertSettings.parse({})),
+  heartbeat: heartbeatSettings.optional(),
 });
 export type HubConfig = z.output<typeof hubConfig>;
 

@@ -2,6 +2,11 @@
 import { fastify, LogController } from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { HostId } from '@felhom/protocol';
+import { alertSettings } from './alerts/settings.ts';
+import type { AlertSettings, HeartbeatSettings } from './alerts/settings.ts';
+import { createWatch } from './alerts/watch.ts';
+import type { Watch } from './alerts/watch.ts';
+import { addAlertRoutes } from './api/alert-routes.ts';
 import { addOperatorRoutes } from './api/operator-routes.ts';
 import { addPollRoute } from './api/poll-route.ts';
 import { ProblemError, sendProblem, toProblem } from './api/problem.ts';
@@ -29,11 +34,15 @@ export interface HubOptions {
   readonly pollAfterSeconds?: number;
   readonly contact?: ContactLimits;
   readonly pollLimit?: RateLimit;
+  readonly alerts?: AlertSettings;
+  readonly heartbeat?: HeartbeatSettings | undefined;
 }
 
 export interface Hub {
   /** For `inject()` in tests. */
   readonly app: FastifyInstance;
+  /** The dead-man's switch. Whoever runs the hub runs its loop, and ends it before `close`. */
+  readonly watch: Watch;
   /** Listens and answers the base URL. Refuses an address beyond loopback without TLS. Port 0 picks a free one. */
   listen(at: { readonly host: string; readonly port: number }): Promise<string>;
   /** Creates a token and answers it; it is kept as a hash only. Names are lower-case letters, digits and dashes. */
@@ -73,12 +82,19 @@ export function createHub(options: HubOptions): Hub {
   const failures = createRateLimiter({ perSecond: 0.5, burst: 20 }, now);
   const polls = createRateLimiter(options.pollLimit ?? { perSecond: 2, burst: 20 }, now);
   const views = createHostViews(options.contact ?? defaultContactLimits);
-  addPollRoute(app, { store, now, failures, polls, pollAfterSeconds: options.pollAfterSeconds ?? 30 });
+  const pollAfterSeconds = options.pollAfterSeconds ?? 30;
+  const watch = createWatch(
+    { store: store.alerts, now, random, log: app.log },
+    { pollAfterSeconds, alerts: options.alerts ?? alertSettings.parse({}), heartbeat: options.heartbeat },
+  );
+  addPollRoute(app, { store, now, failures, polls, pollAfterSeconds });
   void app.register(async (scope) => addOperatorRoutes(scope, { store, now, random, failures, views }));
+  void app.register(async (scope) => addAlertRoutes(scope, { store, now, failures, watch }));
   addDashboard(app);
   app.get('/healthz', async () => ({ ok: true }));
   return {
     app,
+    watch,
     async listen({ host, port }) {
       if (options.tls === undefined && !loopback.has(host))
         throw new Error(

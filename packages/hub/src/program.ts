@@ -25,7 +25,7 @@ const usage = `usage: felhom-hub COMMAND [--config FILE]
   version  print the version
 
 Configuration: /etc/felhom-hub/config.json (host, port, database, tls.certFile, tls.keyFile, logLevel,
-pollAfterSeconds); each entry also as FELHOM_HUB_HOST, _PORT, _DATABASE, _TLS_CERT, _TLS_KEY, _LOG_LEVEL,
+pollAfterSeconds, alerts, heartbeat); each but the last two also as FELHOM_HUB_HOST, _PORT, _DATABASE, _TLS_CERT, _TLS_KEY, _LOG_LEVEL,
 _POLL_AFTER_SECONDS. Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
 
@@ -91,12 +91,17 @@ async function init(
 
 async function serve(config: HubConfig, io: ProgramIo): Promise<number> {
   const hub = openHub(config, { write: (line) => void io.stdout.write(line) });
+  const stopping = new AbortController();
+  let watching: Promise<void> | undefined;
   try {
     const url = await hub.listen(config);
     hub.app.log.info({ url, version: hubVersion() }, 'the hub listens');
+    watching = hub.watch.run(system.sleep, stopping.signal);
     await io.untilStopped;
     return 0;
   } finally {
+    stopping.abort();
+    await watching;
     await hub.close();
   }
 }
@@ -112,6 +117,8 @@ function openHub(config: HubConfig, log: { write(line: string): void } | undefin
     ...system,
     logLevel: config.logLevel,
     pollAfterSeconds: config.pollAfterSeconds,
+    alerts: config.alerts,
+    heartbeat: config.heartbeat,
     ...(tls === undefined ? {} : { tls }),
     ...(log === undefined ? {} : { log }),
   });

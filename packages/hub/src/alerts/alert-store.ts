@@ -113,7 +113,7 @@ export type Attempt =
       readonly is: 'failed';
       readonly at: number;
       readonly text: string;
-      readonly then: { readonly dueAt: number } | 'lost';
+      readonly next: { readonly dueAt: number } | 'lost';
     };
 
 export interface AlertStore {

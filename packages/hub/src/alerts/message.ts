@@ -39,7 +39,7 @@ const marks = {
 export function noticeMessage({ kind, alert, lately }: Notice, now: number): Message {
   const over = kind === 'recovered';
   const lines = [
-    over ? `Over: ${alert.title}. It lasted ${span((alert.clearSince ?? now) - alert.since)}.` : `${alert.text}`,
+    over ? `Over: ${alert.title}. It lasted ${span((alert.clearSince ?? now) - alert.since)}.` : alert.text,
     '',
     ...(alert.host === undefined ? [] : [`Host: ${alert.host}`]),
     `Since: ${moment(alert.since)}${over ? '' : ` (${span(now - alert.since)})`}`,

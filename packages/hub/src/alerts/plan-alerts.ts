@@ -129,7 +129,8 @@ function begin(cause: Cause, { now, mintId }: AlertFacts): Alert {
 }
 
 /** What is said of it now. An open one keeps the worst that was said: its end is told to whoever heard that. */
-function describe({ clearSince: _, ...alert }: Alert, cause: Cause): Alert {
+function describe(before: Alert, cause: Cause): Alert {
+  const { clearSince: _clearSince, ...alert } = before;
   const milder = alert.state === 'open' && weight(cause.severity) < weight(alert.severity);
   return {
     ...alert,
@@ -141,7 +142,8 @@ function describe({ clearSince: _, ...alert }: Alert, cause: Cause): Alert {
   };
 }
 
-function withoutAck({ ack: _, ...alert }: KeptAlert): Alert {
+function withoutAck(kept: KeptAlert): Alert {
+  const { ack: _ack, ...alert } = kept;
   return alert;
 }
 

@@ -159,8 +159,8 @@ export function alertStoreOn(db: DatabaseSync): AlertStore {
           succeeded.run(route, attempt.at);
           return;
         }
-        const lost = attempt.then === 'lost';
-        settle.run(lost ? 'lost' : 'waiting', attempt.then === 'lost' ? attempt.at : attempt.then.dueAt, id, route);
+        const lost = attempt.next === 'lost';
+        settle.run(lost ? 'lost' : 'waiting', attempt.next === 'lost' ? attempt.at : attempt.next.dueAt, id, route);
         failed.run(route, attempt.at, attempt.text, attempt.at, lost ? 1 : 0);
       });
     },
