@@ -42,6 +42,17 @@ export const hostPolicy = z.strictObject({
       blastRadius: z.number().int().min(1).default(5),
     })
     .prefault({}),
+  /** Before a guest that served is destroyed, signatures or not [R39]. Fractions are fine. */
+  removal: z
+    .strictObject({
+      /** Nothing happens yet, everybody sees it, any signer can cancel it. Shorter takes two people. */
+      coolOffMinutes: z.number().min(0).max(10_080).default(60),
+      /** Stopped, cut off and protected; it can still come back as it was. */
+      quarantineHours: z.number().min(0).max(720).default(72),
+      /** Guests that served which may be destroyed per rolling day of this host. */
+      perDay: z.number().int().min(1).max(200).default(1),
+    })
+    .prefault({}),
   poll: z
     .strictObject({
       minSeconds: z.number().int().min(10).default(10),

@@ -1,9 +1,21 @@
 /** Every saga this release can run or recover, by name and version. Feeds recovery and the generated crash matrix. */
 import { bringUp } from './bring-up/index.ts';
 import { addVolume, changeAtRest, changeConfig, growVolume, startGuest, stopGuest } from './guests/index.ts';
+import { freeGuest, liftQuarantine, quarantine } from './removal/index.ts';
 import { createRegistry } from './kernel/index.ts';
 import type { SagaRegistry } from './kernel/index.ts';
 
 export function createSagaRegistry(): SagaRegistry {
-  return createRegistry([bringUp, changeConfig, addVolume, growVolume, startGuest, stopGuest, changeAtRest]);
+  return createRegistry([
+    bringUp,
+    changeConfig,
+    addVolume,
+    growVolume,
+    startGuest,
+    stopGuest,
+    changeAtRest,
+    quarantine,
+    liftQuarantine,
+    freeGuest,
+  ]);
 }

@@ -16,5 +16,5 @@ export type { Decision } from './gate.ts';
 export { isBuilt, rowOf } from './gate-table.ts';
 export { identify, parseMarker } from './identity.ts';
 export type { ObservedGuest } from './identity.ts';
-export { destroyWarrantFor, freeVolumesWarrantFor, volumesInConfig } from './provenance.ts';
+export { destroyWarrantFor, freeVolumesWarrantFor, removalWarrantFor, volumesInConfig } from './provenance.ts';
 export { blastWindowMs } from './blast-radius.ts';

@@ -15,7 +15,7 @@ import {
   uid,
 } from '../../test/gate-facts.ts';
 import type { GuestRecord } from './guest-record.ts';
-import { destroyWarrantFor, freeVolumesWarrantFor, volumesInConfig } from './provenance.ts';
+import { destroyWarrantFor, freeVolumesWarrantFor, removalWarrantFor, volumesInConfig } from './provenance.ts';
 import type { DestroyBasis, SeenBeforeDestroy } from './provenance.ts';
 
 const bulk = volumeId.parse('slow:vm-8000-disk-3');
@@ -152,6 +152,79 @@ for (const row of records)
     const expected = row.name === 'it has served meanwhile' ? 'warranted' : row.expect;
     assert.equal(freed.is === 'park' ? freed.why.code : freed.is, expected);
   });
+
+const both = [rootVolume, dataVolume];
+const all: SeenBeforeDestroy = { ...seen, config: both, pending: [], unused: [], listed: both };
+const signedRows: readonly {
+  readonly name: string;
+  readonly record?: GuestRecord;
+  readonly seen?: Partial<SeenBeforeDestroy>;
+  readonly loss?: readonly VolumeId[];
+  readonly expect: string;
+}[] = [
+  { name: 'all three are the same, and it served', expect: 'warranted' },
+  { name: 'the order does not matter', loss: [dataVolume, rootVolume], expect: 'warranted' },
+  { name: 'half of it freed already, the config whole', seen: { listed: [dataVolume] }, expect: 'warranted' },
+  {
+    name: 'a volume that was carried over, and signed for',
+    record: { ...makeRecord(), volumes: makeRecord().volumes.map((v) => ({ ...v, carriedOver: true })) },
+    expect: 'warranted',
+  },
+  { name: 'a volume more in the config', seen: { config: [...both, bulk] }, expect: 'gate.holds-data' },
+  { name: 'a volume more in a pending change', seen: { pending: [bulk] }, expect: 'gate.holds-data' },
+  { name: 'a volume more as unused', seen: { unused: [foreignVolume] }, expect: 'gate.holds-data' },
+  { name: 'an orphan more in the listing', seen: { listed: [...both, foreignVolume] }, expect: 'gate.holds-data' },
+  { name: 'one less signed for', loss: [rootVolume], expect: 'gate.holds-data' },
+  { name: 'one more signed for', loss: [...both, bulk], expect: 'job.changed' },
+  { name: 'nothing signed for', loss: [], expect: 'gate.holds-data' },
+  {
+    name: 'one that is not on record, there and signed for',
+    seen: { config: [...both, bulk] },
+    loss: [...both, bulk],
+    expect: 'job.changed',
+  },
+  { name: 'one less there', seen: { config: [rootVolume], listed: [rootVolume] }, expect: 'job.changed' },
+  { name: 'the listing could not be read', seen: { listed: undefined }, expect: 'gate.not-seen' },
+  { name: 'another VMID', seen: { vmid: vmid.parse(9001) }, expect: 'gate.foreign' },
+  { name: 'no marker', seen: { marker: { is: 'missing' } }, expect: 'gate.foreign' },
+  {
+    name: 'another incarnation',
+    seen: { marker: { is: 'present', uid, incarnation: 2, n: 'n1' } },
+    expect: 'gate.foreign',
+  },
+  { name: 'a stale marker', seen: { marker: { is: 'present', uid, incarnation: 1, n: 'n0' } }, expect: 'gate.foreign' },
+];
+for (const row of signedRows)
+  test(`destroying on a signature: ${row.name} → ${row.expect}`, () => {
+    const decision = removalWarrantFor(row.record ?? makeRecord(), { ...all, ...row.seen }, row.loss ?? both);
+    assert.equal(decision.is === 'park' ? decision.why.code : decision.is, row.expect);
+    if (decision.is === 'park') return assert.match(decision.why.text, /9000/);
+    assert.deepEqual(decision.warrant.volumes, [...both].sort());
+    assert.equal(decision.warrant.mayDestroyUnreferenced, false);
+  });
+
+test('no signed warrant is for other volumes than those there, on record and signed for', () => {
+  fc.assert(
+    fc.property(volumes, volumes, volumes, volumes, volumes, (signed, onRecord, config, unused, listed) => {
+      const record = {
+        ...makeRecord(),
+        volumes: onRecord.map((volid, n) => ({
+          key: `mp${n}`,
+          name: `v${n}`,
+          volid,
+          sizeGiB: 1,
+          ctime: 1,
+          carriedOver: false,
+        })),
+      };
+      const decision = removalWarrantFor(record, { ...all, config, unused, listed }, signed);
+      const same = (a: readonly VolumeId[], b: readonly VolumeId[]) =>
+        new Set(a).symmetricDifference(new Set(b)).size === 0;
+      const clean = same(signed, [...config, ...unused, ...listed]) && same(signed, onRecord);
+      assert.equal(decision.is, clean ? 'warranted' : 'park');
+    }),
+  );
+});
 
 test('volumes of a config: root, mounts and unused ones, never bind mounts or devices', () => {
   assert.deepEqual(

@@ -3,6 +3,9 @@
  * a saga made may meanwhile hold a volume it did not make (bulk carried over from the guest it replaces), so provenance
  * of the guest says nothing about its volumes. Whoever destroys asks here directly before the call, with what was read
  * a moment ago; any surprise parks.
+ *
+ * What a signature frees is the other half: there the people who signed answer for the data, so volumes that were
+ * carried over and guests that served may go, but nothing that is not named, and nothing of what is named missing.
  */
 import { reason } from '@felhom/protocol';
 import type { ErrorCode, GuestUid, Reason, Vmid, VolumeId } from '@felhom/protocol';
@@ -73,6 +76,49 @@ export function destroyWarrantFor(
       uid: basis.uid,
       volumes: [...new Set(basis.allocated)].sort(),
       mayDestroyUnreferenced: basis.listedBeforeCreate?.length === 0,
+    }),
+  };
+}
+
+/** A guest on record as far as its removal goes. */
+export type GuestToRemove = Pick<GuestRecord, 'vmid' | 'uid' | 'incarnation' | 'marker' | 'volumes'>;
+
+/**
+ * Whether the whole guest may go on a signature. What is there, what is on record and what was signed have to be the
+ * same volumes exactly: one more would be freed unsigned, one less means that what people looked at is not what is
+ * there. A destroy that stopped half-way still has all of them in its config.
+ */
+export function removalWarrantFor(
+  record: GuestToRemove,
+  seen: SeenBeforeDestroy,
+  signedLoss: readonly VolumeId[],
+): DestroyDecision {
+  const basis: DestroyBasis = {
+    ...record,
+    allocated: signedLoss,
+    carriedOver: [],
+    listedBeforeCreate: undefined,
+  };
+  const trouble = whyNot(basis, seen, undefined);
+  if (trouble !== undefined) return trouble;
+  const signed = new Set(signedLoss);
+  const found = new Set([...seen.config, ...seen.pending, ...seen.unused, ...(seen.listed ?? [])]);
+  const surplus = found.difference(signed);
+  if (surplus.size > 0) return parkFor(basis, surplus, 'is there and was not signed for');
+  const absent = [...signed.difference(found)].sort();
+  if (absent.length > 0) return park(basis, 'job.changed', `${absent.join(', ')} was signed for and is not there`, []);
+  const unlike = [...signed.symmetricDifference(new Set(record.volumes.map((volume) => volume.volid)))].sort();
+  if (unlike.length > 0)
+    return park(basis, 'job.changed', `${unlike.join(', ')} is not both on record and signed for`, []);
+  return {
+    is: 'warranted',
+    warrant: mint<DestroyGuestWarrant>({
+      effect: 'destroy-guest',
+      vmid: record.vmid,
+      uid: record.uid,
+      volumes: [...signed].sort(),
+      // Whatever nothing refers to was found by the listing above and is named, or forbids it all.
+      mayDestroyUnreferenced: false,
     }),
   };
 }

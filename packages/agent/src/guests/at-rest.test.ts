@@ -34,14 +34,14 @@ const cases: readonly Case[] = [
   {
     name: 'another address',
     saga: changeAtRest,
-    change: { is: 'network', network: 'eth0', to: eth0 as never },
+    change: { is: 'network', network: 'eth0', to: eth0 },
     runsAfter: true,
     isAfter: ({ net0 = '' }) => net0.includes('ip=10.0.0.9/24') && net0.includes('firewall=1'),
   },
   {
     name: 'one interface more',
     saga: changeAtRest,
-    change: { is: 'network', network: 'eth2', to: { ...eth0, name: 'eth2' } as never },
+    change: { is: 'network', network: 'eth2', to: { ...eth0, name: 'eth2' } },
     runsAfter: true,
     isAfter: ({ net2 = '' }) => net2.includes('name=eth2'),
   },

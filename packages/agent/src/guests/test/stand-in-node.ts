@@ -42,7 +42,9 @@ export type Mishap =
   /** It arrived, and the answer was lost. */
   | 'lost-answer'
   /** The task fails and Proxmox cleans up. */
-  | { fails: string; log?: string[] }
+  | { fails: string; log?: string[]; frees?: number }
+  /** The request is on its way for long; `landLate` lets it in. */
+  | 'late'
   /** The worker is killed: at the stub, or after the config was complete. */
   | 'killed-at-stub'
   | 'killed-when-complete'
@@ -287,20 +289,44 @@ export class StandInNode {
     isVmidFree: async (vmid) => done(!this.guests.has(vmid)),
   };
 
+  readonly #late: (() => void)[] = [];
+
+  landLate(): void {
+    for (const land of this.#late.splice(0)) land();
+  }
+
   readonly destroyer: GuestDestroyer = {
     destroy: async (warrant) => {
       this.calls.push(`destroy ${warrant.vmid}`);
       const mishap = this.mishaps.destroy.shift();
       if (mishap === 'lost-request') return unknown(lost);
+      if (mishap === 'late') {
+        this.#late.push(() => void this.destroyer.destroy(warrant, new AbortController().signal));
+        return unknown(lost);
+      }
       const guest = this.guests.get(warrant.vmid);
       if (guest === undefined) return refused(reason('pve.guest-absent', 'cannot destroy: absent'));
       if (guest.running) return refused(reason('pve.guest-running', 'cannot destroy: it runs'));
+      if (guest.lock !== undefined) return refused(reason('pve.guest-locked', 'cannot destroy: locked'));
+      if (guest.values['protection'] === '1') return refused(reason('pve.protected', 'cannot destroy: protected'));
+      if (typeof mishap === 'object' && 'fails' in mishap) {
+        const gone = this.volumesOf(warrant.vmid).slice(0, mishap.frees ?? 0);
+        for (const volid of gone) this.volumes.delete(volid);
+        const failed = this.#task('vzdestroy', warrant.vmid);
+        this.#fail(failed, { is: 'failed', exitStatus: mishap.fails });
+        return done(failed.upid);
+      }
       for (const [volid, owner] of this.volumes)
         if (owner === warrant.vmid && (warrant.mayDestroyUnreferenced || warrant.volumes.includes(volid)))
           this.volumes.delete(volid);
-      this.guests.delete(warrant.vmid);
       this.pool.delete(warrant.vmid);
       const task = this.#task('vzdestroy', warrant.vmid);
+      if (mishap === 'killed-at-stub') {
+        [guest.values, guest.lock] = [{}, 'destroyed'];
+        this.#fail(task, { is: 'died' });
+        return done(task.upid);
+      }
+      this.guests.delete(warrant.vmid);
       return mishap === 'lost-answer' ? unknown(lost) : done(task.upid);
     },
   };
@@ -363,7 +389,7 @@ export class StandInNode {
       this.calls.push(`reap ${vmid}`);
       if (this.receipts.has(operation)) return done(undefined);
       const guest = this.guests.get(vmid);
-      if (guest !== undefined && guest.lock !== 'create')
+      if (guest !== undefined && guest.lock !== 'create' && guest.lock !== 'destroyed')
         return refused(reason('helper.refused', `cannot reap ${vmid}: it is no stub`));
       this.guests.delete(vmid);
       for (const volid of volumes) this.volumes.delete(volid);
@@ -377,7 +403,8 @@ export class StandInNode {
       this.pool.add(vmid);
       return done(undefined);
     },
-    show: async () => done(undefined),
+    show: async (operation) =>
+      done(this.receipts.has(operation) ? { operation, verb: 'pool-ensure', at: this.#now() } : undefined),
   };
 
   volumesOf(vmid: number): VolumeId[] {
