@@ -3,11 +3,12 @@ import { createStyle, wantsColour } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
 import { createHubClient } from './hub-client.ts';
 import type { HubClient } from './hub-client.ts';
-import type { CliIo } from './io.ts';
+import type { CliIo, Machine } from './io.ts';
 import { loadSettings } from './settings.ts';
 
 export interface CommandContext {
   readonly io: CliIo;
+  readonly machine: Machine;
   readonly style: Style;
   /** Runs work against the hub that the settings name, and closes the connections after it. */
   withHub<T>(work: (hub: HubClient) => Promise<T>): Promise<T>;
@@ -17,10 +18,11 @@ export interface CommandContext {
   exitWith(code: number): void;
 }
 
-export function createContext(io: CliIo, exitWith: (code: number) => void): CommandContext {
+export function createContext(io: CliIo, machine: Machine, exitWith: (code: number) => void): CommandContext {
   const style = createStyle(wantsColour(io.stdout.isTTY === true, io.env));
   return {
     io,
+    machine,
     style,
     async withHub(work) {
       const hub = createHubClient(await loadSettings(io));

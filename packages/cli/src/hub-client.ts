@@ -1,16 +1,26 @@
 /** The hub's operator API, typed by the schemas of the protocol. Every failure is a `CliError`. */
 import {
+  auditAnswer,
   describeIssues,
   desiredAnswer,
   desiredGuest,
   desiredPutAnswer,
+  envelopeList,
   generationNumber,
   hostAnswer,
   hostCreated,
   hostList,
   problem,
 } from '@felhom/protocol';
-import type { DesiredAnswer, DesiredGuest, DesiredRef, HostDetail, HostSummary } from '@felhom/protocol';
+import type {
+  AuditAnswer,
+  DesiredAnswer,
+  DesiredGuest,
+  DesiredRef,
+  HostDetail,
+  HostSummary,
+  MailedEnvelope,
+} from '@felhom/protocol';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { CliError, exitCodes } from './io.ts';
@@ -31,6 +41,14 @@ export interface HubClient {
   /** The guests of what the host holds, while the hub is behind it. */
   held(hostId: string): Promise<{ readonly guests: readonly DesiredGuest[]; readonly generation: number }>;
   resolve(hostId: string, keep: 'agent' | 'hub', generation: number): Promise<DesiredRef & { readonly digest: string }>;
+  envelopes(hostId: string): Promise<readonly MailedEnvelope[]>;
+  putEnvelope(hostId: string, text: string): Promise<void>;
+  /** `digest` is that of the envelope's text. */
+  withdrawEnvelope(hostId: string, digest: string): Promise<void>;
+  /** A page of the host's audit log, entry `from` first. Without `epoch`: that of its last poll. */
+  audit(hostId: string, from: number, epoch?: string): Promise<AuditAnswer>;
+  /** For commands that bring the schema of their answer. */
+  ask<T>(schema: z.ZodType<T>, method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -86,6 +104,20 @@ export function createHubClient(settings: Settings): HubClient {
     putDesired: (hostId, put) => ask(desiredPutAnswer, 'PUT', at(hostId, '/desired'), { v: 1, ...put }),
     held: (hostId) => ask(heldAnswer, 'GET', at(hostId, '/held')),
     resolve: (hostId, keep, generation) => ask(desiredPutAnswer, 'POST', at(hostId, '/resolve'), { keep, generation }),
+    envelopes: async (hostId) => (await ask(envelopeList, 'GET', at(hostId, '/envelopes'))).envelopes,
+    async putEnvelope(hostId, text) {
+      const answer = await call('POST', at(hostId, '/envelopes'), { v: 1, text });
+      if (answer.status < 200 || answer.status > 299) throw failure(base.origin, answer);
+    },
+    async withdrawEnvelope(hostId, digest) {
+      const answer = await call('DELETE', at(hostId, `/envelopes/${encodeURIComponent(digest)}`));
+      if (answer.status < 200 || answer.status > 299) throw failure(base.origin, answer);
+    },
+    audit(hostId, from, epoch) {
+      const query = new URLSearchParams({ from: String(from), ...(epoch === undefined ? {} : { epoch }) });
+      return ask(auditAnswer, 'GET', at(hostId, `/audit?${query.toString()}`));
+    },
+    ask,
     close: () => dispatcher.close(),
   };
 }

@@ -15,8 +15,39 @@ export interface CliIo {
   ask(question: string, options: { readonly hidden: boolean }): Promise<string | undefined>;
 }
 
+/** What signing needs besides streams: a clock, randomness, and OpenSSH's own program, which alone touches keys. */
+export interface Machine {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  random(count: number): Uint8Array;
+  sleep(ms: number): Promise<void>;
+  /**
+   * Runs `ssh-keygen` without a shell. `attached`: it may talk to the person at the terminal, to ask for a passphrase or
+   * a touch; what it says there does not come back.
+   */
+  sshKeygen(
+    args: readonly string[],
+    options: { readonly attached: boolean; readonly input?: Uint8Array | undefined },
+  ): Promise<ToolResult>;
+}
+
+export type ToolResult =
+  | { readonly is: 'ran'; readonly status: number; readonly stdout: string; readonly stderr: string }
+  | { readonly is: 'missing' };
+
 /** Documented in `felhom --help`; scripts rely on them. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, hub: 3, conflict: 4, differs: 5 } as const;
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  hub: 3,
+  conflict: 4,
+  differs: 5,
+  /** What the hub shows is not what the host signed, or nothing tells that it is. */
+  unproven: 6,
+  /** Sent, and waits: for more people, or for the host. */
+  waiting: 7,
+} as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /** Ends a command: "cannot …: reason", what to do next, and the exit code. */

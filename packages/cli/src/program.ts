@@ -2,24 +2,38 @@
 import { Command, CommanderError } from 'commander';
 import { printable, printableLine } from '@felhom/terminal';
 import { createContext } from './command-context.ts';
+import { addAlerts } from './commands/alerts.ts';
+import { addAdopt } from './commands/adopt.ts';
+import { addApprove } from './commands/approve.ts';
+import { addAudit } from './commands/audit.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDesired } from './commands/desired.ts';
 import { addHosts } from './commands/hosts.ts';
+import { addJob } from './commands/job.ts';
+import { addJobs } from './commands/jobs.ts';
+import { addKey } from './commands/key.ts';
 import { addLogin } from './commands/login.ts';
+import { addRelease } from './commands/release.ts';
 import { addStatus } from './commands/status.ts';
 import { addVersion } from './commands/version.ts';
 import { CliError, exitCodes } from './io.ts';
-import type { CliIo } from './io.ts';
+import type { CliIo, Machine } from './io.ts';
+import { systemMachine } from './system.ts';
 
 const footer = `
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 the hub was not reached or refused the token · 4 somebody else was
-faster, or two copies disagree · 5 there are differences (only with desired diff --exit-code)
+faster, or two copies disagree · 5 there are differences (only with desired diff --exit-code) · 6 what the hub shows is
+not the host's own word, nothing was signed · 7 sent, and waits for more people or for the host
 
 Environment: FELHOM_HUB_URL, FELHOM_TOKEN, FELHOM_CA_FILE win over the login; NO_COLOR turns colour off.
 `;
 
 /** Runs one command line, without the program's name, and answers its exit code. Never ends the process. */
-export async function runFelhom(argv: readonly string[], io: CliIo): Promise<number> {
+export async function runFelhom(
+  argv: readonly string[],
+  io: CliIo,
+  machine: Machine = systemMachine(),
+): Promise<number> {
   let exit: number = exitCodes.done;
   const program = new Command('felhom')
     .description('the operator of a Felhom fleet: hosts, their desired state, and what they say')
@@ -32,11 +46,19 @@ export async function runFelhom(argv: readonly string[], io: CliIo): Promise<num
     })
     .showSuggestionAfterError()
     .addHelpText('after', footer);
-  const context = createContext(io, (code) => (exit = code));
+  const context = createContext(io, machine, (code) => (exit = code));
   addLogin(program, context);
   addHosts(program, context);
   addStatus(program, context);
   addDesired(program, context);
+  addApprove(program, context);
+  addJob(program, context);
+  addJobs(program, context);
+  addAdopt(program, context);
+  addAudit(program, context);
+  addKey(program, context);
+  addRelease(program, context);
+  addAlerts(program, context);
   addCompletion(program, context);
   addVersion(program, context);
   try {

@@ -1,9 +1,12 @@
-/** The real streams, home and terminal. */
+/** The real streams, home, terminal, clock and `ssh-keygen`. */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { homedir } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import type { CliIo } from './io.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CliIo, Machine, ToolResult } from './io.ts';
 
 export function systemIo(): CliIo {
   return {
@@ -30,4 +33,46 @@ async function askAtTerminal(question: string, options: { readonly hidden: boole
     terminal.close();
     if (options.hidden) process.stderr.write('\n');
   }
+}
+
+/** `env`: what `ssh-keygen` sees; agent socket and askpass program are found there. */
+export function systemMachine(env: NodeJS.ProcessEnv = process.env): Machine {
+  return {
+    now: () => Date.now(),
+    random: (count) => randomBytes(count),
+    sleep: (ms) => sleep(ms),
+    sshKeygen: (args, options) => runSshKeygen(args, options, env),
+  };
+}
+
+/** More than any answer of ours; what runs longer than that is cut and fails to parse. */
+const longestToolOutput = 65_536;
+
+function runSshKeygen(
+  args: readonly string[],
+  { attached, input }: { readonly attached: boolean; readonly input?: Uint8Array | undefined },
+  env: NodeJS.ProcessEnv,
+): Promise<ToolResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('ssh-keygen', args, {
+      env: { ...env, LC_ALL: 'C' },
+      stdio: [input === undefined ? (attached ? 'inherit' : 'ignore') : 'pipe', 'pipe', attached ? 'inherit' : 'pipe'],
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+      stdout = (stdout + chunk).slice(0, longestToolOutput);
+    });
+    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+      stderr = (stderr + chunk).slice(0, longestToolOutput);
+    });
+    child.on('error', (error) => {
+      if ('code' in error && error.code === 'ENOENT') resolve({ is: 'missing' });
+      else reject(error);
+    });
+    child.on('close', (status) => resolve({ is: 'ran', status: status ?? 1, stdout, stderr }));
+    // A program that ends before it read everything is judged by its status.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(input);
+  });
 }

@@ -12,5 +12,5 @@ export { overallFraction, renderBar, renderProgress } from './progress.ts';
 export type { StepProgress } from './progress.ts';
 export { completionScript, completionShells } from './completion.ts';
 export type { CommandShape, CompletionShell } from './completion.ts';
-export { renderReport, reportFacts } from './report-view.ts';
+export { renderJobs, renderReport, reportFacts } from './report-view.ts';
 export type { ReportView } from './report-view.ts';

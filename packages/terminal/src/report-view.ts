@@ -1,9 +1,9 @@
 /** A host's report as people read it: the same for the operator's command line and for the one on the host. */
-import type { Report } from '@felhom/protocol';
+import type { BlockedAction, Report, ReportedJob } from '@felhom/protocol';
 import { renderProgress } from './progress.ts';
 import type { Style, Tone } from './style.ts';
 import { indent, renderTable } from './table.ts';
-import { formatAge } from './units.ts';
+import { formatAge, formatCount, formatDuration } from './units.ts';
 import { printable, printableLine } from './width.ts';
 
 const guestTones = {
@@ -20,19 +20,78 @@ export function reportFacts(report: Report, now: number): readonly (readonly [st
   const { agent, node, proxmox } = report.versions;
   return [
     ['last pass', formatAge(report.lastPassAt, now)],
+    ['trust', trustLine(report.trust, now)],
+    ...(report.breakGlass.is === 'closed' ? [] : [['break-glass', breakGlassLine(report.breakGlass, now)] as const]),
     ['versions', printableLine(`agent ${agent}, node ${node}${proxmox === undefined ? '' : `, Proxmox ${proxmox}`}`)],
   ];
+}
+
+const dayMs = 24 * 60 * 60_000;
+
+/** "version 3, 2 people may sign, 60 days left", or why nobody's signature counts. */
+function trustLine(trust: Report['trust'], now: number): string {
+  if (trust.is === 'none') return 'nobody: nothing that needs a signature can be allowed';
+  if (trust.is === 'unreadable') return printableLine(`UNREADABLE: ${trust.text}`);
+  const { version, signers, expiresAt } = trust.document;
+  const people = new Set(signers.map(({ principal }) => principal)).size;
+  const left = Math.floor((expiresAt - now) / dayMs);
+  const life = expiresAt <= now ? 'EXPIRED' : `${formatCount(left, 'day')} left`;
+  return `version ${version}, ${people === 1 ? '1 person' : `${people} people`} may sign, ${life}`;
+}
+
+function breakGlassLine(state: Report['breakGlass'], now: number): string {
+  if (state.is === 'open') return `OPEN for ${formatDuration(Math.max(0, state.until - now))} more`;
+  return state.is === 'unknown' ? printableLine(`UNKNOWN: ${state.text}`) : 'closed';
 }
 
 export interface ReportView {
   readonly now: number;
   readonly style: Style;
   /** Where to look or what to run to have a blocked action allowed. */
-  readonly blockedAdvice: string;
+  readonly blockedAdvice: string | ((blocked: BlockedAction) => string);
+  /** Name of the host as the operator's commands take it; absent on the host itself. */
+  readonly host?: string | undefined;
+}
+
+const jobTones = {
+  waiting: 'warn',
+  accepted: 'note',
+  'cooling-off': 'warn',
+  quarantine: 'warn',
+  running: 'note',
+  done: 'good',
+  refused: 'bad',
+  cancelled: 'dim',
+  failed: 'bad',
+} as const satisfies Record<ReportedJob['state'], Tone>;
+
+/** What a host says about its signed jobs. `host`: as `ReportView.host`. */
+export function renderJobs(jobs: readonly ReportedJob[], host: string | undefined, now: number, style: Style): string {
+  return jobs
+    .map((job) => {
+      const whose = job.guest === '' ? '' : ` of ${job.guest}`;
+      const title = `${style.paint(jobTones[job.state], job.state)} ${printable(`${job.kind}${whose}`)} (${formatAge(job.at, now)})`;
+      const people = [
+        ...(job.by.length === 0 ? [] : [`signed by ${job.by.join(', ')}`]),
+        ...(job.missing === 0 ? [] : [`${job.missing} more must sign`]),
+        ...(job.nextAt === undefined ? [] : [`goes on in ${formatDuration(Math.max(0, job.nextAt - now))}`]),
+      ].join('; ');
+      const lines = [printable(job.text), ...(people === '' ? [] : [printable(people)]), `job ${job.jobId}`];
+      return `${title}\n${lines.map((line) => indent(`${line}\n`)).join('')}${jobAdvice(job, host)}`;
+    })
+    .join('');
+}
+
+function jobAdvice(job: ReportedJob, host: string | undefined): string {
+  if (host === undefined) return '';
+  if (job.state === 'waiting' && job.missing > 0) return `  next: felhom job cosign ${host} ${job.jobId}\n`;
+  if (job.state === 'cooling-off' || job.state === 'quarantine')
+    return `  next: nothing, or felhom job cancel ${host} ${job.jobId}\n`;
+  return '';
 }
 
 /** Guests, work in progress, what is parked, blocked or found. Texts of a host never move the cursor of who reads. */
-export function renderReport(report: Report, { now, style, blockedAdvice }: ReportView): string {
+export function renderReport(report: Report, { now, style, blockedAdvice, host }: ReportView): string {
   const section = (title: string, blocks: readonly string[]) =>
     blocks.length === 0 ? '' : `${style.paint('strong', title)}\n${blocks.map((block) => indent(block)).join('')}`;
   const cut = Object.entries(report.cut).filter(([, count]) => count > 0);
@@ -64,7 +123,18 @@ export function renderReport(report: Report, { now, style, blockedAdvice }: Repo
           style.paint('warn', `${blocked.document.verb} (${blocked.document.effectClass})`) +
             ` (${formatAge(blocked.since, now)})`,
           [printable(blocked.text), `digest ${blocked.digest}`],
-          blockedAdvice,
+          typeof blockedAdvice === 'string' ? blockedAdvice : blockedAdvice(blocked),
+        ),
+      ),
+    ),
+    section('Signed jobs', report.jobs.length === 0 ? [] : [renderJobs(report.jobs, host, now, style)]),
+    section(
+      'Not on record: can be adopted',
+      report.strangers.map((stranger) =>
+        block(
+          style.paint('warn', printable(`VMID ${stranger.vmid} ${stranger.name}`)),
+          [printable(stranger.why)],
+          host === undefined ? 'have an operator sign its adoption' : `felhom adopt ${host} ${stranger.vmid}`,
         ),
       ),
     ),

@@ -1,9 +1,10 @@
-/** `felhom hosts`, `hosts add`, `hosts rekey`, `hosts clear-fork`. */
+/** `felhom hosts`, `hosts add`, `hosts rekey`, `hosts clear-fork`, `hosts trust`. */
 import type { Command } from 'commander';
 import type { HostState, HostSummary } from '@felhom/protocol';
 import { formatAge, printableLine, renderTable } from '@felhom/terminal';
 import type { Style, Tone } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
+import { addHostsTrust } from './hosts-trust.ts';
 
 interface Json {
   readonly json?: boolean;
@@ -50,6 +51,7 @@ export function addHosts(program: Command, context: CommandContext): void {
       await context.withHub((hub) => hub.clearFork(name));
       context.print(command.optsWithGlobals<Json>(), { hostId: name }, () => `${name}: the warning is cleared.\n`);
     });
+  addHostsTrust(hosts, context);
 }
 
 /** The key alone goes to stdout, so that it can be piped into a file without showing up in a terminal. */

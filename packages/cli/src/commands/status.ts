@@ -1,9 +1,12 @@
 /** `felhom status HOST`: what runs, what is stuck and what to do about it. */
 import type { Command } from 'commander';
 import type { HostDetail } from '@felhom/protocol';
-import { formatAge, printable, renderFacts, renderReport, reportFacts } from '@felhom/terminal';
+import { formatAge, printable, printableLine, renderFacts, renderReport, reportFacts } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
+import { CliError } from '../io.ts';
+import { loadPin, savePin } from '../pins.ts';
+import { verifyHost } from '../verified-host.ts';
 import { renderGenerations, stateTones } from './hosts.ts';
 
 export function addStatus(program: Command, context: CommandContext): void {
@@ -14,23 +17,50 @@ export function addStatus(program: Command, context: CommandContext): void {
     .option('--json', 'print JSON')
     .action(async (name: string, options: { readonly json?: boolean }) => {
       const { now, host } = await context.withHub((hub) => hub.host(name));
-      context.print(options, host, () => renderStatus(host, now, context.style));
+      const belief = await believe(context, host);
+      context.print(options, { ...host, belief }, () => renderStatus(host, now, context.style, belief));
     });
 }
 
+/** Whether what is shown is the host's own word. */
+export type Belief =
+  | { readonly is: 'verified'; readonly sequence: number; readonly at: number }
+  | { readonly is: 'hub-only'; readonly why: string; readonly next: string | undefined };
+
+/** Looking is allowed whatever the outcome; signing asks again, and insists. */
+async function believe(context: CommandContext, host: HostDetail): Promise<Belief> {
+  const pin = await loadPin(context.io, host.hostId);
+  try {
+    const { statement, seen } = verifyHost(host.hostId, host, pin, context.machine.now());
+    if (pin !== undefined) await savePin(context.io, host.hostId, { ...pin, current: seen });
+    return { is: 'verified', sequence: statement.sequence, at: statement.at };
+  } catch (error) {
+    if (error instanceof CliError) return { is: 'hub-only', why: error.message, next: error.next };
+    throw error;
+  }
+}
+
+function renderBelief(belief: Belief, now: number, style: Style): string {
+  if (belief.is === 'verified')
+    return `${style.paint('good', 'verified')}: signed by the host, statement ${belief.sequence}, ${formatAge(belief.at, now)}`;
+  return `${style.paint('warn', "the hub's word only")}: ${printableLine(belief.why)}`;
+}
+
 /** Texts of the host are made printable: a guest's name must not move the cursor of the operator. */
-export function renderStatus(host: HostDetail, now: number, style: Style): string {
+export function renderStatus(host: HostDetail, now: number, style: Style, belief?: Belief): string {
   const head = renderFacts(
     [
       ['host', style.paint('strong', host.hostId)],
       ['state', style.paint(stateTones[host.state], host.hold ? `${host.state} (hold)` : host.state)],
       ['last contact', formatAge(host.lastContactAt, now)],
+      ...(belief === undefined ? [] : [['what is shown', renderBelief(belief, now, style)] as const]),
       ['desired state', renderGenerations(host)],
       ...(host.report === undefined ? [] : reportFacts(host.report, now)),
     ],
     style,
   );
   const warnings = [
+    ...(belief?.is === 'hub-only' && belief.next !== undefined ? [`  next: ${printableLine(belief.next)}`] : []),
     ...(host.fork === undefined
       ? []
       : [
@@ -52,7 +82,9 @@ export function renderStatus(host: HostDetail, now: number, style: Style): strin
       : renderReport(host.report, {
           now,
           style,
-          blockedAdvice: `have the digest signed, or take the change back with felhom desired apply ${host.hostId} FILE`,
+          host: host.hostId,
+          blockedAdvice: ({ digest }) =>
+            `felhom approve ${host.hostId} ${digest.slice(0, 12)}, or take the change back with felhom desired apply ${host.hostId} FILE`,
         }),
   ]
     .filter((part) => part !== '')
