@@ -69,7 +69,7 @@ test('sshd runs only with its timer, on loopback, and ends with its sessions', (
     `BindsTo=${unitNames.timer}`,
     'ExecStart=/usr/sbin/sshd -D -e -f /run/felhom-break-glass/sshd_config',
     'KillMode=control-group',
-    'RuntimeMaxSec=1800s',
+    'RuntimeMaxSec=1830s',
     'Restart=no',
   ])
     assert.ok(lines.includes(line), line);
@@ -114,7 +114,7 @@ ingress:
     'LoadCredential=tunnel:/etc/felhom/break-glass-tunnel.json',
     'DynamicUser=yes',
     'CapabilityBoundingSet=',
-    'RuntimeMaxSec=1800s',
+    'RuntimeMaxSec=1830s',
     'Restart=no',
   ])
     assert.ok(lines.includes(line), line);

@@ -129,8 +129,8 @@ const sshd = ({ minutes, runDirectory }: Checked): string =>
     'TimeoutStartSec=20s',
     'TimeoutStopSec=10s',
     'Restart=no',
-    // A bound of its own, should the timer be lost.
-    `RuntimeMaxSec=${minutes * 60}s`,
+    // A bound of its own, a moment behind the timer, should that be lost.
+    `RuntimeMaxSec=${minutes * 60 + 30}s`,
   );
 
 /** No restart: a tunnel that ends is closed, and the operator opens another. */
@@ -151,7 +151,7 @@ const tunnel = ({ minutes, runDirectory, settings }: Checked): string =>
     'TimeoutStartSec=60s',
     'TimeoutStopSec=10s',
     'Restart=no',
-    `RuntimeMaxSec=${minutes * 60}s`,
+    `RuntimeMaxSec=${minutes * 60 + 30}s`,
     'DynamicUser=yes',
     'NoNewPrivileges=yes',
     'CapabilityBoundingSet=',

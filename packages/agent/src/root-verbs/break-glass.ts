@@ -181,6 +181,7 @@ export async function closeBreakGlass(place: BreakGlassPlace): Promise<BreakGlas
     };
   try {
     await place.systemctl(['stop', unitNames.timer]).catch(() => undefined);
+    await place.systemctl(['reset-failed', unitNames.tunnel, unitNames.sshd]).catch(() => undefined);
     removeRemains(place);
     await place.systemctl(['daemon-reload']).catch(() => undefined);
     return { is: 'done' };
@@ -223,7 +224,9 @@ async function runningUnits(systemctl: Systemctl): Promise<Running> {
 
 async function must(systemctl: Systemctl, args: readonly string[]): Promise<void> {
   const { code, stderr } = await systemctl(args);
-  if (code !== 0) throw new Error(`systemctl ${args.join(' ')} ended with ${code}: ${stderr.trim().slice(0, 300)}`);
+  // What systemd adds below tells of units that are gone by the time somebody reads it.
+  const [said = ''] = stderr.trim().split('\n');
+  if (code !== 0) throw new Error(`systemctl ${args.join(' ')} ended with ${code} (${said.slice(0, 200)})`);
 }
 
 const deadlineFile = ({ runDirectory }: BreakGlassPlace): string => `${runDirectory}/open.json`;
