@@ -65,6 +65,9 @@ function goOn(
 ): MassIncident | undefined {
   const old = new Set(before.members);
   const receded = before.recedingAt !== undefined;
+  const again = receded ? begin(hosts, now) : undefined;
+  if (again?.members.some((hostId) => !old.has(hostId)) === true)
+    return { since: before.since, members: again.members, most: Math.max(before.most, again.most) };
   // Whoever falls silent while the incident is at its height belongs to it; later it is a trouble of its own.
   const members = hosts
     .filter(({ hostId, liveness, alerted }) => {
