@@ -6,8 +6,11 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 
+/** In the order in which they need each other; together they are the one script of the page. */
+const scripts = ['elements.js', 'authority.js', 'page.js'];
+
 export function addDashboard(app: FastifyInstance): void {
-  const { html, policy } = composePage(read('page.html'), read('style.css'), read('page.js'));
+  const { html, policy } = composePage(read('page.html'), read('style.css'), scripts.map(read).join('\n'));
   app.get('/', async (_request, reply) =>
     reply
       .headers({

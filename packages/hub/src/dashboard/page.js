@@ -1,3 +1,4 @@
+/* global elements, authority */
 'use strict';
 /*
  * The fleet, once a second. Everything that came from a host is put on the page as text, never as markup. The page is
@@ -5,7 +6,9 @@
  */
 (() => {
   const $ = (id) => document.getElementById(id);
-  const state = { selected: '', fleet: '', host: '', skewMs: 0, timer: 0 };
+  const { make, since, age, badge, plural, command, clock } = elements;
+  const { blockedCard, breakGlassBanner, jobCards, trustParts, auditTimeline, wordOfTheHub } = authority;
+  const state = { selected: '', fleet: '', host: '', timer: 0 };
 
   const looks = {
     ok: ['good', 'ok', 'As desired.'],
@@ -22,51 +25,6 @@
       'Added, but its agent has not polled yet. Put the API key into its key file and start it.',
     ],
   };
-
-  function make(tag, options = {}, ...children) {
-    const element = document.createElement(tag);
-    const { on, ...rest } = options;
-    for (const [key, value] of Object.entries(rest))
-      if (key === 'class') element.className = value;
-      else if (value !== undefined) element.setAttribute(key, value);
-    if (on) element.addEventListener('click', on);
-    for (const child of children) if (child !== undefined && child !== null) element.append(child);
-    return element;
-  }
-
-  function since(at) {
-    if (at === undefined) return make('span', {}, 'never');
-    const span = make('time', { 'data-at': String(at), title: new Date(at).toLocaleString() });
-    span.textContent = age(at);
-    return span;
-  }
-  function age(at) {
-    const seconds = Math.max(0, Math.round((Date.now() + state.skewMs - at) / 1000));
-    if (seconds < 1) return 'now';
-    if (seconds < 60) return `${seconds} s ago`;
-    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s ago`;
-    if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min ago`;
-    return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h ago`;
-  }
-  const badge = (tone, text) => make('span', { class: `badge ${tone}` }, text);
-  const plural = (count, one) => `${count} ${one}${count === 1 ? '' : 's'}`;
-
-  async function copy(text, button) {
-    try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = 'Copied';
-    } catch {
-      button.textContent = 'Select it by hand';
-    }
-  }
-
-  function command(text) {
-    const button = make('button', { type: 'button' }, 'Copy');
-    button.addEventListener('click', () => {
-      void copy(text, button);
-    });
-    return make('div', { class: 'command' }, make('code', {}, text), button);
-  }
 
   function showFleet(answer) {
     const counts = new Map();
@@ -117,7 +75,13 @@
       facts(host, report),
     ];
     if (host.state === 'stale-hub') parts.push(command(`felhom desired resolve ${host.hostId} --keep agent`));
+    if (host.auditFork)
+      parts.push(
+        make('div', { class: 'say bad' }, `The audit log of this host exists in two versions: ${host.auditFork.text}.`),
+        command(`felhom audit verify ${host.hostId}`),
+      );
     if (report !== undefined) {
+      if (report.breakGlass.is !== 'closed') parts.push(breakGlassBanner(report.breakGlass));
       parts.push(...section('In progress', report.sagas.map(sagaCard)));
       parts.push(...section('Parked: waits for a decision', report.parked.map(parkedCard)));
       parts.push(
@@ -126,23 +90,28 @@
           report.blocked.map((it) => blockedCard(it, host.hostId)),
         ),
       );
+      parts.push(...section('Signed jobs', jobCards(report.jobs)));
       parts.push(...section('Findings', [...report.findings].sort(bySeverity).map(findingCard)));
       parts.push(make('h3', {}, 'Guests'), guestTable(report.guests));
+      parts.push(make('h3', {}, 'Whose signatures count'), ...trustParts(report.trust));
+      parts.push(...section('Audit log, newest first', auditTimeline(report.audit)));
       const cut = Object.entries(report.cut).filter(([, count]) => count > 0);
       if (cut.length > 0)
         parts.push(
           make(
             'p',
             { class: 'quiet' },
-            `Not shown: ${cut.map(([list, count]) => `${count} more ${list}`).join(', ')}.`,
+            `Not shown: ${cut.map(([list, count]) => `${count} more ${list === 'audit' ? 'entries of the audit log' : list}`).join(', ')}.`,
           ),
         );
     }
+    parts.push(wordOfTheHub(host));
     $('host').replaceChildren(...parts);
   }
 
   function sayOf(host, sentence) {
-    if (host.state === 'forked') return host.fork ? host.fork.text : 'The poll numbers went back.';
+    if (host.state === 'forked')
+      return host.fork ? host.fork.text : 'The host, or whoever has its key, tells two tales.';
     if (host.state === 'stale-hub' && host.stale)
       return `The host holds generation ${host.stale.generation}, which this hub does not have. Nothing is served to it until you choose whose copy counts.`;
     if (host.hold) return `${sentence} The host is on hold: nothing is changed there.`;
@@ -168,7 +137,18 @@
         `agent ${report.versions.agent}, node ${report.versions.node}` +
           (report.versions.proxmox ? `, Proxmox ${report.versions.proxmox}` : ''),
       ]);
+      if (report.breakGlass.is === 'closed') rows.push(['Break-glass', 'closed']);
     }
+    const { waiting, taken } = host.mailbox;
+    rows.push([
+      'Mailbox',
+      waiting + taken === 0 ? 'empty' : `${plural(waiting, 'envelope')} waiting, ${taken} taken by the host`,
+    ]);
+    rows.push([
+      'Copy of the audit log',
+      `${host.auditCopy.count} ${host.auditCopy.count === 1 ? 'entry' : 'entries'}` +
+        (host.auditCopy.full ? '; full, the hub takes no more of this host' : ''),
+    ]);
     return make('dl', {}, ...rows.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
   }
 
@@ -210,22 +190,6 @@
       make('p', {}, parked.why.text),
       parked.why.detail ? make('p', { class: 'quiet' }, parked.why.detail) : undefined,
       command(parked.command),
-    );
-
-  const blockedCard = (blocked, hostId) =>
-    make(
-      'article',
-      { class: 'warn' },
-      make(
-        'div',
-        { class: 'row' },
-        make('span', { class: 'name' }, `${blocked.document.verb} (${blocked.document.effectClass})`),
-        since(blocked.since),
-      ),
-      make('p', {}, blocked.text),
-      make('p', { class: 'quiet' }, 'digest ', make('code', {}, blocked.digest)),
-      make('p', { class: 'quiet' }, 'Nothing happens without a signature over this digest. To take the change back:'),
-      command(`felhom desired apply ${hostId} FILE`),
     );
 
   const ranks = { critical: 0, warning: 1, info: 2 };
@@ -278,7 +242,7 @@
 
   async function refresh() {
     const fleet = await ask('/v1/hosts');
-    state.skewMs = fleet.now - Date.now();
+    clock.skewMs = fleet.now - Date.now();
     if (!fleet.hosts.some((host) => host.hostId === state.selected)) state.selected = fleet.hosts[0]?.hostId ?? '';
     const fleetText = JSON.stringify([fleet.hosts, state.selected]);
     if (fleetText !== state.fleet) {
