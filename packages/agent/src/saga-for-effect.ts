@@ -2,7 +2,10 @@
  * Which saga carries out which effect. Whether it may happen is the gate's matter; an effect without a saga is refused
  * even where a gate would allow it.
  */
-import type { BuiltEffect } from './authority/effects.ts';
+import type { Digest } from '@felhom/protocol';
+import type { BuiltEffect, GuestRef } from './authority/effects.ts';
+import { adoptGuest, cannotReRegister } from './adoption/index.ts';
+import type { AdoptParams } from './adoption/index.ts';
 import type { AnySaga } from './kernel/saga.ts';
 import { addVolume } from './guests/add-volume.saga.ts';
 import type { AddVolumeParams } from './guests/add-volume.saga.ts';
@@ -21,11 +24,18 @@ import type { StartParams } from './guests/start.saga.ts';
 import { stopGuest } from './guests/stop.saga.ts';
 import type { StopParams } from './guests/stop.saga.ts';
 import type { GuestRecord } from './authority/guest-record.ts';
+import { freeGuest, liftQuarantine, quarantine } from './removal/index.ts';
+import type { FreeGuestParams, LiftQuarantineParams, QuarantineParams, Removal } from './removal/index.ts';
+import type { SignedOrder } from './admission/index.ts';
+import { breakGlassClose, breakGlassOpen } from './break-glass/index.ts';
+import type { BreakGlassCloseParams, BreakGlassNeeds, BreakGlassOpenParams } from './break-glass/index.ts';
+import { trustChange } from './trust/index.ts';
+import type { TrustChangeNeeds, TrustChangeParams } from './trust/index.ts';
 
 export type SagaChoice =
   | {
       readonly is: 'saga';
-      readonly definition: AnySaga<GuestNeeds>;
+      readonly definition: AnySaga<GuestNeeds & TrustChangeNeeds & BreakGlassNeeds>;
       /** Plain JSON; the definition's `parseParams` reads it back. */
       readonly params:
         | BringUpParams
@@ -34,14 +44,32 @@ export type SagaChoice =
         | AddVolumeParams
         | GrowVolumeParams
         | StartParams
-        | StopParams;
+        | StopParams
+        | QuarantineParams
+        | LiftQuarantineParams
+        | FreeGuestParams
+        | AdoptParams
+        | TrustChangeParams
+        | BreakGlassOpenParams
+        | BreakGlassCloseParams;
     }
   | { readonly is: 'not-supported'; readonly why: string };
+
+/** What is known of the open removal of a guest; nothing of a guest that nobody removes. */
+export type OpenRemoval = Pick<Removal, 'jobId' | 'before'>;
 
 type Known = Pick<GuestRecord, 'volumes'> | undefined;
 /** The effects of one kind; an intersection, because some of them share their shape with another kind. */
 type Of<K extends BuiltEffect['kind']> = BuiltEffect & { readonly kind: K };
-type Choices = { readonly [K in BuiltEffect['kind']]: (effect: Of<K>, known: Known) => SagaChoice };
+type Choices = {
+  readonly [K in BuiltEffect['kind']]: (
+    effect: Of<K>,
+    known: Known,
+    removal: RemovalOf,
+    signed: SignedOrder | undefined,
+  ) => SagaChoice;
+};
+type RemovalOf = (guest: GuestRef) => OpenRemoval | undefined;
 
 const not = (why: string) => (): SagaChoice => ({ is: 'not-supported', why });
 const elsewhere = not('it needs no saga on a guest; another part of the agent carries it out');
@@ -62,6 +90,28 @@ const atRest = (effect: { readonly guest: ChangeAtRestParams['guest'] }, wanted:
 function onMount(known: Known, volume: string, choose: (key: string) => SagaChoice): SagaChoice {
   const key = known?.volumes.find((candidate) => candidate.name === volume)?.key;
   return key === undefined ? { is: 'not-supported', why: `volume ${volume} is not on record` } : choose(key);
+}
+
+/** The root helper reads the signatures itself, so there is nothing to do without them. */
+const unsigned: SagaChoice = { is: 'not-supported', why: 'it is carried out on the envelope of a signed job only' };
+
+function changeTrust(before: Digest, signed: SignedOrder | undefined): SagaChoice {
+  if (signed?.after === undefined) return unsigned;
+  const { jobId, envelope, after } = signed;
+  return { is: 'saga', definition: trustChange, params: { jobId, envelope, before, after } };
+}
+
+/** What nobody signed for has no stage: a saga's own leftovers are taken back by that saga, never from here. */
+function remove(effect: Of<'guest-remove' | 'guest-decommission'>, removal: RemovalOf): SagaChoice {
+  const { guest, volumes, stage } = effect;
+  if (stage === 'quarantine') return { is: 'saga', definition: quarantine, params: { guest } };
+  const jobId = removal(guest)?.jobId;
+  if (stage === undefined || jobId === undefined)
+    return {
+      is: 'not-supported',
+      why: 'a guest is destroyed only at the end of a signed removal, which is not on record',
+    };
+  return { is: 'saga', definition: freeGuest, params: { guest, lossSet: volumes, jobId } };
 }
 
 const cores = (effect: Of<'cpu-up' | 'cpu-down'>): SagaChoice => change(effect, { cores: effect.to });
@@ -107,26 +157,60 @@ const choices: Choices = {
   ),
   'volume-remove': not('this release frees volumes only together with their guest'),
   'volume-move': not('this release moves no volumes between storages; move it in Proxmox while the guest stands still'),
-  'guest-remove': not('this release cannot do that yet'),
-  'guest-decommission': not('this release cannot do that yet'),
-  'guest-lift-quarantine': not('this release cannot do that yet'),
-  'guest-adopt': not('this release cannot do that yet'),
-  'guest-re-register': not('this release cannot do that yet'),
+  'guest-remove': (effect, _, removal) => remove(effect, removal),
+  'guest-decommission': (effect, _, removal) => remove(effect, removal),
+  'guest-lift-quarantine': ({ guest }, _, removal) => {
+    const before = removal(guest)?.before;
+    return before === undefined
+      ? { is: 'not-supported', why: 'no removal on record says how it was before its quarantine' }
+      : { is: 'saga', definition: liftQuarantine, params: { guest, before } };
+  },
+  'guest-adopt': ({ vmid, name, configDigest, volumes }) => ({
+    is: 'saga',
+    definition: adoptGuest,
+    params: { vmid, name, configDigest, volumes },
+  }),
+  'guest-re-register': not(cannotReRegister),
   'hold-set': elsewhere,
   'hold-clear': elsewhere,
   'saga-resume': elsewhere,
   'saga-abandon': elsewhere,
-  'trust-change': elsewhere,
-  'floor-change': elsewhere,
-  'break-glass-open': elsewhere,
-  'break-glass-close': elsewhere,
+  'trust-change': ({ before }, _known, _removal, signed) => changeTrust(before, signed),
+  'floor-change': ({ before }, _known, _removal, signed) => changeTrust(before, signed),
+  'break-glass-open': ({ minutes }, _known, _removal, signed) =>
+    signed === undefined
+      ? unsigned
+      : {
+          is: 'saga',
+          definition: breakGlassOpen,
+          params: { jobId: signed.jobId, envelope: signed.envelope, minutes },
+        },
+  'break-glass-close': (_effect, _known, _removal, signed) => ({
+    is: 'saga',
+    definition: breakGlassClose,
+    params: { reason: signed === undefined ? 'the agent closes it' : `job ${signed.jobId}` },
+  }),
 };
 
-/** `known`: the record of the guest that the effect is about. */
-export function sagaForEffect(effect: BuiltEffect, known: Known): SagaChoice {
-  return choose(effect.kind, effect, known);
+/**
+ * `known`: the record of the guest that the effect is about. `removal`: the open or cancelled removal of a guest, which
+ * a removal's second half and the lifting of a quarantine rest on. `signed`: the job behind signed evidence.
+ */
+export function sagaForEffect(
+  effect: BuiltEffect,
+  known: Known,
+  removal: RemovalOf = () => undefined,
+  signed?: SignedOrder,
+): SagaChoice {
+  return choose(effect.kind, effect, known, removal, signed);
 }
 
-function choose<K extends BuiltEffect['kind']>(kind: K, effect: Of<K>, known: Known): SagaChoice {
-  return choices[kind](effect, known);
+function choose<K extends BuiltEffect['kind']>(
+  kind: K,
+  effect: Of<K>,
+  known: Known,
+  removal: RemovalOf,
+  signed: SignedOrder | undefined,
+): SagaChoice {
+  return choices[kind](effect, known, removal, signed);
 }

@@ -1,9 +1,12 @@
 /** Every saga this release can run or recover, by name and version. Feeds recovery and the generated crash matrix. */
+import { breakGlassClose, breakGlassOpen } from './break-glass/index.ts';
+import { adoptGuest } from './adoption/index.ts';
 import { bringUp } from './bring-up/index.ts';
 import { addVolume, changeAtRest, changeConfig, growVolume, startGuest, stopGuest } from './guests/index.ts';
 import { freeGuest, liftQuarantine, quarantine } from './removal/index.ts';
 import { createRegistry } from './kernel/index.ts';
 import type { SagaRegistry } from './kernel/index.ts';
+import { trustChange } from './trust/index.ts';
 
 export function createSagaRegistry(): SagaRegistry {
   return createRegistry([
@@ -17,5 +20,9 @@ export function createSagaRegistry(): SagaRegistry {
     quarantine,
     liftQuarantine,
     freeGuest,
+    adoptGuest,
+    trustChange,
+    breakGlassOpen,
+    breakGlassClose,
   ]);
 }

@@ -10,7 +10,7 @@ import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { TaskEnd } from '../ports/proxmox.ts';
 import { markerOf, want } from './bring-up-state.ts';
 import type { BringUpContext, BringUpState } from './bring-up-state.ts';
-import { mintMarker, mintUid } from './mint.ts';
+import { mintMarker, mintUid } from '../guests/mint.ts';
 import { viewOf } from '../guests/pve-config.ts';
 import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
