@@ -1,0 +1,371 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { digestOfTrust, emptyChain, hostStatement, job, jobKinds, peopleNeeded } from '@felhom/protocol';
+import type { JobKind } from '@felhom/protocol';
+import { createStyle } from '@felhom/terminal';
+import { CliError } from './io.ts';
+import { jobFiles } from './jobs/catalog.ts';
+import { makeJob } from './jobs/make-job.ts';
+import { peopleFor, renderJob } from './jobs/summary.ts';
+import { meaningOf } from './jobs/catalog.ts';
+import { epochs, hostWithKey, reportOf, startedAt, trustOf } from './signing.fixture.ts';
+import type { VerifiedHost } from './verified-host.ts';
+
+const line = (): string => hostWithKey().line;
+const trust = trustOf([
+  ['anna', line()],
+  ['bela', line()],
+  ['cili', line()],
+]);
+const hostile = '\u001b[2J\u001b]52;c;aGk=\u0007\r\nforged';
+
+function verified(more: Readonly<Record<string, unknown>> = {}, document = trust): VerifiedHost {
+  const statement = hostStatement.parse({
+    v: 1,
+    host: 'alpha',
+    hostEpoch: epochs.first,
+    sequence: 10,
+    at: startedAt,
+    challenge: `5.${'c'.repeat(32)}`,
+    reportDigest: '0'.repeat(64),
+    audit: emptyChain,
+    trust: { version: 3, digest: digestOfTrust(document) },
+  });
+  const report = reportOf(document, {
+    parked: [
+      {
+        id: 'removal-1',
+        name: 'removal',
+        guest: 'photos',
+        step: 'free',
+        why: { code: 'pve.unreachable', text: `no answer ${hostile}`, retry: 'operator' },
+        command: 'felhom job resume alpha removal-1',
+        since: 1,
+        lossSet: ['local:9000/root.raw'],
+      },
+    ],
+    jobs: [
+      {
+        jobId: 'b'.repeat(26),
+        kind: 'decommission',
+        digest: '1'.repeat(64),
+        state: 'cooling-off',
+        text: hostile,
+        guest: 'photos',
+        by: [hostile],
+        missing: 0,
+        since: 1,
+        at: 1,
+      },
+    ],
+    strangers: [
+      { vmid: 9007, name: 'old-web', configDigest: 'd'.repeat(40), volumes: ['local:9007/root.raw'], why: hostile },
+    ],
+    ...more,
+  });
+  return {
+    hostId: 'alpha',
+    statement,
+    report,
+    trust: document,
+    seen: { hostEpoch: epochs.first, sequence: 10, statement: '0'.repeat(64) as never, audit: emptyChain },
+  };
+}
+
+const random = (count: number): Uint8Array => new Uint8Array(count).fill(7);
+const hex = 'e'.repeat(64);
+const backup = { archive: 'nas:backup/a.tar.zst', sha256: hex };
+const target = { serial: 'S1', uuid: 'U1', idFile: 'I1' };
+const newLine = line();
+
+interface Row {
+  readonly command: string;
+  readonly operands?: readonly string[];
+  readonly options?: Readonly<Record<string, string | readonly string[] | boolean>>;
+  readonly kind: JobKind;
+  readonly people: number;
+  readonly says: RegExp;
+}
+
+const rows: readonly Row[] = [
+  {
+    command: 'approve',
+    operands: [],
+    kind: 'approve',
+    people: 2,
+    says: /guest-remove of guest photos/,
+  },
+  { command: 'decommission', operands: ['photos'], kind: 'decommission', people: 2, says: /local:9000\/photos.raw/ },
+  { command: 'adopt', operands: ['9007'], kind: 'adopt', people: 1, says: /d{40}[^]*volume local:9007\/root.raw/ },
+  {
+    command: 're-register',
+    operands: ['photos'],
+    options: { vmid: '9000', volume: ['local:9000/root.raw'] },
+    kind: 're-register',
+    people: 1,
+    says: /again at VMID 9000/,
+  },
+  { command: 'hold', kind: 'hold', people: 1, says: /hold everything on alpha/ },
+  { command: 'unhold', operands: ['photos'], kind: 'hold', people: 1, says: /lift the hold on guest photos/ },
+  { command: 'resume', operands: ['removal-1'], kind: 'saga', people: 1, says: /lost:\n {2}local:9000\/root.raw/ },
+  { command: 'abandon', operands: ['removal-1'], kind: 'saga', people: 1, says: /abandon removal removal-1/ },
+  { command: 'undo', operands: ['removal-1'], kind: 'saga', people: 1, says: /undo removal/ },
+  { command: 'finish', operands: ['removal-1'], kind: 'saga', people: 1, says: /finish removal/ },
+  {
+    command: 'cancel',
+    operands: ['bbbb'],
+    kind: 'cancel',
+    people: 1,
+    says: /cancel job b{26} \(decommission of photos/,
+  },
+  {
+    command: 'trust-add',
+    operands: ['dani', newLine],
+    kind: 'trust-change',
+    people: 2,
+    says: /new signer: dani, SHA256:/,
+  },
+  {
+    command: 'trust-retire',
+    operands: ['anna'],
+    options: { revoke: true },
+    kind: 'trust-change',
+    people: 2,
+    says: /lost:\n {2}signer: anna[^]*revoked, whatever it signed/,
+  },
+  {
+    command: 'trust-threshold',
+    operands: ['destroy', '3'],
+    kind: 'trust-change',
+    people: 3,
+    says: /destroy takes 3 people instead of 1/,
+  },
+  {
+    command: 'trust-threshold',
+    operands: ['removal', '1'],
+    kind: 'trust-change',
+    people: 2,
+    says: /allowed afterwards:\n {2}removal takes one person instead of 2/,
+  },
+  {
+    command: 'trust-renew',
+    options: { days: '200' },
+    kind: 'trust-change',
+    people: 2,
+    says: /expires 2026-07-29 instead of 2026-04-10/,
+  },
+  { command: 'floor', operands: ['keepDays', '3'], kind: 'floor-change', people: 1, says: /lost:\n {2}protection/ },
+  { command: 'floor', operands: ['backupEveryHours', '12'], kind: 'floor-change', people: 1, says: /Nothing is lost/ },
+  {
+    command: 'break-glass open',
+    options: { minutes: '30', loginKey: newLine, consent: ['c'.repeat(26)] },
+    kind: 'break-glass-open',
+    people: 1,
+    says: /sees the data of every guest/,
+  },
+  { command: 'break-glass close', kind: 'break-glass-close', people: 1, says: /close break-glass/ },
+  {
+    command: 'hub-re-point',
+    options: { url: 'https://hub.example', spki: hex },
+    kind: 'hub-re-point',
+    people: 2,
+    says: /refuse jobs of this kind/,
+  },
+  {
+    command: 'force-backup',
+    operands: ['photos'],
+    options: { tier: 'nas' },
+    kind: 'force-backup',
+    people: 1,
+    says: /refuse jobs of this kind/,
+  },
+  {
+    command: 'restore-overwrite',
+    operands: ['photos'],
+    options: { ...backup, undoHours: '48' },
+    kind: 'restore-overwrite',
+    people: 1,
+    says: /Bulk volumes have one history/,
+  },
+  {
+    command: 'restore-in-place',
+    operands: ['photos'],
+    options: backup,
+    kind: 'restore-in-place',
+    people: 2,
+    says: /at once and for good/,
+  },
+  {
+    command: 'restore-copy',
+    operands: ['copy'],
+    options: backup,
+    kind: 'restore-copy',
+    people: 1,
+    says: /fresh identity/,
+  },
+  {
+    command: 'rollback',
+    operands: ['photos'],
+    options: { snapshot: 'before', takenAt: String(startedAt), volume: ['local:9000/root.raw'] },
+    kind: 'rollback',
+    people: 1,
+    says: /written to local:9000\/root.raw since 2026-01-10/,
+  },
+  { command: 'backup-delete', options: backup, kind: 'backup-delete', people: 1, says: /lost:\n {2}nas:backup/ },
+  {
+    command: 'backup-unprotect',
+    options: backup,
+    kind: 'backup-unprotect',
+    people: 1,
+    says: /pruning may then delete it/,
+  },
+  {
+    command: 'target-detach',
+    operands: ['usb'],
+    options: target,
+    kind: 'target-detach',
+    people: 1,
+    says: /detach target usb/,
+  },
+  {
+    command: 'target-wipe',
+    operands: ['usb'],
+    options: target,
+    kind: 'target-wipe',
+    people: 2,
+    says: /everything on it, for good/,
+  },
+  {
+    command: 'target-re-point',
+    operands: ['usb'],
+    options: { ...target, to: 'nas2:/export' },
+    kind: 'target-re-point',
+    people: 1,
+    says: /go to nas2:\/export/,
+  },
+  {
+    command: 'downgrade',
+    operands: ['agent'],
+    options: { to: '0.1.0', digest: hex },
+    kind: 'downgrade',
+    people: 1,
+    says: /Older code/,
+  },
+];
+
+const commands = new Map(
+  Object.values(jobFiles).flatMap((file) =>
+    file.commands.map((command) => [command.name, { kind: file.kind, command }] as const),
+  ),
+);
+
+async function build(row: Pick<Row, 'command' | 'operands' | 'options'>, host: VerifiedHost) {
+  const found = commands.get(row.command);
+  assert.ok(found, row.command);
+  const operands = row.command === 'approve' ? [host.report.blocked[0]?.digest] : (row.operands ?? []);
+  const given = { operands, options: row.options ?? {}, readFile: async (text: string) => text };
+  return makeJob(host, found.kind, await found.command.params(host, given), { random }, undefined);
+}
+
+for (const row of rows)
+  test(`${row.command}: the job is valid, says what it means, and how many must sign`, async () => {
+    const host = verified();
+    const made = await build(row, host);
+    assert.equal(made.kind, row.kind);
+    assert.deepEqual(job.parse(made), made);
+    assert.equal(peopleFor(meaningOf(made, host), host.trust), row.people);
+    const text = renderJob(made, host, createStyle(false));
+    assert.match(text, row.says);
+    // oxlint-disable-next-line no-control-regex
+    assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f]/);
+    assert.doesNotMatch(text, /^\s*forged/m);
+  });
+
+test('every kind of the protocol has a row above, and every row a command', () => {
+  assert.deepEqual([...new Set(rows.map(({ kind }) => kind))].sort(), [...jobKinds].sort());
+  assert.deepEqual(
+    [...new Set(rows.map(({ command }) => command))].sort(),
+    [...commands.keys()].filter((name) => name !== 'trust-change').sort(),
+  );
+});
+
+test('one person who runs a host alone signs alone, and higher thresholds ask for more', async () => {
+  const alone = trustOf([['anna', line()]], {
+    loneOperator: true,
+    thresholds: { destroy: 1, disclose: 1, deploy: 1, divert: 1, removal: 1, trust: 1 },
+  });
+  const host = verified({}, alone);
+  for (const row of rows.filter(({ command }) => !command.startsWith('trust-') && command !== 'floor')) {
+    const made = await build(row, host);
+    assert.equal(peopleFor(meaningOf(made, host), alone), 1, row.command);
+  }
+  const strict = trustOf(
+    trust.signers.map(({ principal, key }) => [principal, key] as const),
+    {
+      thresholds: { destroy: 3, disclose: 1, deploy: 1, divert: 2, removal: 2, trust: 2 },
+    },
+  );
+  const asked = verified({}, strict);
+  assert.equal(
+    peopleFor(meaningOf(await build({ command: 'decommission', operands: ['photos'] }, asked), asked), strict),
+    3,
+  );
+  assert.equal(
+    peopleFor(meaningOf(await build({ command: 'hold' }, asked), asked), strict),
+    peopleNeeded(strict, ['divert'], 1),
+  );
+});
+
+const wrong: readonly (readonly [name: string, row: Pick<Row, 'command' | 'operands' | 'options'>, why: RegExp])[] = [
+  ['a guest that is not there', { command: 'decommission', operands: ['ghost'] }, /reports no guest "ghost"/],
+  ['a stranger that is not there', { command: 'adopt', operands: ['9999'] }, /no guest at VMID 9999/],
+  ['a saga that is not there', { command: 'resume', operands: ['nope'] }, /reports no saga/],
+  ['a job that is not there', { command: 'cancel', operands: ['zzzz'] }, /reports no job/],
+  [
+    'too many minutes',
+    { command: 'break-glass open', options: { minutes: '500', loginKey: newLine } },
+    /params.minutes/,
+  ],
+  [
+    'a private key where a public one belongs',
+    { command: 'trust-add', operands: ['dani', '-----BEGIN OPENSSH PRIVATE KEY-----'] },
+    /public key/,
+  ],
+  [
+    'more people than there are',
+    { command: 'trust-threshold', operands: ['destroy', '4'] },
+    /4 people must be able to sign, only 3 can/,
+  ],
+  ['a threshold that is none', { command: 'trust-threshold', operands: ['all', '1'] }, /the classes are destroy/],
+  ['everybody retired', { command: 'trust-retire', operands: ['nobody'] }, /nobody called "nobody"/],
+  ['an option that is missing', { command: 'target-wipe', operands: ['usb'], options: {} }, /--serial is missing/],
+  ['a floor that is none', { command: 'floor', operands: ['roof', '1'] }, /the floors are keepDays/],
+];
+
+for (const [name, row, why] of wrong)
+  test(`${name} makes no job`, async () => {
+    await assert.rejects(
+      build(row, verified()),
+      (error: unknown) => error instanceof CliError && why.test(error.message),
+    );
+  });
+
+test('a removal whose loss the host does not tell makes no job, and the error says how to get it', async () => {
+  const host = verified({
+    blocked: [],
+    guests: [
+      {
+        name: 'photos',
+        uid: 'abcdefghijklmnopqrstuvwxyz',
+        incarnation: 1,
+        status: 'running',
+        drift: [],
+        pending: [],
+        held: false,
+      },
+    ],
+  });
+  await assert.rejects(build({ command: 'decommission', operands: ['photos'] }, host), (error: unknown) => {
+    return error instanceof CliError && /take photos out of the desired state/.test(error.next ?? '');
+  });
+});
