@@ -1,6 +1,7 @@
 /**
  * The hub: hands out desired state, takes in reports, shows the fleet. Holds no signing key and never calls a box.
- * Read in this order: hub, api/poll-route, fleet/decide-poll, api/operator-routes, store/store, dashboard/dashboard.
+ * Read in this order: hub, api/poll-route, fleet/decide-poll, mailbox/deliver, testimony/hear-testimony,
+ * api/operator-routes, store/store, dashboard/dashboard.
  */
 export { createHub, defaultContactLimits } from './hub.ts';
 export type { Hub, HubOptions } from './hub.ts';

@@ -126,6 +126,10 @@ function readReport(text: string): Report | undefined {
 
 function readHeld(host: HostRow): HeldReference | undefined {
   if (host.contact === undefined) return undefined;
-  const parsed = heldReference.safeParse(JSON.parse(host.contact.held));
-  return parsed.success ? parsed.data : undefined;
+  try {
+    return heldReference.safeParse(JSON.parse(host.contact.held)).data;
+  } catch {
+    // One damaged row must not take the whole fleet out of sight.
+    return undefined;
+  }
 }

@@ -157,6 +157,15 @@ test('a log arrives in pieces, and is handed out as the host wrote it, with the 
     assert.equal((await w.call('GET', `${url}${query}`)).code(), 'request.invalid', query);
 });
 
+test('the copy of a log is for operators and readers', async (t) => {
+  const w = await hubWorld(t);
+  await w.poll(send(1, log));
+  assert.equal((await w.call('GET', url, undefined, w.readerToken)).status, 200);
+  assert.equal((await w.call('GET', url, undefined, w.apiKey)).status, 401);
+  assert.equal((await w.call('GET', '/v1/hosts/zulu/audit')).code(), 'host.unknown');
+  assert.equal((await w.call('DELETE', '/v1/hosts/alpha/audit-fork', undefined, w.apiKey)).status, 401);
+});
+
 test('a long log comes in pages, each with the statements that are about it', async (t) => {
   const w = await hubWorld(t);
   const long = logOf(1250);
