@@ -5,10 +5,10 @@
  * The payload is canonical JSON (`canonical.ts`) and must be exactly that: of one meaning there is one text, so there is
  * no second key of the same name, no escape and no order of fields in which two readers could differ.
  */
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson } from './canonical.ts';
 import type { CanonicalValue } from './canonical.ts';
-import { digestOfText } from './desired-state.ts';
 import type { Digest } from './ids.ts';
 import { parseVersioned, parseVersionedJson } from './parse.ts';
 import type { Parsed, Versioned } from './parse.ts';
@@ -67,7 +67,7 @@ export function payloadOf(value: CanonicalValue): Buffer {
 
 /** What a payload is called: SHA-256 of its bytes. More signatures do not change it. */
 export function digestOfPayload(payload: Uint8Array): Digest {
-  return digestOfText(Buffer.from(payload).toString('utf8'));
+  return createHash('sha256').update(payload).digest('hex') as Digest;
 }
 
 export function writeEnvelope(payload: Uint8Array, signatures: readonly string[]): string {
