@@ -167,7 +167,10 @@ const keysOf: Readonly<Partial<Record<GuestEffect['kind'], readonly string[]>>> 
   'timezone-change': ['timezone'],
   'hostname-change': ['hostname'],
   'guest-onboot-on': ['onboot'],
+  'guest-onboot-off': ['onboot'],
+  'nameserver-change': ['nameserver'],
   'guest-start': [],
+  'guest-stop': [],
 };
 
 /** What the sagas do, on the model: every effect that a saga carries out brings its field to the wish. */
@@ -187,11 +190,12 @@ function applied(guest: Made, effects: readonly GuestEffect[], wanted: DesiredGu
     if (effect.kind === 'label-change')
       values['description'] = `${markerLine(guest.record)}\n${wanted.label.replace(/^felhom:/, '> felhom:')}`;
     if (effect.kind === 'guest-start') row = { ...row, status: 'running' };
+    if (effect.kind === 'guest-stop') row = { ...row, status: 'stopped' };
   }
   return { ...guest, values, row };
 }
 
-test('after the plan was carried out, the next plan holds only what needs a signature', () => {
+test('after the plan was carried out, the next plan holds only what no saga carries out', () => {
   fc.assert(
     fc.property(desiredGuests, desiredGuests, (from, to) => {
       const guest = made({ ...from, label: '' });

@@ -15,7 +15,6 @@ import type { GuestRef } from '../authority/effects.ts';
 import { guestRef } from '../guests/registered.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import { beforeQuarantine } from './before-quarantine.ts';
-import type { BeforeQuarantine } from './before-quarantine.ts';
 
 const elapsed = z.number().min(0).max(Number.MAX_SAFE_INTEGER);
 
@@ -193,30 +192,6 @@ export function liveDestroys(removals: readonly Removal[]): readonly number[] {
     servedBefore && freeingAtElapsed !== undefined ? [freeingAtElapsed] : [],
   );
 }
-
-/** The stages, each written by whoever carries the removal out. */
-export const beginQuarantine = (value: Removal): Removal => ({ ...value, stage: 'quarantine' });
-
-/** The quarantine saga has ended; its time counts from here. */
-export const quarantined = (value: Removal, elapsedMs: number, before: BeforeQuarantine): Removal => ({
-  ...value,
-  stage: 'quarantine',
-  quarantinedAtElapsed: elapsedMs,
-  before,
-});
-
-/** Durable before the destroying saga starts, so that a crash cannot win a second one for the same day. */
-export const beginFreeing = (value: Removal, elapsedMs: number): Removal => ({
-  ...value,
-  stage: 'freeing',
-  freeingAtElapsed: value.freeingAtElapsed ?? elapsedMs,
-});
-
-export const freed = (value: Removal, elapsedMs: number): Removal => ({
-  ...value,
-  stage: 'freed',
-  freedAtElapsed: elapsedMs,
-});
 
 export type Cancelled =
   /** `lift`: the guest is in quarantine and has to be brought back. */
