@@ -9,6 +9,7 @@ import { createSimWorld, labGuest } from '@felhom/lab';
 import type { SimWorld } from '@felhom/lab';
 import { desiredGuest, digestOfText } from '@felhom/protocol';
 import type { DesiredGuest, GuestName, GuestUid, HostId, Vmid } from '@felhom/protocol';
+import { unsignedParts } from '../packages/agent/test/unsigned-parts.ts';
 
 export const firstVmid = 20_000;
 
@@ -126,6 +127,7 @@ export function steppedAgent({ world, desired, records }: ManyGuests, transport:
     proxmox: createPveClient({ transport, node: world.node.name, token: world.token, clock }),
     tokenId: world.tokenId,
     helper: noHelper,
+    ...unsignedParts(),
     policy: () => world.policy,
     source: fixedSource(desired),
     reconcile: { intervalMs: 3_600_000, pauseMs },

@@ -5,20 +5,21 @@
  * Order of a start: the journal is open (its epoch is the fence) → lanes of open sagas are taken → they resume in the
  * background → desired state is asked for → reconcile. Read in this order: AgentParts, createAgent, then the rooms.
  */
-import { carrySince, reason } from '@felhom/protocol';
-import type { Finding, HostId, Reason, Report } from '@felhom/protocol';
-import { fenceDestroyer, fenceHelper, fenceWriter } from './adapters/fenced-ports/index.ts';
+import { carrySince, digestOfReport, reason } from '@felhom/protocol';
+import type { ChainHead, Finding, GuestName, HostId, Reason, Report, SignedStatement } from '@felhom/protocol';
+import { fenceDestroyer, fenceHelper, fenceSignedHelper, fenceWriter } from './adapters/fenced-ports/index.ts';
 import { createGuestRegistry } from './adapters/guest-registry/index.ts';
 import { createAdmission, createAuditTrail } from './admission/index.ts';
 import type { Admission, Submission } from './admission/index.ts';
+import { createAuditLog } from './audit/index.ts';
 import type { Evidence, GuestEffect } from './authority/index.ts';
 import type { GuestRecord } from './authority/guest-record.ts';
 import { createVmidClaims, inFlightOf } from './guests/index.ts';
 import type { GuestNeeds, InFlight, OpenSaga } from './guests/index.ts';
 import type { HostPolicy } from './host-policy.ts';
-import { openSource } from './desired-source.ts';
+import { openSource, storeIn } from './desired-source.ts';
 import type { DesiredSource } from './desired-source.ts';
-import { fitReport, heldForPlanning } from './hub-link/index.ts';
+import { createPollSequence, fitReport, heldForPlanning } from './hub-link/index.ts';
 import type { Held } from './hub-link/index.ts';
 import { createFence, createLanes, createRunner, foldSaga } from './kernel/index.ts';
 import type { Clock, CrashPoints, Journal, Outcome, Random, SagaStatus } from './kernel/index.ts';
@@ -27,6 +28,9 @@ import type { NodeCheck } from './node-check/index.ts';
 import { findingOf, reportFacts } from './overview/index.ts';
 import type { HostHelper } from './ports/host-helper.ts';
 import type { Log } from './ports/log.ts';
+import type { HostKey, SignatureVerifier } from './ports/signatures.ts';
+import type { SignedHelper } from './ports/signed-helper.ts';
+import type { TrustStore } from './ports/trust-store.ts';
 import type {
   GuestDestroyer,
   GuestReader,
@@ -38,8 +42,10 @@ import type {
 } from './ports/proxmox.ts';
 import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconcile/index.ts';
 import type { Observation, PassReport } from './reconcile/index.ts';
+import { createRemovalStore } from './removal/index.ts';
 import { sagaForEffect } from './saga-for-effect.ts';
 import { createSagaRegistry } from './saga-registry.ts';
+import { createSignedWork } from './signed-work.ts';
 
 /** Proxmox as the agent needs it; `PveClient` is one. */
 export interface ProxmoxPorts {
@@ -63,6 +69,10 @@ export interface AgentParts {
   /** `user@realm!token`, as it stands in our own task ids. */
   readonly tokenId: string;
   readonly helper: HostHelper;
+  readonly signedHelper: SignedHelper;
+  readonly hostKey: HostKey;
+  readonly verifier: SignatureVerifier;
+  readonly trustStore: TrustStore;
   /** `undefined` while the policy file does not read: then nothing is changed. */
   readonly policy: () => HostPolicy | undefined;
   readonly source: DesiredSource;
@@ -84,6 +94,21 @@ export interface Agent {
   /** One pass without acting: every planned effect with the gate's answer. */
   preview(signal: AbortSignal): Promise<readonly PlannedEffect[]>;
   checkNode(signal: AbortSignal): Promise<NodeCheck>;
+  /** Report and statement as a poll would carry them: for an operator who has no hub. */
+  statement(): { readonly statement: SignedStatement; readonly report: Report };
+  /** An envelope from a file on this host; it goes the way of one that a hub brought. */
+  takeEnvelope(text: string): void;
+  /** Texts of audit entries from number `from` on, at most a thousand. */
+  auditFrom(from: number): { readonly head: ChainHead; readonly entries: readonly string[] };
+  consents(): readonly {
+    readonly guest: GuestName;
+    readonly id: string | undefined;
+    readonly at: number | undefined;
+  }[];
+  /** What the customer of a guest said about break-glass, by the word of root at the host. */
+  recordConsent(guest: string, given: boolean): Outcome<void>;
+  /** Root's word that the clock is right as it is. Voids every signature that was not yet carried out. */
+  resetClock(): void;
   resumeSaga(id: string, by: string): Outcome<unknown>;
   abandonSaga(id: string, by: string): Outcome<void>;
 }
@@ -105,13 +130,16 @@ export function createAgent(parts: AgentParts): Agent {
   const life = new AbortController();
   const fence = createFence(journal, clock);
   const registry = createGuestRegistry(journal);
-  const audit = createAuditTrail(journal);
+  const auditLog = createAuditLog(journal);
+  const audit = createAuditTrail(journal, auditLog);
+  const removals = createRemovalStore(journal);
   const lanes = createLanes(clock);
   const known = createSagaRegistry();
   const claims = createVmidClaims(openSagas(journal, journaledSagas(journal)), (id) =>
     journal.openSagas().includes(id),
   );
-  const needs: GuestNeeds = {
+  const signedHelper = fenceSignedHelper(parts.signedHelper, fence);
+  const needs: GuestNeeds & { signedHelper: SignedHelper; trustStore: TrustStore } = {
     reader: proxmox.reader,
     writer: fenceWriter(proxmox.writer, fence),
     destroyer: fenceDestroyer(proxmox.destroyer, fence),
@@ -121,6 +149,8 @@ export function createAgent(parts: AgentParts): Agent {
     helper: fenceHelper(parts.helper, fence),
     registry,
     claims,
+    signedHelper,
+    trustStore: parts.trustStore,
     policy: () => {
       const policy = parts.policy();
       if (policy === undefined) throw new Error('cannot go on: the policy file of this host does not read');
@@ -154,7 +184,7 @@ export function createAgent(parts: AgentParts): Agent {
   let nodeCheck: NodeCheck = { is: 'not-checked', why: reason('gate.node-check', 'the node was not asked yet') };
   const admission = createAdmission({
     factsFor: (effect, signal) => factsFor(effect, signal),
-    sagaFor: sagaForEffect,
+    sagaFor: (effect, record, order) => sagaForEffect(effect, record, (guest) => removals.openOf(guest.uid), order),
     needsOf: () => needs,
     runner,
     audit,
@@ -172,10 +202,29 @@ export function createAgent(parts: AgentParts): Agent {
         policy: parts.policy(),
         registry: registry.all(),
         observation,
+        holds: signedHolds(),
       },
       signal,
     );
   };
+
+  const sequence = createPollSequence(storeIn(journal, 'hub/sequence'));
+  const signed = createSignedWork({
+    ...parts,
+    audit: auditLog,
+    signedHelper,
+    admission,
+    runner,
+    registry,
+    looked: () => lastPass !== undefined,
+    wake: () => loop.wake(),
+  });
+
+  const signedHolds = (): { host: boolean; guests: GuestName[] } => {
+    const holds = signed.jobs.holds();
+    return { host: holds.host, guests: holds.guests.flatMap((uid) => registry.byUid(uid)?.name ?? []) };
+  };
+  const strangersIn = (_seen: Observation): Report['strangers'] => [];
 
   const packages = rememberPackages(proxmox.facts, clock);
   const memory = newPassMemory();
@@ -187,7 +236,7 @@ export function createAgent(parts: AgentParts): Agent {
     desired: () => heldForPlanning(source.held()),
     registry: () => registry.all(),
     policy: () => policy,
-    inFlight: (): InFlight => inFlightOf(openSagas(journal, runner.status())),
+    inFlight: (): InFlight => withRemovals(inFlightOf(openSagas(journal, runner.status())), signed.jobs.removing()),
     submit,
     sawServing: (record: GuestRecord) => registry.put({ ...record, servedAt: clock.now() }),
     now: () => clock.now(),
@@ -210,7 +259,7 @@ export function createAgent(parts: AgentParts): Agent {
   };
 
   const onePass = async (signal: AbortSignal): Promise<PassReport> => {
-    const policy = parts.policy();
+    const policy = signed.policy();
     if (policy === undefined) throw new Error('the policy file does not read');
     await source.refresh();
     nodeCheck = await checkHost({ facts: proxmox.facts, packages }, policy, parts.tokenId, signal);
@@ -221,8 +270,24 @@ export function createAgent(parts: AgentParts): Agent {
     return result;
   };
 
+  /** Signed work goes on also where a pass breaks off: trust has to be mendable while Proxmox is away. */
+  const passAndJobs = async (signal: AbortSignal): Promise<PassReport> => {
+    try {
+      const result = await onePass(signal);
+      lastPass ??= result;
+      await signed.work(signal);
+      const nextAt = signed.jobs.nextAt();
+      return nextAt === undefined || (result.lookAgainAt !== undefined && result.lookAgainAt <= nextAt)
+        ? result
+        : { ...result, lookAgainAt: nextAt };
+    } catch (error) {
+      if (!signal.aborted) await signed.work(signal);
+      throw error;
+    }
+  };
+
   const loop = createReconcileLoop({
-    pass: onePass,
+    pass: passAndJobs,
     report: (result) => {
       const changed = lastPass?.converged !== result.converged;
       lastPass = result;
@@ -250,13 +315,15 @@ export function createAgent(parts: AgentParts): Agent {
         },
         startedAt,
         now: clock.now(),
-        policy: parts.policy(),
+        policy: signed.policy(),
         pass: lastPass,
         passHolds: passHolds(),
         sagas: runner.status(),
         stepsOf: ({ name, version }) => known.find(name, version)?.steps.map((step) => step.name) ?? [],
         blocked: admission.blocked.list(),
         findings: (shown = carrySince(hostFindings(), shown)),
+        signed: signed.report(),
+        strangers: observation === undefined ? [] : strangersIn(observation),
       }),
     );
 
@@ -284,13 +351,14 @@ export function createAgent(parts: AgentParts): Agent {
         ? []
         : [findingOf('host.pass-failed', passTrouble, now)]),
       ...source.findings(now),
+      ...signed.findings(),
       ...(nodeCheck.is === 'not-checked' && lastPass !== undefined
         ? [findingOf('host.proxmox-unreachable', nodeCheck.why, now)]
         : findingsOf(nodeCheck, now)),
     ];
   };
 
-  const source = openSource(parts, { report, wake: () => loop.wake() });
+  const source = openSource(parts, { report, wake: () => loop.wake(), sequence, signed: signed.traffic });
 
   return {
     start: () => {
@@ -314,9 +382,37 @@ export function createAgent(parts: AgentParts): Agent {
         ? nodeCheck
         : checkHost({ facts: proxmox.facts, packages: proxmox.facts }, policy, parts.tokenId, signal);
     },
-    resumeSaga: (id, by) => runner.resume(id, by),
-    abandonSaga: (id, by) => runner.abandon(id, by),
+    statement: () => {
+      const shownReport = report();
+      return { report: shownReport, statement: signed.traffic.statement(sequence.next(), digestOfReport(shownReport)) };
+    },
+    takeEnvelope: (text) => signed.jobs.bring([text]),
+    auditFrom: (from) => ({ head: auditLog.head(), entries: auditLog.from(from, 1000) }),
+    consents: () => signed.consents(),
+    recordConsent: (guest, given) => signed.recordConsent(guest, given),
+    resetClock: () => {
+      signed.time.reset();
+      auditLog.append({
+        at: clock.now(),
+        kind: 'trust.clock-reset',
+        text: 'root at the host says that the clock is right',
+        detail: {},
+      });
+    },
+    resumeSaga: (id, by) => decided('resumed', id, by, runner.resume(id, by)),
+    abandonSaga: (id, by) => decided('abandoned', id, by, runner.abandon(id, by)),
   };
+
+  function decided<T>(what: string, id: string, by: string, outcome: Outcome<T>): Outcome<T> {
+    if (outcome.is === 'done')
+      auditLog.append({
+        at: clock.now(),
+        kind: `saga.${what}`,
+        text: `saga ${id} was ${what} by ${by}`,
+        detail: { saga: id, by },
+      });
+    return outcome;
+  }
 
   async function preview(door: Admission, signal: AbortSignal): Promise<readonly PlannedEffect[]> {
     const policy = parts.policy();
@@ -338,6 +434,11 @@ export function createAgent(parts: AgentParts): Agent {
       throw new Error('no desired state was received yet, so nothing is planned; felhom-agent status says why');
     return planned;
   }
+}
+
+/** Whoever is being removed is nobody's to start, stop or mend. */
+function withRemovals(inFlight: InFlight, removing: ReadonlySet<string>): InFlight {
+  return { ...inFlight, names: new Set([...inFlight.names, ...([...removing] as GuestName[])]) };
 }
 
 /** Queued sagas have no records yet, and already mean to change their guest. */

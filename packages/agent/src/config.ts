@@ -21,6 +21,9 @@ export const agentConfig = z.strictObject({
   host: hostId,
   stateDirectory: path.default('/var/lib/felhom'),
   policyFile: path.default('/etc/felhom/policy.yaml'),
+  /** Whose signatures count. Root's; `trustOwner` is another user only where everything runs as that user, as in a lab. */
+  trustFile: path.default('/etc/felhom/trust.json'),
+  trustOwner: z.number().int().min(0).default(0),
   adminSocket: path.default('/run/felhom/agent.sock'),
   proxmox: z.strictObject({
     url: z.url({ protocol: /^https$/ }).default('https://localhost:8006'),

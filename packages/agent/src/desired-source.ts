@@ -5,8 +5,8 @@
 import type { Finding, HostId, Report } from '@felhom/protocol';
 import type { DesiredFile } from './adapters/desired-file/index.ts';
 import type { HostPolicy } from './host-policy.ts';
-import { createHubLink, createPollSequence, findingsOfLink } from './hub-link/index.ts';
-import type { Held, HeldStateStore, HubLink, HubLinkEvent } from './hub-link/index.ts';
+import { createHubLink, findingsOfLink } from './hub-link/index.ts';
+import type { Held, HeldStateStore, HubLink, HubLinkEvent, PollSequence, SignedTraffic } from './hub-link/index.ts';
 import type { Clock, Journal, Random } from './kernel/index.ts';
 import type { Hub } from './ports/hub.ts';
 import type { Log } from './ports/log.ts';
@@ -39,7 +39,12 @@ export interface OpenSource {
 
 export function openSource(
   parts: SourceParts,
-  about: { readonly report: () => Report; readonly wake: () => void },
+  about: {
+    readonly report: () => Report;
+    readonly wake: () => void;
+    readonly sequence: PollSequence;
+    readonly signed: SignedTraffic;
+  },
 ): OpenSource {
   const { journal } = parts;
   if (parts.source.is === 'file') {
@@ -59,14 +64,15 @@ export function openSource(
       clock: parts.clock,
       random: parts.random,
       heldStore: storeIn(journal, 'desired/held'),
-      sequence: createPollSequence(storeIn(journal, 'hub/sequence')),
+      sequence: about.sequence,
+      signed: about.signed,
       report: about.report,
       wake: about.wake,
       note: (event) => noteHubEvent(parts.log, event),
     },
     {
       hostId: parts.host,
-      hostEpoch: journal.hostEpoch,
+      hostEpoch: () => journal.hostEpoch,
       agentVersion: parts.version,
       pace: {
         minMs: pace.minSeconds * 1000,
@@ -97,7 +103,7 @@ function noteHubEvent(log: Log, event: HubLinkEvent): void {
   }
 }
 
-function storeIn(journal: Journal, key: string): HeldStateStore {
+export function storeIn(journal: Journal, key: string): HeldStateStore {
   return {
     get: () => {
       const body = journal.get(key)?.body;

@@ -14,6 +14,12 @@ const routes: AdminRoutes = {
   'GET /v1/doctor': () => Promise.resolve([]),
   'GET /v1/journal': (limit) => ({ limit }),
   'GET /v1/version': () => ({ version: '0' }),
+  'GET /v1/statement': () => ({}),
+  'GET /v1/audit': (from) => ({ from }),
+  'GET /v1/consents': () => [],
+  'POST /v1/envelope': (text) => ({ text }),
+  'POST /v1/reset-clock': () => ({}),
+  'POST /v1/consent': (guest, given) => ({ guest, given }),
   'POST /v1/wake': () => ({ woken: true }),
   'POST /v1/resume': (saga) => ({ resumed: saga }),
   'POST /v1/abandon': (saga) => ({ abandoned: saga }),
@@ -45,6 +51,17 @@ test('the journal limit is clamped, nonsense falls back', async (t) => {
   const file = await open(t);
   assert.deepEqual(await askAgent(file, 'GET /v1/journal', '?limit=99999'), { is: 'answered', body: { limit: 1000 } });
   assert.deepEqual(await askAgent(file, 'GET /v1/journal', '?limit=x'), { is: 'answered', body: { limit: 50 } });
+});
+
+test('an envelope comes as a body, and one that is larger than any is refused', async (t) => {
+  const file = await open(t);
+  assert.deepEqual(await askAgent(file, 'POST /v1/envelope', '', '{"v":1}'), {
+    is: 'answered',
+    body: { text: '{"v":1}' },
+  });
+  const large = await askAgent(file, 'POST /v1/envelope', '', 'x'.repeat(70_000));
+  assert.equal(large.is, 'failed');
+  assert.equal((await askAgent(file, 'GET /v1/version')).is, 'answered');
 });
 
 test('an agent that is not running is told apart', async () => {

@@ -11,7 +11,7 @@ export type AdminAnswer =
 
 const largestAnswerBytes = 32 * 1024 * 1024;
 
-export function askAgent(file: string, route: keyof AdminRoutes, query = ''): Promise<AdminAnswer> {
+export function askAgent(file: string, route: keyof AdminRoutes, query = '', body = ''): Promise<AdminAnswer> {
   const [method, path] = route.split(' ') as [string, string];
   return new Promise((resolve) => {
     const sent = request({ socketPath: file, method, path: path + query, timeout: 60_000 }, (response) => {
@@ -30,7 +30,7 @@ export function askAgent(file: string, route: keyof AdminRoutes, query = ''): Pr
       else if (error.code === 'EACCES' || error.code === 'EPERM') resolve({ is: 'forbidden' });
       else resolve({ is: 'failed', why: error.message });
     });
-    sent.end();
+    sent.end(body);
   });
 }
 

@@ -1,15 +1,17 @@
 /**
- * What was submitted and what became of it, kept in the journal, and beside it the little that admission must not
- * forget: what was touched and grown within the day, and what is under way. That is a document of its own, because the trail is
+ * What was submitted and what became of it, kept in the journal and in the audit log, and beside it the little that
+ * admission must not forget: what was touched and grown within the day, and what is under way. That is a document of its own, because the trail is
  * cut at a number of entries, and a hub that asks for enough nonsense must not thereby reset the blast radius.
  */
 import { z } from 'zod';
 import { guestName, guestUid } from '@felhom/protocol';
-import type { Journal } from '../kernel/journal.ts';
+import type { AuditEvent } from '@felhom/protocol';
+import type { AuditLog } from '../audit/index.ts';
+import type { DocumentWrite, Journal } from '../kernel/journal.ts';
 
 const group = z.enum(['create', 'power', 'capacity', 'volumes', 'connection', 'protection', 'display']);
 
-const auditEntry = z.strictObject({
+const trailEntry = z.strictObject({
   v: z.literal(1),
   /** Milliseconds since the epoch. */
   at: z.number(),
@@ -20,17 +22,23 @@ const auditEntry = z.strictObject({
   effect: z.unknown(),
   /** Empty: about the host. */
   guest: z.union([z.literal(''), guestName]),
+  /** The uid of that guest, once it has one. */
+  uid: guestUid.optional(),
   evidence: z.string(),
+  /** The signed job it rests on. */
+  job: z.string().optional(),
   row: z.string(),
   /** What the blast radius counts it as; only of what was started. */
   group: group.optional(),
   answer: z.discriminatedUnion('is', [
     z.strictObject({ is: z.literal('started'), saga: z.string() }),
+    /** Allowed, and carried out by whoever asked, without a saga. */
+    z.strictObject({ is: z.literal('permitted') }),
     z.strictObject({ is: z.literal('blocked'), digest: z.string(), code: z.string() }),
     z.strictObject({ is: z.literal('refused'), code: z.string(), text: z.string() }),
   ]),
 });
-export type AuditEntry = z.output<typeof auditEntry>;
+export type TrailEntry = z.output<typeof trailEntry>;
 
 const admissionState = z.strictObject({
   touches: z.array(z.strictObject({ at: z.number(), group, guest: guestName })),
@@ -67,10 +75,10 @@ const admissionState = z.strictObject({
 export type AdmissionState = z.output<typeof admissionState>;
 
 export interface AuditTrail {
-  /** Durable when it returns, entry and state together or neither. */
-  append(entry: AuditEntry, state?: AdmissionState): void;
+  /** Durable when it returns, on the trail and on the audit log, with the state and `documents`, or none of it. */
+  append(entry: TrailEntry, state?: AdmissionState, documents?: readonly DocumentWrite[]): void;
   /** Since `at`, oldest first. Entries that this release cannot read are left out. */
-  since(at: number): readonly AuditEntry[];
+  since(at: number): readonly TrailEntry[];
   state(): AdmissionState;
 }
 
@@ -78,18 +86,18 @@ const topic = 'audit';
 const key = 'admission';
 const mostEntries = 20_000;
 
-export function createAuditTrail(journal: Pick<Journal, 'append' | 'facts' | 'get'>): AuditTrail {
+export function createAuditTrail(journal: Pick<Journal, 'facts' | 'get'>, log: Pick<AuditLog, 'append'>): AuditTrail {
   return {
-    append: (entry, state) =>
-      journal.append(
-        [{ v: 1, kind: 'fact', at: entry.at, topic, body: entry }],
-        state === undefined ? [] : [{ put: { key, v: 1, body: state } }],
-      ),
+    append: (entry, state, documents = []) =>
+      void log.append(eventOf(entry), {
+        records: [{ v: 1, kind: 'fact', at: entry.at, topic, body: entry }],
+        documents: [...documents, ...(state === undefined ? [] : [{ put: { key, v: 1, body: state } }])],
+      }),
     since: (at) =>
       journal
         .facts(topic, mostEntries)
         .filter((fact) => fact.at >= at)
-        .flatMap((fact) => auditEntry.safeParse(fact.body).data ?? [])
+        .flatMap((fact) => trailEntry.safeParse(fact.body).data ?? [])
         .toReversed(),
     state: () => {
       const stored = journal.get(key);
@@ -99,4 +107,32 @@ export function createAuditTrail(journal: Pick<Journal, 'append' | 'facts' | 'ge
       return admissionState.parse(stored.body);
     },
   };
+}
+
+function eventOf(entry: TrailEntry): AuditEvent {
+  const { answer } = entry;
+  const what = `${entry.kind}${entry.guest === '' ? '' : ` of guest ${entry.guest}`}`;
+  const detail = {
+    effect: entry.kind,
+    evidence: entry.evidence,
+    row: entry.row,
+    ...(entry.job === undefined ? {} : { job: entry.job }),
+  };
+  const event = (text: string, more: AuditEvent['detail']): AuditEvent => ({
+    at: entry.at,
+    kind: `gate.${answer.is}`,
+    text,
+    detail: { ...detail, ...more },
+    guest: entry.uid,
+  });
+  switch (answer.is) {
+    case 'started':
+      return event(`${what} begins as saga ${answer.saga}`, { saga: answer.saga });
+    case 'permitted':
+      return event(`${what} is permitted`, {});
+    case 'blocked':
+      return event(`${what} waits for a signature over ${answer.digest}`, { digest: answer.digest, code: answer.code });
+    case 'refused':
+      return event(answer.text, { code: answer.code });
+  }
 }

@@ -3,6 +3,7 @@
  * asked for is gone, with whatever approval somebody may still be preparing for it [R40].
  */
 import type { BlockedAction, Digest } from '@felhom/protocol';
+import type { Effect } from '../authority/effects.ts';
 
 export interface BlockedActions {
   /** A pass over the whole desired state begins. */
@@ -13,7 +14,7 @@ export interface BlockedActions {
    */
   endPass(unseen?: ReadonlySet<string>): void;
   /** Asked for now. Keeps the day on which it was first asked for without a gap. */
-  note(action: BlockedAction): BlockedAction;
+  note(action: BlockedAction, effect: Effect): BlockedAction;
   /** By age, oldest first. */
   list(): readonly SeenBlockedAction[];
   find(digest: Digest): SeenBlockedAction | undefined;
@@ -22,6 +23,8 @@ export interface BlockedActions {
 export interface SeenBlockedAction {
   /** `since` of it is when it was first seen. */
   readonly action: BlockedAction;
+  /** What an approval of it would do, as it was asked for last. */
+  readonly effect: Effect;
   readonly lastSeen: number;
 }
 
@@ -40,15 +43,15 @@ export function createBlockedActions(firstSeen: ReadonlyMap<string, number> = ne
       // One whole pass later, what an earlier run knew is either asked for again or past.
       if (unseen.size === 0) earlier.clear();
     },
-    note: (asked) => {
+    note: (asked, effect) => {
       const since = known.get(asked.digest)?.action.since ?? earlier.get(asked.digest) ?? asked.since;
       const action = { ...asked, since: Math.min(since, asked.since) };
-      known.set(asked.digest, { action, lastSeen: asked.since, pass });
+      known.set(asked.digest, { action, effect, lastSeen: asked.since, pass });
       return action;
     },
     list: () =>
       [...known.values()]
-        .map(({ action, lastSeen }) => ({ action, lastSeen }))
+        .map(({ action, effect, lastSeen }) => ({ action, effect, lastSeen }))
         .sort((a, b) => a.action.since - b.action.since || (a.action.digest < b.action.digest ? -1 : 1)),
     find: (digest) => known.get(digest),
   };

@@ -25,6 +25,7 @@ import { isGuestEffect } from '../authority/gate-table.ts';
 import { createFence, createLanes, createRegistry, createRunner, done, refused } from '../kernel/index.ts';
 import type { Clock, Outcome, SagaDefinition } from '../kernel/index.ts';
 import { noCrashPoints } from '../kernel/index.ts';
+import { createAuditLog } from '../audit/index.ts';
 import { createAuditTrail } from './audit-trail.ts';
 import { createAdmission } from './submit.ts';
 import type { SagaChoice, Submission } from './submit.ts';
@@ -97,7 +98,7 @@ function machine() {
       registry: createRegistry([work, backup]),
     });
     runner.resumeAll(() => ends);
-    const audit = createAuditTrail(journal);
+    const audit = createAuditTrail(journal, createAuditLog(journal));
     const admission = createAdmission({
       factsFor: async (effect) => {
         world.asked += 1;
@@ -430,7 +431,7 @@ test('facts that cannot be gathered refuse with their own reason', async () => {
     sagaFor: () => ({ is: 'not-supported', why: 'x' }),
     needsOf: () => undefined,
     runner: boot().runner,
-    audit: createAuditTrail(boot().journal),
+    audit: boot().audit,
     clock: { now: () => now },
   });
   const { signal } = new AbortController();

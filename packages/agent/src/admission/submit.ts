@@ -3,18 +3,19 @@
  * the reconciler, a signed job or a guest, ends here with an effect and the evidence it rests on.
  */
 import { digestOfText, reason } from '@felhom/protocol';
-import type { BlockedAction, GuestName, GuestUid, Reason } from '@felhom/protocol';
+import type { BlockedAction, Digest, GuestName, GuestUid, Reason } from '@felhom/protocol';
 import { blastWindowMs } from '../authority/blast-radius.ts';
-import type { Effect, GuestEffect } from '../authority/effects.ts';
+import type { BuiltEffect, Effect } from '../authority/effects.ts';
 import type { Evidence, GateFacts, GuestFacts, Touch } from '../authority/facts.ts';
 import { decide } from '../authority/gate.ts';
 import type { Decision } from '../authority/gate.ts';
-import { isGuestEffect, rowOf } from '../authority/gate-table.ts';
+import { isBuilt, rowOf } from '../authority/gate-table.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import type { Clock } from '../kernel/clock.ts';
+import type { DocumentWrite } from '../kernel/journal.ts';
 import type { Runner, SagaStatus } from '../kernel/runner.ts';
 import type { AnySaga, Outcome, SagaEnd } from '../kernel/saga.ts';
-import type { AdmissionState, AuditEntry, AuditTrail } from './audit-trail.ts';
+import type { AdmissionState, AuditTrail, TrailEntry } from './audit-trail.ts';
 import { createBlockedActions } from './blocked-actions.ts';
 import type { BlockedActions } from './blocked-actions.ts';
 import { reservationOf, withReservations } from './reservations.ts';
@@ -31,7 +32,7 @@ export type SagaChoice =
 export interface AdmissionOptions {
   /** Read freshly enough that a decision may rest on it; sums over guests on record, without what is being made. */
   readonly factsFor: (effect: Effect, signal: AbortSignal) => Promise<Outcome<FactsOfWorld>>;
-  readonly sagaFor: (effect: GuestEffect, known: GuestRecord | undefined) => SagaChoice;
+  readonly sagaFor: (effect: BuiltEffect, known: GuestRecord | undefined, signed?: SignedOrder) => SagaChoice;
   readonly needsOf: (definition: AnySaga) => unknown;
   readonly runner: Pick<Runner, 'start' | 'status'>;
   readonly audit: AuditTrail;
@@ -43,15 +44,41 @@ export type Submission =
   /** The same effect with the same target values is on its way. */
   | { readonly is: 'already-running'; readonly saga: string }
   | { readonly is: 'blocked'; readonly action: BlockedAction; readonly why: Reason }
-  | { readonly is: 'refused'; readonly why: Reason }
+  /** `missing`: people who have yet to sign. */
+  | { readonly is: 'refused'; readonly why: Reason; readonly missing?: number }
   /** Something else is being done to this guest; ask again when it has ended. */
   | { readonly is: 'busy'; readonly lane: string; readonly holder: string };
+
+export type Permission =
+  | { readonly is: 'permitted' }
+  /** `missing`: people who have yet to sign. */
+  | { readonly is: 'refused'; readonly why: Reason; readonly missing?: number };
+
+export interface SubmitOptions {
+  /** Documents that are durable together with the start of the saga of this id. */
+  readonly atStart?: (saga: string) => readonly DocumentWrite[];
+  /** The job behind signed evidence, for sagas that hand it on to whoever verifies it again. */
+  readonly signed?: SignedOrder;
+}
+
+export interface SignedOrder {
+  readonly jobId: string;
+  /** Text of the envelope. */
+  readonly envelope: string;
+  /** Digest of the trust document that it leads to. */
+  readonly after?: Digest;
+}
 
 export interface Admission {
   /**
    * Never throws for what the world does. Aborting `signal` gives up before the saga began; a saga that began goes on.
    */
-  submit(effect: Effect, evidence: Evidence, signal: AbortSignal): Promise<Submission>;
+  submit(effect: Effect, evidence: Evidence, signal: AbortSignal, options?: SubmitOptions): Promise<Submission>;
+  /**
+   * For what is carried out without a saga: the gate's answer, on the audit trail when it returns. The caller does it
+   * in the same turn.
+   */
+  permit(effect: Effect, evidence: Evidence, signal: AbortSignal): Promise<Permission>;
   /** What submitting would answer as far as the gate goes. Starts, records and counts nothing. */
   preview(effect: Effect, evidence: Evidence, signal: AbortSignal): Promise<Outcome<Decision>>;
   readonly blocked: BlockedActions;
@@ -91,7 +118,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
     return decide(effect, evidence, withReservations({ ...facts, guest, touches }, reserved), now);
   };
 
-  const record = (entry: Omit<AuditEntry, 'v' | 'at'>): void => {
+  const record = (entry: Omit<TrailEntry, 'v' | 'at'>): void => {
     const answer = answerKey(entry.answer);
     if (lastAnswers.get(entry.key) === answer) return;
     // Keys of what is no longer asked for go with the day; what changes for ever must not grow for ever.
@@ -100,7 +127,13 @@ export function createAdmission(options: AdmissionOptions): Admission {
     audit.append({ v: 1, at: clock.now(), ...entry });
   };
 
-  const answer = async (key: string, effect: Effect, evidence: Evidence, signal: AbortSignal): Promise<Submission> => {
+  const answer = async (
+    key: string,
+    effect: Effect,
+    evidence: Evidence,
+    signal: AbortSignal,
+    { atStart, signed }: SubmitOptions,
+  ): Promise<Submission> => {
     const openBefore = forgetEnded();
     const turnBefore = turn;
     const facts = await options.factsFor(effect, signal);
@@ -108,20 +141,20 @@ export function createAdmission(options: AdmissionOptions): Admission {
     // From here to the start nothing waits, so nothing comes between the decision and what it rests on.
     const decision = judge(effect, evidence, facts.value);
     const known = facts.value.guest?.record;
-    const about = { key, kind: effect.kind, effect, guest: guestOf(effect), evidence: evidence.is, row: decision.row };
-    const refuse = (why: Reason): Submission => {
+    const about = aboutOf(key, effect, evidence, decision);
+    const refuse = (why: Reason, missing?: number): Submission => {
       record({ ...about, answer: { is: 'refused', code: why.code, text: why.text } });
-      return { is: 'refused', why };
+      return missing === undefined ? { is: 'refused', why } : { is: 'refused', why, missing };
     };
-    if (decision.is === 'refused') return refuse(decision.why);
+    if (decision.is === 'refused') return refuse(decision.why, decision.missing);
     if (decision.is === 'blocked') {
-      const action = blocked.note(decision.action);
+      const action = blocked.note(decision.action, effect);
       record({ ...about, answer: { is: 'blocked', digest: action.digest, code: decision.why.code } });
       return { is: 'blocked', action, why: decision.why };
     }
     const cannot = `cannot ${effect.kind}${about.guest === '' ? '' : ` for guest ${about.guest}`}`;
-    if (!isGuestEffect(effect)) return refuse(reason('gate.not-built', `${cannot}: this release has no saga for it`));
-    const choice = options.sagaFor(effect, known);
+    if (!isBuilt(effect)) return refuse(reason('gate.not-built', `${cannot}: this release has no saga for it`));
+    const choice = options.sagaFor(effect, known, signed);
     if (choice.is === 'not-supported') return refuse(reason('gate.not-built', `${cannot}: ${choice.why}`));
     const { definition, params } = choice;
     const obstacle = whoIsInTheWay(definition, params, forgetEnded());
@@ -145,8 +178,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const life = AbortSignal.any([signal, withdrawal.signal]);
     const { id, ended } = runner.start(definition, params, options.needsOf(definition), life);
     const reserved = reservationOf(effect);
-    const group = evidence.is === 'same-saga' || evidence.is === 'scratch' ? undefined : rowOf(effect.kind).blast;
-    const entry: AuditEntry = {
+    // Signed work was asked of an operator, so it does not use up what is allowed without asking.
+    const counts = evidence.is === 'desired-state' || evidence.is === 'local-root';
+    const group = counts ? rowOf(effect.kind).blast : undefined;
+    const entry: TrailEntry = {
       v: 1,
       at: clock.now(),
       ...about,
@@ -162,7 +197,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
     try {
       // The runner writes its first record after this turn at the earliest: an effect is on the audit trail before it
       // is in the journal of sagas, and so before it is in the world. What cannot be audited is withdrawn.
-      audit.append(entry, { touches: nowTouched, growths: nowGrown, underWay: [...running.values(), underWay] });
+      audit.append(
+        entry,
+        { touches: nowTouched, growths: nowGrown, underWay: [...running.values(), underWay] },
+        atStart?.(id),
+      );
     } catch (error) {
       withdrawal.abort(reason('journal.full', `cannot begin saga ${id}: it could not be put on the audit trail`));
       throw error;
@@ -178,7 +217,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
   return {
     blocked,
-    submit: (effect, evidence, signal) => {
+    submit: (effect, evidence, signal, submitOptions = {}) => {
       const key = keyOf(effect, evidence);
       const open = forgetEnded();
       const already = running.get(key);
@@ -189,9 +228,24 @@ export function createAdmission(options: AdmissionOptions): Admission {
       }
       const asked = deciding.get(key);
       if (asked !== undefined) return asked.then(asSecond);
-      const promise = answer(key, effect, evidence, signal).finally(() => deciding.delete(key));
+      const promise = answer(key, effect, evidence, signal, submitOptions).finally(() => deciding.delete(key));
       deciding.set(key, promise);
       return promise;
+    },
+    permit: async (effect, evidence, signal) => {
+      const facts = await options.factsFor(effect, signal);
+      if (facts.is !== 'done') return { is: 'refused', why: facts.why };
+      const decision = judge(effect, evidence, facts.value);
+      const about = aboutOf(keyOf(effect, evidence), effect, evidence, decision);
+      if (decision.is === 'allowed') {
+        audit.append({ v: 1, at: clock.now(), ...about, answer: { is: 'permitted' } });
+        return { is: 'permitted' };
+      }
+      const { why } = decision;
+      record({ ...about, answer: { is: 'refused', code: why.code, text: why.text } });
+      return decision.is === 'refused' && decision.missing !== undefined
+        ? { is: 'refused', why, missing: decision.missing }
+        : { is: 'refused', why };
     },
     preview: async (effect, evidence, signal) => {
       const facts = await options.factsFor(effect, signal);
@@ -211,7 +265,26 @@ const asSecond = (first: Submission): Submission =>
 function keyOf(effect: Effect, evidence: Evidence): string {
   const asked: Record<string, unknown> = { ...effect };
   delete asked['from'];
-  return `${evidence.is} ${effect.kind} ${digestOfText(JSON.stringify(asked))}`;
+  const job = evidence.is === 'signed-job' ? ` ${evidence.jobId}` : '';
+  return `${evidence.is}${job} ${effect.kind} ${digestOfText(JSON.stringify(asked))}`;
+}
+
+function aboutOf(
+  key: string,
+  effect: Effect,
+  evidence: Evidence,
+  { row }: Decision,
+): Omit<TrailEntry, 'v' | 'at' | 'answer'> {
+  return {
+    key,
+    kind: effect.kind,
+    effect,
+    guest: guestOf(effect),
+    ...('guest' in effect ? { uid: effect.guest.uid } : {}),
+    evidence: evidence.is,
+    ...(evidence.is === 'signed-job' ? { job: evidence.jobId } : {}),
+    row,
+  };
 }
 
 function parkedThere(cannot: string, saga: SagaStatus): Reason {
@@ -245,8 +318,10 @@ function whoIsInTheWay(
   return undefined;
 }
 
-function answerKey(answer: AuditEntry['answer']): string {
+function answerKey(answer: TrailEntry['answer']): string {
   switch (answer.is) {
+    case 'permitted':
+      return 'permitted';
     case 'started':
       return `started ${answer.saga}`;
     case 'blocked':
@@ -257,12 +332,12 @@ function answerKey(answer: AuditEntry['answer']): string {
   }
 }
 
-function touchOf(entry: AuditEntry): Touch[] {
+function touchOf(entry: TrailEntry): Touch[] {
   if (entry.answer.is !== 'started' || entry.group === undefined || entry.guest === '') return [];
   return [{ at: entry.at, group: entry.group, guest: entry.guest }];
 }
 
-function growthOf(effect: GuestEffect, at: number): AdmissionState['growths'] {
+function growthOf(effect: Effect, at: number): AdmissionState['growths'] {
   return effect.kind === 'volume-grow'
     ? [
         {
@@ -290,7 +365,7 @@ function grownWithinADay(growths: AdmissionState['growths'], guest: GuestUid, no
 }
 
 /** Digest → when it was first asked for, of what was still blocked at the end of the trail. */
-function stillBlocked(entries: readonly AuditEntry[]): ReadonlyMap<string, number> {
+function stillBlocked(entries: readonly TrailEntry[]): ReadonlyMap<string, number> {
   const byKey = new Map<string, { readonly digest: string; readonly at: number }>();
   for (const { key, at, answer } of entries)
     if (answer.is === 'blocked') byKey.set(key, { digest: answer.digest, at });

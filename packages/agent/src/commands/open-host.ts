@@ -1,5 +1,6 @@
 /** Turns a configuration into an agent with the real adapters. The only place that builds them. */
 import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { reason } from '@felhom/protocol';
 import type { Reason } from '@felhom/protocol';
 import { createAgent } from '../agent.ts';
@@ -11,7 +12,10 @@ import { createHubHttps } from '../adapters/hub-https/index.ts';
 import type { ServerTrust } from '../adapters/hub-https/index.ts';
 import { createPveClient, createPveHttps, tokenShape } from '../adapters/pve-http/index.ts';
 import type { PveClient } from '../adapters/pve-http/index.ts';
+import { openHostKey } from '../adapters/host-key-file/index.ts';
 import { openJournal } from '../adapters/sqlite-journal/index.ts';
+import { createSshKeygenVerifier } from '../adapters/ssh-keygen/index.ts';
+import { createTrustFile } from '../adapters/trust-file/index.ts';
 import type { AgentConfig, Trust } from '../config.ts';
 import type { DesiredSource } from '../desired-source.ts';
 import { examine } from '../doctor/index.ts';
@@ -23,8 +27,10 @@ import type { Clock, Journal, Random } from '../kernel/index.ts';
 import { checkHost } from '../node-check/index.ts';
 import type { NodeCheck } from '../node-check/index.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
+import type { SignedHelper } from '../ports/signed-helper.ts';
 import type { Log } from '../ports/log.ts';
 import { agentVersion } from '../version.ts';
+import { hostKeyDirectory } from './locations.ts';
 
 export interface OpenHost {
   readonly agent: Agent;
@@ -56,7 +62,7 @@ export type Opened = { readonly is: 'open'; readonly host: OpenHost } | { readon
 /** The node behind a configuration, and what root wrote about it: all that needs neither journal nor hub. */
 interface HostNode {
   readonly proxmox: PveClient;
-  readonly helper: HostHelper | undefined;
+  readonly helper: (HostHelper & SignedHelper) | undefined;
   readonly tokenId: string;
   /** As it was when the node was opened. */
   readonly policy: HostPolicy;
@@ -129,6 +135,12 @@ export function openHost(config: AgentConfig, world: World): Opened {
   const source = openSourceOf(config, world.clock);
   if (source.is === 'bad') return source;
   const journal = openJournal({ directory: config.stateDirectory, clock: world.clock, random: world.random });
+  // After the journal, which proves that the state directory is this agent's alone.
+  const hostKey = openHostKey(hostKeyDirectory(config), world.random);
+  if (hostKey.is === 'bad') {
+    journal.close();
+    return hostKey;
+  }
   let agent: Agent;
   try {
     agent = createAgent({
@@ -142,6 +154,10 @@ export function openHost(config: AgentConfig, world: World): Opened {
       proxmox,
       tokenId,
       helper: helper ?? noHelper(),
+      signedHelper: helper ?? noHelper(),
+      hostKey: hostKey.value,
+      verifier: createSshKeygenVerifier({ directory: join(config.stateDirectory, 'verify'), clock: world.clock }),
+      trustStore: createTrustFile(config.trustFile, { ownerUids: [config.trustOwner] }),
       policy: policyFile,
       source: source.value.source,
       reconcile: {

@@ -4,8 +4,10 @@ import type { AdminRoutes } from '../admin-socket/server.ts';
 import { askAgent } from '../admin-socket/client.ts';
 import type { AgentStatus } from '../admin-socket/status.ts';
 import { loadFile } from '../adapters/config-file/index.ts';
+import type { Loaded } from '../adapters/config-file/index.ts';
 import type { PlannedEffect } from '../agent.ts';
 import { agentConfig } from '../config.ts';
+import type { AgentConfig } from '../config.ts';
 import {
   completionScript,
   completionShells,
@@ -19,9 +21,12 @@ import type { CompletionShell } from '@felhom/terminal';
 import { agentVersion } from '../version.ts';
 import { diagnose } from './diagnose.ts';
 import { enrolmentText } from './enrolment.ts';
-import { defaultAdminSocket, defaultConfigFile } from './locations.ts';
+import { addIdentity } from './identity.ts';
+import { defaultAdminSocket, defaultConfigFile, hostKeyDirectory } from './locations.ts';
 import type { JournaledSaga } from './open-host.ts';
 import { renderChecks, renderJournal, renderPlan } from './render.ts';
+import { addSignedCommands } from './signed-commands.ts';
+import { addTrust } from './trust.ts';
 
 export interface ProgramIo {
   readonly stdout: NodeJS.WriteStream;
@@ -55,8 +60,8 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
     const config = loadFile(program.opts<{ config: string }>().config, agentConfig);
     return config.is === 'loaded' ? config.value.adminSocket : defaultAdminSocket;
   };
-  const ask = async (route: keyof AdminRoutes, query = ''): Promise<unknown> => {
-    const answer = await askAgent(socketFile(), route, query);
+  const ask = async (route: keyof AdminRoutes, query = '', body = ''): Promise<unknown> => {
+    const answer = await askAgent(socketFile(), route, query, body);
     switch (answer.is) {
       case 'answered':
         return answer.body;
@@ -90,7 +95,7 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
         renderReport(status.report, {
           now: io.now(),
           style,
-          blockedAdvice: 'take the change back in desired state, or have an operator sign the digest',
+          blockedAdvice: 'take the change back in desired state, or have an operator approve it: felhom approve',
         });
 
   program
@@ -170,6 +175,27 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
       if (text.is === 'bad') fail(text.why.text);
       else io.stdout.write(text.value);
     });
+  const config = (): Loaded<AgentConfig> => loadFile(program.opts<{ config: string }>().config, agentConfig);
+  const told = { print: (text: string) => void io.stdout.write(text), fail: (text: string) => void fail(text), style };
+  addIdentity(program, {
+    ...told,
+    identityOf: () => {
+      const loaded = config();
+      if (loaded.is === 'bad') return loaded;
+      return { is: 'loaded', value: { host: loaded.value.host, keyDirectory: hostKeyDirectory(loaded.value) } };
+    },
+  });
+  const configured = config();
+  addTrust(program, {
+    ...told,
+    now: io.now,
+    signal: io.signal,
+    trustOf: config,
+    resetClock: () => ask('POST /v1/reset-clock'),
+    uid: process.getuid?.(),
+    rootUid: configured.is === 'loaded' ? configured.value.trustOwner : 0,
+  });
+  addSignedCommands(program, { ...told, now: io.now, ask });
   program
     .command('wake')
     .description('ask for a pass now instead of at the next interval')

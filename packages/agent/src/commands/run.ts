@@ -122,6 +122,18 @@ function routesOf(host: OpenHost): AdminRoutes {
     'GET /v1/doctor': (signal) => host.examine(signal),
     'GET /v1/journal': (limit) => host.journalView(limit),
     'GET /v1/version': () => ({ version: agentVersion, node: process.versions.node }),
+    'GET /v1/statement': () => agent.statement(),
+    'GET /v1/audit': (from) => agent.auditFrom(from),
+    'GET /v1/consents': () => agent.consents(),
+    'POST /v1/envelope': (text) => {
+      agent.takeEnvelope(text);
+      return { taken: true };
+    },
+    'POST /v1/reset-clock': () => {
+      agent.resetClock();
+      return { reset: true };
+    },
+    'POST /v1/consent': (guest, given) => outcomeOf(agent.recordConsent(guest, given)),
     'POST /v1/wake': () => {
       agent.wake();
       return { woken: true };
@@ -148,6 +160,12 @@ async function waitDegraded(why: Reason, socketFile: string, clock: Clock, signa
       'GET /v1/doctor': () => Promise.resolve([{ check: 'start', verdict: 'failed', text: why.text }]),
       'GET /v1/journal': refuse,
       'GET /v1/version': () => ({ version: agentVersion, node: process.versions.node }),
+      'GET /v1/statement': refuse,
+      'GET /v1/audit': refuse,
+      'GET /v1/consents': refuse,
+      'POST /v1/envelope': refuse,
+      'POST /v1/reset-clock': refuse,
+      'POST /v1/consent': refuse,
       'POST /v1/wake': refuse,
       'POST /v1/resume': refuse,
       'POST /v1/abandon': refuse,

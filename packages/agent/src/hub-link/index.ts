@@ -3,6 +3,7 @@
  * hostile changes nothing that works.
  * Read in this order: adopt-desired, held-store, poll-loop, findings, report, sequence.
  */
+export type { SignedTraffic } from './signed-traffic.ts';
 export { adoptDesired, heldForPlanning } from './adopt-desired.ts';
 export type { Adoption, Held } from './adopt-desired.ts';
 export { findingsOfLink } from './findings.ts';
@@ -14,3 +15,4 @@ export type { HubLink, HubLinkEvent, HubLinkNeeds, HubLinkOptions, HubLinkState,
 export { fitReport } from './report.ts';
 export type { ReportFacts } from './report.ts';
 export { createPollSequence } from './sequence.ts';
+export type { PollSequence } from './sequence.ts';

@@ -137,12 +137,18 @@ function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored
       clock: time.clock,
       random: { bytes: () => Uint8Array.of(128, 0) },
       heldStore: { get: () => text, put: (next) => void (text = next) },
+      signed: {
+        statement: (nth) => ({ text: `statement ${nth}`, signature: 's' }),
+        taken: () => [],
+        audit: () => undefined,
+        brought: () => {},
+      },
       sequence: createPollSequence({ get: () => sequence, put: (next) => void (sequence = next) }),
       report: () => fitReport(reported),
       wake: () => void (wakes += 1),
       note: (event) => void events.push(event),
     },
-    { hostId: hostId.parse('alpha'), hostEpoch: 'e'.repeat(32), agentVersion: '0.1.0', pace },
+    { hostId: hostId.parse('alpha'), hostEpoch: () => 'e'.repeat(32), agentVersion: '0.1.0', pace },
   );
   return {
     ...time,

@@ -16,6 +16,7 @@ import type { Held } from './adopt-desired.ts';
 import { loadHeld, storeHeld } from './held-store.ts';
 import type { HeldStateStore } from './held-store.ts';
 import type { PollSequence } from './sequence.ts';
+import type { SignedTraffic } from './signed-traffic.ts';
 
 /** Milliseconds. `minMs` and `maxMs` come from the root-owned policy. */
 export interface PollPace {
@@ -76,6 +77,7 @@ export interface HubLinkNeeds {
   readonly random: Random;
   readonly heldStore: HeldStateStore;
   readonly sequence: PollSequence;
+  readonly signed: SignedTraffic;
   /** What would be reported now. Called once per poll; must be cheap. */
   readonly report: () => Report;
   /** Wakes the reconciler, without a hint; it reads `held()` for itself. */
@@ -86,7 +88,8 @@ export interface HubLinkNeeds {
 
 export interface HubLinkOptions {
   readonly hostId: HostId;
-  readonly hostEpoch: string;
+  /** As it is at the moment of the poll: a journal that turns out to be old gets another one. */
+  readonly hostEpoch: () => string;
   readonly agentVersion: string;
   readonly pace: PollPace;
 }
@@ -145,15 +148,19 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
     }
     const { report, reportDigest } = made;
     const withReport = reportDigest !== delivered;
+    const sequence = needs.sequence.next();
+    const audit = needs.signed.audit();
     const request: PollRequest = {
       v: 1,
       hostId: options.hostId,
-      hostEpoch: options.hostEpoch,
+      hostEpoch: options.hostEpoch(),
       agentVersion: options.agentVersion,
-      sequence: needs.sequence.next(),
+      sequence,
       held: referenceTo(held),
       reportDigest,
-      taken: [],
+      statement: needs.signed.statement(sequence, reportDigest),
+      taken: [...needs.signed.taken()],
+      ...(audit === undefined ? {} : { audit }),
       ...(withReport ? { report } : {}),
       ...(heldWanted && held.is === 'held' ? { heldText: held.text } : {}),
     };
@@ -170,6 +177,7 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
     lastContactAt = clock.now();
     delivered = answer.answer.sendReport ? undefined : reportDigest;
     heldWanted = answer.answer.sendHeld;
+    needs.signed.brought(answer.answer, sequence);
     settle(answer.answer.desired);
     return answer;
   }

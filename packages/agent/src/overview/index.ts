@@ -27,6 +27,9 @@ export interface OverviewInput {
   readonly blocked: readonly SeenBlockedAction[];
   /** Of the node check and of the source of desired state. */
   readonly findings: readonly Finding[];
+  /** Jobs, trust, break-glass and the end of the audit log. */
+  readonly signed: Pick<ReportFacts, 'jobs' | 'trust' | 'breakGlass' | 'audit'>;
+  readonly strangers: ReportFacts['strangers'];
 }
 
 export function reportFacts(input: OverviewInput): ReportFacts {
@@ -76,11 +79,8 @@ export function reportFacts(input: OverviewInput): ReportFacts {
     ),
     findings: [...input.findings, ...(pass?.findings ?? []), ...parkedTooLong(sagas, input.now)],
     blocked: input.blocked.map(({ action }) => action),
-    jobs: [],
-    strangers: [],
-    trust: { is: 'none' },
-    breakGlass: { is: 'closed' },
-    audit: [],
+    strangers: input.strangers,
+    ...input.signed,
   };
 }
 

@@ -37,6 +37,7 @@ async function ask(effect: Effect, list: GateFactsNeeds['stores']['list'], regis
         },
       },
       hostEpoch: 'e',
+      holds: { host: false, guests: [] },
       policy: { ...testPolicy, storages: ['local', 'nas'] as StorageId[] },
       registry,
       observation: {

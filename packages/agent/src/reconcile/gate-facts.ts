@@ -5,6 +5,7 @@
 import { reason } from '@felhom/protocol';
 import type { Reason, StorageId, Vmid } from '@felhom/protocol';
 import type { FactsOfWorld } from '../admission/submit.ts';
+import { guestRefOf } from '../authority/effects.ts';
 import type { Effect } from '../authority/effects.ts';
 import type { StorageFacts } from '../authority/facts.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
@@ -22,6 +23,8 @@ export interface GateFactsNeeds {
   readonly policy: HostPolicy | undefined;
   readonly registry: readonly GuestRecord[];
   readonly observation: Observation;
+  /** Holds that were set by a signature. */
+  readonly holds: FactsOfWorld['holds'];
 }
 
 /** Judged against sums over all guests. */
@@ -62,13 +65,29 @@ export async function gatherFacts(
       swapMiB: sum((view) => view.swapMiB),
     },
     storages: storages.value,
+    stranger: strangerFacts(effect, needs),
+    holds: needs.holds,
   });
 }
 
 function recordOf(effect: Effect, registry: readonly GuestRecord[]): GuestRecord | undefined {
   if (effect.kind === 'guest-provision') return registry.find((record) => record.name === effect.desired.name);
-  if (!('guest' in effect)) return undefined;
-  return registry.find((record) => record.uid === effect.guest.uid);
+  const guest = guestRefOf(effect);
+  return guest === undefined ? undefined : registry.find((record) => record.uid === guest.uid);
+}
+
+/** What is at a VMID that a job wants to adopt, as the pass saw it. */
+function strangerFacts(effect: Effect, { observation, registry }: GateFactsNeeds): FactsOfWorld['stranger'] {
+  if (effect.kind !== 'guest-adopt' && effect.kind !== 'guest-re-register') return undefined;
+  const seen = observation.seen.get(effect.vmid);
+  if (seen?.is !== 'present') return undefined;
+  return {
+    vmid: effect.vmid,
+    configDigest: seen.view.digest,
+    volumes: [...seen.view.disks.map((disk) => disk.volid), ...seen.view.unused],
+    onRecord: registry.some((record) => record.vmid === effect.vmid),
+    nameTaken: effect.kind === 'guest-adopt' && registry.some((record) => record.name === effect.name),
+  };
 }
 
 function guestFacts(record: GuestRecord, needs: GateFactsNeeds, view: GuestView | undefined): FactsOfWorld['guest'] {

@@ -22,6 +22,7 @@ import type { CrashPoint, PowerSwitch } from '../../src/kernel/index.ts';
 import type { HostHelper } from '../../src/ports/host-helper.ts';
 import { never, value } from './node-under-test.ts';
 import type { NodeUnderTest } from './node-under-test.ts';
+import { unsignedParts } from '../unsigned-parts.ts';
 
 export interface Life {
   readonly agent: Agent;
@@ -64,6 +65,7 @@ export async function agentOnNode(node: NodeUnderTest, helper: HostHelper): Prom
     goldens: { suite: { archive, sizeBytes: item.sizeBytes, sha256: '0'.repeat(64) } },
     limits: { overcommit: 1000, spaceFactor: 1, blastRadius: 50 },
   });
+  const unsigned = unsignedParts();
   let text = '';
   let generation = 0;
 
@@ -81,6 +83,7 @@ export async function agentOnNode(node: NodeUnderTest, helper: HostHelper): Prom
       proxmox: pve,
       tokenId: settings.token.slice(0, settings.token.indexOf('=')),
       helper,
+      ...unsigned,
       policy: () => policy,
       source: {
         is: 'file',

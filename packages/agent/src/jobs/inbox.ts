@@ -1,0 +1,120 @@
+/**
+ * What becomes of an envelope. Nothing of it is read before a signature over its bytes was verified, nothing unverified
+ * is kept, and whoever sends the same a thousand times has sent it once.
+ */
+import {
+  digestOfPayload,
+  digestOfText,
+  jobKind,
+  maxEnvelopeBytes,
+  maxSignatures,
+  parseEnvelope,
+  parsePayload,
+  reason,
+  signatureNamespaces,
+} from '@felhom/protocol';
+import type { Digest, Job, Reason, TrustDocument } from '@felhom/protocol';
+import type { SignatureVerifier } from '../ports/signatures.ts';
+import type { TrustStore } from '../ports/trust-store.ts';
+import { verifyEnvelope } from '../trust/index.ts';
+import type { JobRecord, JobStore } from './job-record.ts';
+import { isOver } from './job-record.ts';
+
+export type Taken =
+  /** Known already: nothing to do, and it need not come again. */
+  | { readonly is: 'known' }
+  /** A job that was not seen before, or more signatures for one that waits. */
+  | { readonly is: 'job'; readonly job: Job; readonly parts: SignedParts; readonly known: JobRecord | undefined }
+  /** For good. */
+  | { readonly is: 'refused'; readonly why: Reason }
+  /** Signatures cannot be verified at the moment; it may come again. */
+  | { readonly is: 'later'; readonly why: Reason };
+
+export interface SignedParts {
+  readonly payload: Uint8Array;
+  readonly digest: Digest;
+  readonly envelope: Digest;
+  /** Those that are valid now. */
+  readonly signatures: readonly string[];
+  readonly people: readonly string[];
+}
+
+export interface InboxNeeds {
+  readonly verifier: SignatureVerifier;
+  readonly trust: TrustStore;
+  readonly store: Pick<JobStore, 'find' | 'all' | 'isFull'>;
+  /** Wall time, milliseconds. */
+  readonly now: number;
+}
+
+export async function takeEnvelope(text: string, needs: InboxNeeds, signal: AbortSignal): Promise<Taken> {
+  const envelope = digestOfText(text);
+  if (needs.store.all().some((record) => record.envelopes.includes(envelope))) return { is: 'known' };
+  // Cheaper than parsing, and a parser never sees what is too large.
+  if (text.length > maxEnvelopeBytes)
+    return refuse(
+      'job.unreadable',
+      `an envelope of ${text.length} characters; at most ${maxEnvelopeBytes} bytes are taken`,
+    );
+  const opened = parseEnvelope(text);
+  if (opened.is !== 'ok') return { is: 'refused', why: reason('job.unreadable', opened.text) };
+  const { payload, envelope: parsed } = opened.value;
+  const trust = needs.trust.read();
+  if (trust.is !== 'held') return { is: 'later', why: whyNoTrust(trust) };
+  const verified = await verifyEach(payload, parsed.signatures, trust.document, needs, signal);
+  if (verified.is !== 'verified') return verified;
+  const read = parsePayload(jobKind, payload);
+  if (read.is !== 'ok') return { is: 'refused', why: reason('job.unreadable', read.text) };
+  const job = read.value;
+  const digest = digestOfPayload(payload);
+  const known = needs.store.find(job.jobId);
+  const parts = { payload, digest, envelope, signatures: verified.signatures, people: verified.people };
+  if (known === undefined) {
+    if (needs.store.isFull()) return refuse('job.too-many', `job ${job.jobId}: this host remembers a thousand jobs`);
+    return { is: 'job', job, parts, known };
+  }
+  if (known.digest !== digest)
+    return refuse('job.same-id', `job ${job.jobId}: a job of this id and other content was here before`);
+  // The first answer is the answer; more signatures matter only to what still waits for them.
+  return isOver(known) || known.state !== 'waiting' ? { is: 'known' } : { is: 'job', job, parts, known };
+}
+
+type Verified =
+  | { readonly is: 'verified'; readonly signatures: readonly string[]; readonly people: readonly string[] }
+  | Extract<Taken, { is: 'refused' | 'later' }>;
+
+/** One by one, so that what is kept are valid signatures only, and junk beside them cannot crowd out the next. */
+async function verifyEach(
+  payload: Uint8Array,
+  signatures: readonly string[],
+  document: TrustDocument,
+  needs: InboxNeeds,
+  signal: AbortSignal,
+): Promise<Verified> {
+  const good: string[] = [];
+  const people = new Set<string>();
+  let last: Reason | undefined;
+  for (const signature of [...new Set(signatures)].slice(0, maxSignatures)) {
+    const ask = { payload, signatures: [signature], document, namespace: signatureNamespaces.job, at: needs.now };
+    const answer = await verifyEnvelope(needs, ask, signal);
+    if (answer.is === 'unknown') return { is: 'later', why: answer.why };
+    if (answer.is === 'refused') last = answer.why;
+    else {
+      good.push(signature);
+      for (const person of answer.people) people.add(person);
+    }
+  }
+  if (good.length === 0)
+    return { is: 'refused', why: last ?? reason('job.not-signed', 'cannot take an envelope: it carries no signature') };
+  return { is: 'verified', signatures: good, people: [...people].sort() };
+}
+
+export function whyNoTrust(trust: Exclude<ReturnType<TrustStore['read']>, { is: 'held' }>): Reason {
+  return trust.is === 'none'
+    ? reason('trust.none', 'cannot verify any signature: this host has no trust document')
+    : trust.why;
+}
+
+function refuse(code: Parameters<typeof reason>[0], what: string): Taken {
+  return { is: 'refused', why: reason(code, `cannot take ${what}`) };
+}

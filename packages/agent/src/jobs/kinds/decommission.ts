@@ -1,0 +1,26 @@
+/** Removes a guest whether desired state names it or not: cool-off, quarantine, then exactly the volumes that are named. */
+import { reason } from '@felhom/protocol';
+import type { VolumeId } from '@felhom/protocol';
+import { guestOf, refOf, signedDigest } from '../job-plan.ts';
+import type { PlanJob } from '../job-plan.ts';
+
+export const planDecommission: PlanJob<'decommission'> = (job, view) => {
+  const { guest, lossSet, backups, coolOffMinutes } = job.params;
+  const record = guestOf(job, guest, view);
+  if (record === undefined)
+    return {
+      is: 'refuse',
+      why: reason(
+        'job.unknown-target',
+        `cannot carry out job ${job.jobId}: no guest ${guest.uid}.${guest.incarnation} is on record`,
+      ),
+    };
+  const effect = {
+    kind: 'guest-decommission',
+    guest: refOf(record),
+    volumes: lossSet as readonly string[] as readonly VolumeId[],
+    backups,
+    stage: 'quarantine',
+  } as const;
+  return { is: 'remove', effect, signed: signedDigest(effect, view), coolOffMinutes };
+};

@@ -1,0 +1,56 @@
+/** What became of the saga that carries out a job, as the journal has it; over a restart the journal is all there is. */
+import { z } from 'zod';
+import type { Reason } from '@felhom/protocol';
+import { foldSaga } from '../kernel/index.ts';
+import type { Journal, SagaStatus } from '../kernel/index.ts';
+import type { ParkedSaga } from './job-plan.ts';
+
+export type SagaOutcome =
+  /** Waits for its lanes, runs or unwinds. */
+  | { readonly is: 'open' }
+  | { readonly is: 'parked'; readonly why: Reason }
+  /** The journal has no record of it: no step of it has ever run. */
+  | { readonly is: 'never-began' }
+  | { readonly is: 'completed'; readonly state: Readonly<Record<string, unknown>> }
+  | { readonly is: 'unwound'; readonly why: Reason }
+  | { readonly is: 'abandoned' };
+
+export function sagaOutcome(
+  id: string,
+  status: readonly SagaStatus[],
+  journal: Pick<Journal, 'recordsOf'>,
+): SagaOutcome {
+  const log = foldSaga(journal.recordsOf(id));
+  if (log?.parked !== undefined) return { is: 'parked', why: log.parked.why };
+  if (log === undefined) return { is: status.some((saga) => saga.id === id) ? 'open' : 'never-began' };
+  switch (log.end?.is) {
+    case undefined:
+      return { is: 'open' };
+    case 'completed':
+      return { is: 'completed', state: log.state };
+    case 'unwound':
+      return { is: 'unwound', why: log.end.why };
+    case 'abandoned':
+      return { is: 'abandoned' };
+  }
+}
+
+/** Sagas that lead to the end of a guest: whoever lets one go on, or gives it up, decides about that guest. */
+const removing = new Set(['quarantine', 'lift-quarantine', 'free-guest']);
+const withLoss = z.object({ lossSet: z.array(z.string()) });
+
+export function parkedSaga(
+  id: string,
+  status: readonly SagaStatus[],
+  journal: Pick<Journal, 'recordsOf'>,
+): ParkedSaga | undefined {
+  const saga = status.find((each) => each.id === id && each.parked !== undefined);
+  if (saga === undefined) return undefined;
+  const loss = withLoss.safeParse(foldSaga(journal.recordsOf(id))?.params);
+  return {
+    id,
+    step: saga.step ?? 'start',
+    removal: removing.has(saga.name),
+    loss: loss.success ? loss.data.lossSet.toSorted() : [],
+  };
+}
