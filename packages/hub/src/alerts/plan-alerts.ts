@@ -14,7 +14,7 @@ export interface AlertFacts {
   readonly alerts: readonly KeptAlert[];
   /** How often a cause ended within `flapWindowMs`. */
   readonly closures: ReadonlyMap<string, number>;
-  /** Whether nobody can tell now if the cause still holds: its absence then means nothing. */
+  /** Whether nobody can tell now if the cause still holds: it then neither begins nor ends. */
   readonly undecided: (alert: Alert) => boolean;
   /** Nothing about these opens or escalates. */
   readonly snoozed: ReadonlySet<HostId>;
@@ -62,7 +62,7 @@ export function planAlerts(facts: AlertFacts): AlertPlan {
     if (before === undefined && asleep) continue;
     let alert: Alert = before === undefined ? begin(cause, facts) : describe(withoutAck(before), cause);
     if (alert.state === 'pending') {
-      if (!asleep && facts.now - alert.since >= cause.afterMs) {
+      if (!asleep && !facts.undecided(alert) && facts.now - alert.since >= cause.afterMs) {
         alert = { ...alert, state: 'open', openedAt: facts.now, levels: 1, levelAt: facts.now };
         tell('opened', alert);
       }

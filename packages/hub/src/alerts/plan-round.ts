@@ -126,5 +126,6 @@ function graceAfterMass(liveness: LivenessSettings, awayMs: number): number {
 function isUndecided(alert: Alert, judged: ReadonlyMap<HostId, Liveness>): boolean {
   const liveness = alert.host === undefined ? undefined : judged.get(alert.host);
   if (liveness === undefined || (alert.source !== 'silence' && alert.source !== 'report')) return false;
+  if (alert.source === 'silence') return liveness.is === 'late' || liveness.is === 'unknown';
   return liveness.is !== 'up' && liveness.is !== 'never-seen';
 }
