@@ -3,7 +3,7 @@
  * A copy that was cut at its end is whole in itself; only a signed head tells [R42]. Pure.
  */
 import { auditEntry, digestOfEntry, emptyChain, openStatement, verifyChain } from '@felhom/protocol';
-import type { AuditEntry, ChainHead, HostStatement, SignedStatement } from '@felhom/protocol';
+import type { AuditEntry, ChainCheck, ChainHead, HostStatement, SignedStatement } from '@felhom/protocol';
 import type { Pin } from './pins.ts';
 
 export interface AuditCopy {
@@ -37,8 +37,7 @@ export interface AuditVerdict {
 export function checkAudit(copy: AuditCopy, pin: Pick<Pin, 'key' | 'current' | 'former'> | undefined): AuditVerdict {
   const chain = verifyChain(copy.entries);
   const faults: AuditFault[] = chain.is === 'broken' ? [{ is: chain.why, at: chain.at, text: chain.text }] : [];
-  // What comes after the first broken entry hangs on nothing.
-  const sound = chain.is === 'broken' ? copy.entries.slice(0, chain.at - 1) : copy.entries;
+  const sound = chain.is === 'broken' ? copy.entries.slice(0, soundUntil(chain)) : copy.entries;
   const digests = sound.map((text) => digestOfEntry(auditEntry.parse(JSON.parse(text))));
   const heads = pin === undefined ? [] : signedHeads(copy, pin, faults);
   let confirmed = 0;
@@ -72,6 +71,11 @@ export function checkAudit(copy: AuditCopy, pin: Pick<Pin, 'key' | 'current' | '
     });
   const head = { count: sound.length, head: digests.at(-1) ?? emptyChain.head };
   return { count: copy.entries.length, head, confirmed, confirmedTo, faults: firstOfEach(faults) };
+}
+
+/** What comes after the first broken entry hangs on nothing; where a link does not fit, either end of it was edited. */
+function soundUntil(chain: Extract<ChainCheck, { is: 'broken' }>): number {
+  return Math.max(0, chain.at - (chain.why === 'edited' ? 2 : 1));
 }
 
 /** Lowest first. Heads that the host did not sign, and statements that contradict each other, are faults. */

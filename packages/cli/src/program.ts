@@ -1,6 +1,6 @@
 /** The command table of `felhom`, and how every command ends. */
 import { Command, CommanderError } from 'commander';
-import { printable, printableLine } from '@felhom/terminal';
+import { printableLine } from '@felhom/terminal';
 import { createContext } from './command-context.ts';
 import { addAlerts } from './commands/alerts.ts';
 import { addAdopt } from './commands/adopt.ts';
@@ -79,7 +79,7 @@ function report(error: unknown, json: boolean, io: CliIo): number {
   } else {
     // Text and advice may be what answered in the place of the hub.
     const next = error.next === undefined ? '' : `  next: ${printableLine(error.next)}\n`;
-    io.stderr.write(`felhom: ${printable(error.message)}\n${next}`);
+    io.stderr.write(`felhom: ${printableLine(error.message)}\n${next}`);
   }
   return error.exit;
 }

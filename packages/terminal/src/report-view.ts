@@ -70,13 +70,13 @@ export function renderJobs(jobs: readonly ReportedJob[], host: string | undefine
   return jobs
     .map((job) => {
       const whose = job.guest === '' ? '' : ` of ${job.guest}`;
-      const title = `${style.paint(jobTones[job.state], job.state)} ${printable(`${job.kind}${whose}`)} (${formatAge(job.at, now)})`;
+      const title = `${style.paint(jobTones[job.state], job.state)} ${printableLine(`${job.kind}${whose}`)} (${formatAge(job.at, now)})`;
       const people = [
         ...(job.by.length === 0 ? [] : [`signed by ${job.by.join(', ')}`]),
         ...(job.missing === 0 ? [] : [`${job.missing} more must sign`]),
         ...(job.nextAt === undefined ? [] : [`goes on in ${formatDuration(Math.max(0, job.nextAt - now))}`]),
       ].join('; ');
-      const lines = [printable(job.text), ...(people === '' ? [] : [printable(people)]), `job ${job.jobId}`];
+      const lines = [quoted(job.text), ...(people === '' ? [] : [printableLine(people)]), `job ${job.jobId}`];
       return `${title}\n${lines.map((line) => indent(`${line}\n`)).join('')}${jobAdvice(job, host)}`;
     })
     .join('');
@@ -100,9 +100,9 @@ export function renderReport(report: Report, { now, style, blockedAdvice, host }
     section(
       'In progress',
       report.sagas.map((saga) => {
-        const name = printable(named(saga));
-        const step = printable(saga.direction === 'back' ? `undoing ${saga.step}` : saga.step);
-        const text = saga.text === undefined ? undefined : printable(saga.text);
+        const name = printableLine(named(saga));
+        const step = printableLine(saga.direction === 'back' ? `undoing ${saga.step}` : saga.step);
+        const text = saga.text === undefined ? undefined : printableLine(saga.text);
         return `${renderProgress({ ...saga, name, step, text }, style)}\n`;
       }),
     ),
@@ -110,9 +110,10 @@ export function renderReport(report: Report, { now, style, blockedAdvice, host }
       'Parked: waits for a decision',
       report.parked.map((parked) =>
         block(
-          style.paint('bad', printable(`${named(parked)} at ${parked.step}`)) + ` (${formatAge(parked.since, now)})`,
-          [printable(parked.why.text), ...(parked.why.detail === undefined ? [] : [printable(parked.why.detail)])],
-          printable(parked.command),
+          style.paint('bad', printableLine(`${named(parked)} at ${parked.step}`)) +
+            ` (${formatAge(parked.since, now)})`,
+          [quoted(parked.why.text), ...(parked.why.detail === undefined ? [] : [quoted(parked.why.detail)])],
+          printableLine(parked.command),
         ),
       ),
     ),
@@ -122,7 +123,7 @@ export function renderReport(report: Report, { now, style, blockedAdvice, host }
         block(
           style.paint('warn', `${blocked.document.verb} (${blocked.document.effectClass})`) +
             ` (${formatAge(blocked.since, now)})`,
-          [printable(blocked.text), `digest ${blocked.digest}`],
+          [quoted(blocked.text), `digest ${blocked.digest}`],
           typeof blockedAdvice === 'string' ? blockedAdvice : blockedAdvice(blocked),
         ),
       ),
@@ -132,8 +133,8 @@ export function renderReport(report: Report, { now, style, blockedAdvice, host }
       'Not on record: can be adopted',
       report.strangers.map((stranger) =>
         block(
-          style.paint('warn', printable(`VMID ${stranger.vmid} ${stranger.name}`)),
-          [printable(stranger.why)],
+          style.paint('warn', printableLine(`VMID ${stranger.vmid} ${stranger.name}`)),
+          [quoted(stranger.why)],
           host === undefined ? 'have an operator sign its adoption' : `felhom adopt ${host} ${stranger.vmid}`,
         ),
       ),
@@ -144,9 +145,9 @@ export function renderReport(report: Report, { now, style, blockedAdvice, host }
         .sort((a, b) => severityOrder[a.severity] - severityOrder[b.severity] || a.since - b.since)
         .map((finding) =>
           block(
-            `${style.paint(severityTones[finding.severity], finding.severity)} ${printable(finding.subject)} (${formatAge(finding.since, now)})`,
-            [printable(finding.text)],
-            printable([finding.advice.text, finding.advice.command].filter((part) => part !== undefined).join(' ')),
+            `${style.paint(severityTones[finding.severity], finding.severity)} ${printableLine(finding.subject)} (${formatAge(finding.since, now)})`,
+            [quoted(finding.text)],
+            printableLine([finding.advice.text, finding.advice.command].filter((part) => part !== undefined).join(' ')),
           ),
         ),
     ),
@@ -179,6 +180,11 @@ function renderGuests(report: Report, style: Style): string {
 
 function named(saga: { readonly name: string; readonly guest?: string | undefined }): string {
   return saga.guest === undefined ? saga.name : `${saga.name} ${saga.guest}`;
+}
+
+/** A text of several lines, such as the tail of a log: every further line is marked, so that none passes for ours. */
+function quoted(text: string): string {
+  return printable(text).replaceAll('\n', '\n| ');
 }
 
 function block(title: string, lines: readonly string[], next: string): string {

@@ -1,7 +1,7 @@
 /** `felhom approve HOST [DIGEST]`: allows exactly one blocked action, once. */
 import type { Command } from 'commander';
 import type { BlockedAction } from '@felhom/protocol';
-import { formatAge, indent, printable } from '@felhom/terminal';
+import { formatAge, indent, printableLine } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
 import { CliError, exitCodes } from '../io.ts';
 import { blockedNamed, meaningOfBlocked } from '../jobs/approve.ts';
@@ -42,7 +42,7 @@ async function choose(
   }
   for (const [at, action] of blocked.entries()) {
     const age = formatAge(action.since, host.statement.at);
-    const said = indent(`The host says: ${printable(action.text)}\n`);
+    const said = indent(`The host says: ${printableLine(action.text)}\n`);
     const means = renderMeaning(meaningOfBlocked(action.document, host), host, context.style);
     context.io.stdout.write(`${at + 1}  ${action.digest.slice(0, 12)} (${age})\n${said}${indent(means)}\n`);
   }

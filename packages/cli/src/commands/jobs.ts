@@ -1,7 +1,7 @@
 /** `felhom jobs HOST`: what the host says about its jobs, and envelopes that it has not taken. */
 import type { Command } from 'commander';
 import type { MailedEnvelope, ReportedJob } from '@felhom/protocol';
-import { formatAge, indent, printable, printableLine, renderJobs } from '@felhom/terminal';
+import { formatAge, indent, printableLine, renderJobs } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
 import { tryOpenJob } from '../jobs/open-envelope.ts';
@@ -47,7 +47,7 @@ function renderAll(
     return printableLine(`${what}, ${signed}; put there ${formatAge(putAt, now)} by ${putBy}`);
   });
   const title = `${style.paint('strong', 'In the mailbox, not taken by the host')} (what they claim; nothing is verified)\n`;
-  return `${told}\n${title}${lines.map((line) => indent(`${printable(line)}\n`)).join('')}`;
+  return `${told}\n${title}${lines.map((line) => indent(`${line}\n`)).join('')}`;
 }
 
 function readMailed({ text, putAt, putBy }: MailedEnvelope): Waiting {

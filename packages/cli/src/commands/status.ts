@@ -1,7 +1,7 @@
 /** `felhom status HOST`: what runs, what is stuck and what to do about it. */
 import type { Command } from 'commander';
 import type { HostDetail } from '@felhom/protocol';
-import { formatAge, printable, printableLine, renderFacts, renderReport, reportFacts } from '@felhom/terminal';
+import { formatAge, printableLine, renderFacts, renderReport, reportFacts } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
 import { CliError } from '../io.ts';
@@ -55,6 +55,9 @@ export function renderStatus(host: HostDetail, now: number, style: Style, belief
       ['last contact', formatAge(host.lastContactAt, now)],
       ...(belief === undefined ? [] : [['what is shown', renderBelief(belief, now, style)] as const]),
       ['desired state', renderGenerations(host)],
+      ...(host.mailbox.waiting === 0
+        ? []
+        : [['mailbox', `${host.mailbox.waiting} not taken yet (felhom jobs ${host.hostId})`] as const]),
       ...(host.report === undefined ? [] : reportFacts(host.report, now)),
     ],
     style,
@@ -64,8 +67,14 @@ export function renderStatus(host: HostDetail, now: number, style: Style, belief
     ...(host.fork === undefined
       ? []
       : [
-          style.paint('bad', printable(host.fork.text)),
+          style.paint('bad', printableLine(host.fork.text)),
           `  next: felhom hosts clear-fork ${host.hostId}, once settled`,
+        ]),
+    ...(host.auditFork === undefined
+      ? []
+      : [
+          style.paint('bad', printableLine(host.auditFork.text)),
+          `  next: felhom audit verify ${host.hostId} names the entries`,
         ]),
     ...(host.stale === undefined
       ? []
