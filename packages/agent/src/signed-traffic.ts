@@ -78,7 +78,7 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
     taken: () => jobs.taken(),
     audit: () => {
       if (hubHas === undefined) return undefined;
-      const entries = audit.from(hubHas + 1, maxAuditEntriesPerPoll);
+      const entries = fitting(audit.from(hubHas + 1, maxAuditEntriesPerPoll));
       return entries.length === 0 ? undefined : { from: hubHas + 1, entries: [...entries] };
     },
     brought: ({ envelopes, auditCount, newerStatement }, sequence) => {
@@ -87,4 +87,12 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
       jobs.bring(envelopes);
     },
   };
+}
+
+/** A poll carries a report and perhaps a held document besides. */
+const mostAuditBytes = 262_144;
+
+function fitting(entries: readonly string[]): readonly string[] {
+  let bytes = 0;
+  return entries.filter((entry) => (bytes += Buffer.byteLength(entry, 'utf8')) <= mostAuditBytes);
 }

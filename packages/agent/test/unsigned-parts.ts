@@ -8,7 +8,7 @@ import { createHostKey } from '../src/host-key/index.ts';
 export function unsignedParts(): Pick<AgentParts, 'hostKey' | 'verifier' | 'trustStore' | 'signedHelper'> {
   const { privateKey } = generateKeyPairSync('ed25519');
   return {
-    hostKey: createHostKey(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()),
+    hostKey: createHostKey(privateKey.export({ format: 'pem', type: 'pkcs8' })),
     verifier: {
       verify: async () => ({ is: 'unknown', why: reason('trust.verifier-missing', 'cannot verify: not in this test') }),
     },

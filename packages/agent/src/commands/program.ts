@@ -176,7 +176,13 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
       else io.stdout.write(text.value);
     });
   const config = (): Loaded<AgentConfig> => loadFile(program.opts<{ config: string }>().config, agentConfig);
-  const told = { print: (text: string) => void io.stdout.write(text), fail: (text: string) => void fail(text), style };
+  const told = {
+    print: (text: string) => void io.stdout.write(text),
+    fail: (text: string): void => {
+      fail(text);
+    },
+    style,
+  };
   addIdentity(program, {
     ...told,
     identityOf: () => {

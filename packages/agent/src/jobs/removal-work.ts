@@ -3,16 +3,13 @@ import { reason } from '@felhom/protocol';
 import type { Digest } from '@felhom/protocol';
 import type { Of, RemovalEffect } from './job-plan.ts';
 import {
-  beginFreeing,
   beginRemoval,
   cancelRemoval,
   createRemovalStore,
   foundBefore,
-  freed,
   isOpen,
   liveDestroys,
   planRemoval,
-  quarantined,
 } from '../removal/index.ts';
 import type { Removal } from '../removal/index.ts';
 import { busy } from './desk.ts';
@@ -121,7 +118,9 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
     const standing = time.standing();
     if (standing.is === 'jumped') return desk.stall(record, standing.why);
     const also =
-      stage === 'free' ? { also: () => ({ writes: [removals.write(beginFreeing(removal, elapsed()))] }) } : {};
+      stage === 'free'
+        ? { also: () => ({ writes: [removals.write({ ...removal, stage: 'freeing', freeingAtElapsed: elapsed() })] }) }
+        : {};
     return desk.submit(
       record,
       effectOf(removal, stage),
@@ -180,13 +179,13 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
           );
         const text = `guest ${name} is stopped, cut off and protected; any signer brings it back with: felhom job cancel ${needs.host} ${record.jobId}`;
         desk.keep(desk.become(record, 'quarantine', text, { nextAt: at + Math.trunc(removal.quarantineMs) }), [
-          removals.write(quarantined(removal, at, before)),
+          removals.write({ ...removal, stage: 'quarantine', quarantinedAtElapsed: at, before }),
         ]);
         break;
       }
       case 'free':
         desk.keep(desk.become(record, 'done', `guest ${name} is removed, with ${removal.lossSet.length} volumes`), [
-          removals.write(freed(removal, at)),
+          removals.write({ ...removal, stage: 'freed', freedAtElapsed: at }),
         ]);
         break;
       case 'lift':
