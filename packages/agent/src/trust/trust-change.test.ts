@@ -15,6 +15,7 @@ const lone = makeDocument({
   loneOperator: true,
   thresholds: { ...thresholds, removal: 1, trust: 1 },
 });
+const ones = makeDocument({ thresholds: { ...thresholds, removal: 1, trust: 1 } });
 const expired = makeDocument({ expiresAt: now });
 
 const rows: [name: string, current: TrustDocument, job: TrustJob, people: string[], is: string][] = [
@@ -23,6 +24,13 @@ const rows: [name: string, current: TrustDocument, job: TrustJob, people: string
   ['a renewal by one, counted twice', current, makeTrustJob(current, next), ['alice', 'alice'], 'job.more-people'],
   ['a renewal of an expired document', expired, makeTrustJob(expired, next), both, 'next'],
   ['from another document', makeDocument({ version: 2 }), makeTrustJob(current, next), both, 'trust.not-the-next'],
+  [
+    'from a document of the same version that says something else',
+    makeDocument({ floors: { ...current.floors, tiers: 2 } }),
+    makeTrustJob(current, next),
+    both,
+    'trust.not-the-next',
+  ],
   ['for another host', current, makeTrustJob(current, next, { host: 'box-2' }), both, 'job.other-host'],
   ['a document for another host', current, makeTrustJob(current, { ...next, host: 'box-2' }), both, 'job.other-host'],
   ['the same version again', current, makeTrustJob(current, { ...next, version: 3 }), both, 'trust.not-the-next'],
@@ -75,6 +83,13 @@ const rows: [name: string, current: TrustDocument, job: TrustJob, people: string
     'becoming a lone operator by oneself',
     current,
     makeTrustJob(current, { ...lone, version: 4, issuedAt: now, expiresAt: now + day }),
+    ['alice'],
+    'job.more-people',
+  ],
+  [
+    'becoming a lone operator by oneself where every threshold is one',
+    ones,
+    makeTrustJob(ones, { ...lone, version: 4, issuedAt: now, expiresAt: now + day }),
     ['alice'],
     'job.more-people',
   ],

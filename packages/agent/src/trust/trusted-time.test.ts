@@ -200,6 +200,15 @@ test('reboots in a row under a clock of 2038 cost an hour each, and root can end
   assert.deepEqual(machine.open().standing(), { is: 'steady' });
 });
 
+test("root's word that the clock is right counts in the life in which it jumped", () => {
+  const machine = createMachine();
+  const time = machine.open();
+  machine.setClock(machine.now() + 2 * hour);
+  assert.equal(time.standing().is, 'jumped');
+  time.reset();
+  assert.deepEqual(time.standing(), { is: 'steady' });
+});
+
 test('a clock at 1970 after a reboot voids what was issued before, and holds', () => {
   const machine = createMachine();
   const issued = machine.open().challenge();

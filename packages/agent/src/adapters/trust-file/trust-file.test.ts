@@ -73,7 +73,14 @@ test('a file or folder of somebody else is not believed', (t) => {
 });
 
 const odd: [name: string, place: (file: string) => void, is: string][] = [
-  ['a link', (file) => symlinkSync('/etc/passwd', file), 'trust.unreadable'],
+  [
+    'a link to a sound document',
+    (file) => {
+      writeFileSync(`${file}.other`, writeTrustText(document), { mode: 0o644 });
+      symlinkSync(`${file}.other`, file);
+    },
+    'trust.unreadable',
+  ],
   ['a folder', (file) => mkdirSync(file, { mode: 0o755 }), 'trust.unreadable'],
   ['nothing in it', (file) => writeFileSync(file, ''), 'trust.unreadable'],
   [
