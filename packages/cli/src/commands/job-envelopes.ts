@@ -1,6 +1,13 @@
 /** Envelopes and what is needed to make one without a hub: challenge, sign, cosign, submit, show, withdraw. */
 import type { Command } from 'commander';
-import { digestOfText, jobKind, parseVersionedJson, signatureNamespaces, writeEnvelope } from '@felhom/protocol';
+import {
+  digestOfText,
+  jobKind,
+  maxSignatures,
+  parseVersionedJson,
+  signatureNamespaces,
+  writeEnvelope,
+} from '@felhom/protocol';
 import type { Job } from '@felhom/protocol';
 import { printable } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
@@ -112,7 +119,7 @@ function refuseUnbound(job: Job, host: VerifiedHost): void {
 async function cosign(context: CommandContext, name: string, which: string, options: SigningOptions): Promise<void> {
   const isFile = !/^[a-z2-7]{4,26}$/.test(which);
   const found = isFile
-    ? { text: await readText(which), envelope: openJob(await readText(which), which) }
+    ? { envelope: openJob(await readText(which), which) }
     : await context.withHub((hub) => findMailed(hub, name, which));
   const { envelope } = found;
   const host = await lookAtHost(context, name, options.from);
@@ -125,8 +132,11 @@ async function cosign(context: CommandContext, name: string, which: string, opti
   const out = options.json === true ? context.io.stderr : context.io.stdout;
   out.write(renderJob(envelope.value, host, context.style) + renderSignatures(signatures));
   await confirmWithYes(context, options, `Add your signature as ${person.principal} (${key.fingerprint})?`);
-  // Wrong signatures are left behind: they only cost room.
-  const good = signatures.filter(({ verdict }) => verdict === 'good').map(({ armoured }) => armoured);
+  // What cannot count is left behind, so that it cannot crowd out what does.
+  const good = signatures
+    .filter(({ verdict, principal }) => verdict === 'good' && principal !== undefined)
+    .map(({ armoured }) => armoured)
+    .slice(0, maxSignatures - 1);
   const mine = await signPayload(context.machine, key, signatureNamespaces.job, envelope.payload);
   const text = writeEnvelope(envelope.payload, [...good, mine]);
   const target =
@@ -150,23 +160,30 @@ function refuseTwice(envelope: OpenedEnvelope<Job>, signatures: readonly Checked
   );
 }
 
-/** The one envelope in the mailbox whose job begins so; the one with the most signatures where the bytes are the same. */
+/** So many signatures of a mailbox are looked at: each costs a run of ssh-keygen, and a mailbox may hold anything. */
+const mostLookedAt = 32;
+
+/** The job in the mailbox whose id begins so, with the signatures of all its envelopes: two people may add theirs at once. */
 async function findMailed(
   hub: HubClient,
   name: string,
   prefix: string,
-): Promise<{ readonly text: string; readonly envelope: OpenedEnvelope<Job> }> {
+): Promise<{ readonly texts: readonly string[]; readonly envelope: OpenedEnvelope<Job> }> {
   const opened = (await hub.envelopes(name)).flatMap(({ text }) => {
     const envelope = tryOpenJob(text);
     return envelope?.value.jobId.startsWith(prefix) === true ? [{ text, envelope }] : [];
   });
-  const [best] = [...opened].sort((a, b) => b.envelope.signatures.length - a.envelope.signatures.length);
+  const [first] = opened;
   const payloads = new Set(opened.map(({ envelope }) => envelope.digest));
-  if (best !== undefined && payloads.size === 1) return best;
+  if (first !== undefined && payloads.size === 1) {
+    const all = opened.flatMap(({ envelope }) => envelope.signatures.map((one) => [one.armoured, one] as const));
+    const signatures = [...new Map(all).values()].slice(0, mostLookedAt);
+    return { texts: opened.map(({ text }) => text), envelope: { ...first.envelope, signatures } };
+  }
   throw new CliError(
     exitCodes.failed,
     'envelope.not-found',
-    `cannot find job ${prefix} in the mailbox of ${name}: ${best === undefined ? 'no envelope says so' : 'several envelopes say so and differ'}`,
+    `cannot find job ${prefix} in the mailbox of ${name}: ${first === undefined ? 'no envelope says so' : 'several envelopes say so and differ'}`,
     `felhom jobs ${name} lists what is there`,
   );
 }
@@ -209,11 +226,10 @@ async function show(context: CommandContext, path: string, options: Json): Promi
 }
 
 async function withdraw(context: CommandContext, name: string, prefix: string, options: Json): Promise<void> {
-  const digest = await context.withHub(async (hub) => {
-    const { text } = await findMailed(hub, name, prefix);
-    const found = digestOfText(text);
-    await hub.withdrawEnvelope(name, found);
+  const digests = await context.withHub(async (hub) => {
+    const found = (await findMailed(hub, name, prefix)).texts.map(digestOfText);
+    for (const one of found) await hub.withdrawEnvelope(name, one);
     return found;
   });
-  context.print(options, { host: name, withdrawn: digest }, () => `Withdrawn; ${name} does not get it any more.\n`);
+  context.print(options, { host: name, withdrawn: digests }, () => `Withdrawn; ${name} does not get it any more.\n`);
 }
