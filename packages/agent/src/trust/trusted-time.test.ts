@@ -200,6 +200,18 @@ test('reboots in a row under a clock of 2038 cost an hour each, and root can end
   assert.deepEqual(machine.open().standing(), { is: 'steady' });
 });
 
+test('a clock set back between two lives voids, also where the high-water mark lags behind a long absence', () => {
+  const machine = createMachine();
+  machine.open();
+  machine.reboot(3 * day);
+  const issued = machine.open().challenge();
+  machine.setClock(machine.now() - day);
+  machine.reboot();
+  const time = machine.open();
+  assert.equal(time.ageOf(issued), undefined);
+  assert.deepEqual(time.standing(), { is: 'steady' });
+});
+
 test("root's word that the clock is right counts in the life in which it jumped", () => {
   const machine = createMachine();
   const time = machine.open();
