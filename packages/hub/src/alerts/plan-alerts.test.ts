@@ -27,7 +27,7 @@ const parked: Cause = {
 };
 
 /** Plays rounds one after the other, as the loop does, and tells what was told: "minute kind cause". */
-function play(options: { readonly levels?: number; readonly undecided?: () => boolean } = {}) {
+function play(options: { readonly levels?: number } = {}) {
   let kept: KeptAlert[] = [];
   let closed: { cause: string; at: number }[] = [];
   let minted = 0;
@@ -99,6 +99,15 @@ test('what nobody can tell ends nothing and begins nothing', () => {
   assert.deepEqual(w.told, ['0 opened silence:alpha'], 'the time that it has to be gone begins anew');
   w.round(63, []);
   assert.deepEqual(w.told.slice(1), ['63 recovered silence:alpha']);
+});
+
+test('what a host last said does not become an alert while the host is not heard', () => {
+  const w = play();
+  w.round(0, [parked]);
+  w.round(70, [parked], { undecided: true });
+  assert.deepEqual(w.told, []);
+  w.round(71, [parked]);
+  assert.deepEqual(w.told, ['71 opened parked:alpha:s1']);
 });
 
 test('what flaps is one alert until it is steady', () => {

@@ -15,6 +15,7 @@ const windows: [name: string, poll: number, slack: number, expect: number | unde
   ['three polls, each 10 % late, and slack', 30, 60, undefined, 159_000],
   ['an expectation widens it', 30, 60, 3600, 3_600_000],
   ['and never narrows it', 30, 60, 60, 159_000],
+  ['no agent polls every second', 1, 10, undefined, 43_000],
   ['the longest poll that the hub may ask for', 900, 60, undefined, 3_030_000],
 ];
 for (const [name, pollAfterSeconds, slackSeconds, expect, ms] of windows)

@@ -18,13 +18,15 @@ export interface LivenessSettings {
 /** Three polls, each late by the ±10 % that agents spread their polls with. */
 const polls = 3;
 const jitter = 1.1;
+/** An agent polls no faster than this, whatever the hub asks for: the least that its own policy has by default. */
+const shortestPauseSeconds = 10;
 
 /** Silence beyond this is an alert. An operator's own expectation only widens it. Milliseconds. */
 export function expectedWindowMs(
   settings: Pick<LivenessSettings, 'pollAfterSeconds' | 'slackSeconds'>,
   expectSeconds: number | undefined,
 ): number {
-  const fromPolls = settings.pollAfterSeconds * polls * jitter + settings.slackSeconds;
+  const fromPolls = Math.max(settings.pollAfterSeconds, shortestPauseSeconds) * polls * jitter + settings.slackSeconds;
   return Math.round(Math.max(fromPolls, expectSeconds ?? 0) * 1000);
 }
 
