@@ -266,3 +266,12 @@ test(
     assert.equal(parsePublicKey(line)?.line, w.keys[0]?.[1]);
   },
 );
+
+test('a public file of somebody else beside a key does not make it somebody else', { skip: noOpenssh }, async (t) => {
+  const w = await world(t);
+  writeFileSync(join(w.anna.home, 'id.pub'), `${w.keys[1]?.[1] ?? ''}\n`);
+  const { code, err } = await w.anna.felhom([...approveRemoval, '--no-wait']);
+  assert.equal(code, 1);
+  assert.match(err, /cannot sign with .*nothing was sent/);
+  assert.deepEqual(w.hub.mailbox, []);
+});
