@@ -5,8 +5,8 @@ import type { Given, JobCommand, JobFile } from './job-file.ts';
 const verbs = {
   resume: 'let a parked saga go on from where it stopped',
   abandon: 'give up a parked saga and leave things as they are',
-  undo: 'take back what a saga did, while its undo window is open',
-  finish: 'end the undo window of a saga: what it kept for an undo is freed',
+  undo: 'take back what a saga did, while its undo window is open (refused by hosts of this release)',
+  finish: 'end the undo window of a saga: what it kept for an undo is freed (refused by hosts of this release)',
 } as const;
 
 const command = (verb: keyof typeof verbs): JobCommand => ({
@@ -28,6 +28,8 @@ export const saga: JobFile<'saga'> = {
       loses: params.lossSet,
       notes: [
         ...(parked === undefined ? [] : [`It stopped because: ${parked.why.text}`]),
+        // No saga of this release leaves an undo window open.
+        ...(params.verb === 'undo' || params.verb === 'finish' ? ['Hosts of this release refuse this.'] : []),
         ...(known === undefined ? ['The host does not report this saga: it will refuse.'] : []),
         ...(known !== undefined && known.step !== params.step
           ? [`The host reports it at ${known.step} by now: it will refuse.`]
