@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ed25519Line } from '@felhom/protocol';
@@ -198,9 +198,8 @@ test('sshd understands its configuration', (t) => {
   const { files } = breakGlassUnits({ ...given, runDirectory: folder });
   const config = join(folder, 'sshd_config');
   writeFileSync(config, files.sshd_config.replace('/etc/ssh/ssh_host_ed25519_key', hostKey));
-  if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
   const ran = spawnSync(program, ['-T', '-f', config], { encoding: 'utf8' });
-  if (ran.stderr.includes('Missing privilege separation directory')) return t.skip('/run/sshd is not there');
+  if (ran.stderr.includes('Missing privilege separation directory')) return t.skip('sshd wants /run/sshd, which its service makes');
   assert.equal(ran.stderr, '');
   const effective = ran.stdout.split('\n');
   for (const line of [
