@@ -199,7 +199,8 @@ test('sshd understands its configuration', (t) => {
   const config = join(folder, 'sshd_config');
   writeFileSync(config, files.sshd_config.replace('/etc/ssh/ssh_host_ed25519_key', hostKey));
   const ran = spawnSync(program, ['-T', '-f', config], { encoding: 'utf8' });
-  if (ran.stderr.includes('Missing privilege separation directory')) return t.skip('sshd wants /run/sshd, which its service makes');
+  if (ran.stderr.includes('Missing privilege separation directory'))
+    return t.skip('sshd wants /run/sshd, which its service makes');
   assert.equal(ran.stderr, '');
   const effective = ran.stdout.split('\n');
   for (const line of [
