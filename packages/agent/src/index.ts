@@ -28,6 +28,15 @@ export type { Log } from './ports/log.ts';
 export type { HostKey, SignatureAnswer, SignatureQuestion, SignatureVerifier } from './ports/signatures.ts';
 export type { SignedHelper } from './ports/signed-helper.ts';
 export type { TrustRead, TrustStore } from './ports/trust-store.ts';
+export {
+  closeBreakGlass,
+  consumedJobsIn,
+  openBreakGlass,
+  rootFiles,
+  showBreakGlass,
+  trustUpdate,
+} from './root-verbs/index.ts';
+export { createTrustFile } from './adapters/trust-file/index.ts';
 export { createSagaRegistry } from './saga-registry.ts';
 export { applyTrustChange, decideRelease, isApplied, verifyEnvelope } from './trust/index.ts';
 export type { GuestRecord } from './authority/guest-record.ts';

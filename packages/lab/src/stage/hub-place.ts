@@ -16,6 +16,8 @@ export interface HubPlace {
   readonly url: string;
   readonly operatorToken: string;
   readonly hostKey: string;
+  /** A token for one more operator, of their own. */
+  operatorNamed(name: string): Promise<string>;
   /** A link that logs a browser in to read; the token is in the fragment, which no server sees. */
   dashboardLink(): Promise<string>;
   /** Ends the hub: connections are refused. */
@@ -61,6 +63,10 @@ export async function openHubPlace({ folder, tls, host }: HubPlaceOptions): Prom
     url,
     operatorToken: token,
     hostKey: apiKey,
+    operatorNamed: async (name) => {
+      if (hub === undefined) throw new Error(`cannot make operator ${name}: the hub is away`);
+      return (await hub.createOperator(name, 'operator')).token;
+    },
     async dashboardLink() {
       browser ??= await openForBrowser();
       readers += 1;

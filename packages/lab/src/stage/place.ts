@@ -20,6 +20,10 @@ export interface Place {
   readonly disk: string;
   readonly agentConfig: string;
   readonly policy: string;
+  /** Whose signatures count on this host. */
+  readonly trust: string;
+  /** Homes of the people who sign. */
+  readonly people: string;
   readonly token: string;
   readonly hubKey: string;
   readonly nodeCa: string;
@@ -54,6 +58,8 @@ export function preparePlace(folder: string): Place {
     disk: join(folder, 'node'),
     agentConfig: join(folder, 'agent.yaml'),
     policy: join(folder, 'policy.yaml'),
+    trust: join(folder, 'trust.json'),
+    people: join(folder, 'people'),
     token: join(folder, 'proxmox.token'),
     hubKey: join(folder, 'hub.key'),
     nodeCa: join(folder, 'node-ca.pem'),

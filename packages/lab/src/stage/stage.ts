@@ -8,7 +8,8 @@ import { resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { askAgent } from '@felhom/agent';
 import type { AgentStatus, HostPolicy } from '@felhom/agent';
-import { runFelhom } from '@felhom/cli';
+import { runFelhom, systemMachine } from '@felhom/cli';
+import type { Machine } from '@felhom/cli';
 import type { HostId, Report } from '@felhom/protocol';
 import { makeCertificates } from '../fake-pve/api/certificates.ts';
 import { serve } from '../fake-pve/api/server.ts';
@@ -23,8 +24,13 @@ import type { Authority } from './certificates.ts';
 import { openControlSocket } from './control-socket.ts';
 import { openHubPlace } from './hub-place.ts';
 import type { HubPlace } from './hub-place.ts';
+import { findSshKeygen } from './openssh.ts';
+import { makePeople } from './people.ts';
+import type { StagePeople } from './people.ts';
 import { preparePlace, withTrueDigests, writeDocument, writeSecret } from './place.ts';
 import type { Place } from './place.ts';
+import { createStageRoot, stageUid } from './root-verbs.ts';
+import type { LabPerson } from '../world/people.ts';
 
 export interface StageOptions {
   readonly folder: string;
@@ -33,6 +39,8 @@ export interface StageOptions {
   readonly guestRange?: number;
   /** Where the agent takes desired state from; the hub unless told. */
   readonly source?: 'hub' | 'file';
+  /** Whether people with keys are there, and root has written down whose signatures count. Takes `ssh-keygen`. */
+  readonly signed?: boolean;
   /** Merged over the agent's configuration. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -61,6 +69,8 @@ export interface Stage {
   writeDesired(guests: readonly unknown[]): void;
   /** The operator's command line, in this process, against the stage's hub. */
   felhom(argv: readonly string[], colour?: boolean): Promise<CommandRun>;
+  /** The same as one of the people who sign: own home, own login, own key, own pins. */
+  felhomAs(person: LabPerson, argv: readonly string[], colour?: boolean): Promise<CommandRun>;
   agentCommand(argv: readonly string[]): Promise<CommandRun>;
   writeConfig(changes?: Readonly<Record<string, unknown>>): void;
   writePolicy(policy: HostPolicy): void;
@@ -108,7 +118,9 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     },
   };
   const server = await serve(counted, { port: 0, cert: nodeTls.cert, key: nodeTls.key });
-  const control = await openControlSocket(place.controlSocket, pve.helper);
+  const policy = withTrueDigests(pve.policy, place.disk);
+  const root = createStageRoot({ place, host: labHost, policy, helper: pve.helper });
+  const control = await openControlSocket(place.controlSocket, root);
   const hubTls = authority.issue();
   const hub = await openHubPlace({ folder: place.folder, tls: hubTls, host: labHost });
   const agent = createAgentProcess(place.agentConfig, place.agentLog);
@@ -121,6 +133,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       host: labHost,
       stateDirectory: place.state,
       policyFile: place.policy,
+      trustFile: place.trust,
+      trustOwner: stageUid,
       adminSocket: place.adminSocket,
       proxmox: { url: server.url, tokenFile: place.token, trust: { caFile: place.nodeCa } },
       desired:
@@ -140,8 +154,36 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       ...changes,
     });
   writeConfig();
-  const policy = withTrueDigests(pve.policy, place.disk);
   writeDocument(place.policy, policy);
+
+  const runAs = async (
+    { home, token }: { readonly home: string; readonly token: string },
+    argv: readonly string[],
+    colour: boolean,
+  ): Promise<CommandRun> => {
+    let out = '';
+    let err = '';
+    const code = await runFelhom(
+      argv,
+      {
+        stdout: { write: (text) => (out += text), isTTY: colour },
+        stderr: { write: (text) => (err += text), isTTY: colour },
+        env: {
+          ...colourWishes(),
+          FELHOM_HUB_URL: hub.url,
+          FELHOM_TOKEN: token,
+          FELHOM_CA_FILE: place.hubCa,
+          XDG_CONFIG_HOME: home,
+        },
+        homeDirectory: home,
+        readStdin: () => Promise.resolve(''),
+        ask: () => Promise.resolve(undefined),
+      },
+      impatient,
+    );
+    return { code, out, err };
+  };
+  const people = options.signed === true ? await settle(place, hub, runAs) : undefined;
 
   const status: Stage['status'] = async () => {
     const answer = await askAgent(place.adminSocket, 'GET /v1/status');
@@ -164,24 +206,10 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     report,
     wake: async () => void (await askAgent(place.adminSocket, 'POST /v1/wake')),
     writeDesired: (guests) => writeDocument(place.desired, { v: 1, guests }),
-    felhom: async (argv, colour = false) => {
-      let out = '';
-      let err = '';
-      const code = await runFelhom(argv, {
-        stdout: { write: (text) => (out += text), isTTY: colour },
-        stderr: { write: (text) => (err += text), isTTY: colour },
-        env: {
-          ...colourWishes(),
-          FELHOM_HUB_URL: hub.url,
-          FELHOM_TOKEN: hub.operatorToken,
-          FELHOM_CA_FILE: place.hubCa,
-          XDG_CONFIG_HOME: place.folder,
-        },
-        homeDirectory: place.folder,
-        readStdin: () => Promise.resolve(''),
-        ask: () => Promise.resolve(undefined),
-      });
-      return { code, out, err };
+    felhom: (argv, colour = false) => runAs({ home: place.folder, token: hub.operatorToken }, argv, colour),
+    felhomAs: async (person, argv, colour = false) => {
+      if (people === undefined) throw new Error(`cannot run felhom as ${person}: nobody on this stage has a key`);
+      return runAs(people[person], argv, colour);
     },
     agentCommand: (argv) => runAgentCommand(place.agentConfig, argv),
     writeConfig,
@@ -196,9 +224,33 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     close: async () => {
       await agent.kill('SIGKILL');
       await Promise.all([server.close(), hub.close(), control.close()]);
+      root.close();
       rmSync(place.sockets, { recursive: true, force: true });
     },
   };
+}
+
+/** Looks for news of the host oftener than a person's machine does. */
+const impatient: Machine = { ...systemMachine(), sleep: (ms) => wait(Math.min(ms, 500)) };
+
+/** Root writes down whose signatures count, and each of the people chooses their key. */
+async function settle(
+  place: Place,
+  hub: HubPlace,
+  runAs: (who: StagePeople[LabPerson], argv: readonly string[], colour: boolean) => Promise<CommandRun>,
+): Promise<StagePeople> {
+  const tool = findSshKeygen();
+  if (tool.is === 'missing') throw new Error(tool.text);
+  const people = await makePeople(place.people, (name) => hub.operatorNamed(name));
+  const signers = Object.values(people).flatMap(({ principal, keyFile }) => [
+    '--signer',
+    `${principal}=${keyFile}.pub`,
+  ]);
+  const runs = [await runAgentCommand(place.agentConfig, ['trust', 'init', ...signers])];
+  for (const person of Object.values(people)) runs.push(await runAs(person, ['key', 'use', person.keyFile], false));
+  const failed = runs.find(({ code }) => code !== 0);
+  if (failed !== undefined) throw new Error(`cannot settle who signs on this stage: ${failed.err}${failed.out}`);
+  return people;
 }
 
 function describe(status: AgentStatus | undefined, agent: AgentProcess): string {

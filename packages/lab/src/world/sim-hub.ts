@@ -38,6 +38,8 @@ export interface SimHub extends Hub {
   readonly audit: (hostEpoch: string) => readonly string[];
   /** What a hub that means ill makes of its answer. */
   twist: ((answer: PollAnswer, request: PollRequest) => PollAnswer) | undefined;
+  /** Hears every poll. */
+  onPoll: ((request: PollRequest) => void) | undefined;
 }
 
 const lineage = 'labzlabzlabzlabzlabzlabzla';
@@ -78,6 +80,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
   const hub: SimHub = {
     mood: 'well',
     twist: undefined,
+    onPoll: undefined,
     polls: () => polls,
     lastPoll: () => last,
     lastReport: () => report,
@@ -100,6 +103,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
       await clock.sleep(20 + random.int(200), signal).catch(() => undefined);
       if (hub.mood === 'unreachable')
         return { is: 'failed', why: reason('hub.unreachable', 'cannot reach the hub: connection refused') };
+      hub.onPoll?.(request);
       const newerStatement = takeIn(request);
       const answer: PollAnswer = {
         v: 1,

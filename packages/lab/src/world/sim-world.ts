@@ -39,6 +39,9 @@ import { simVerifier } from './sim-verifier.ts';
 import { createSimRoot, labTrust } from './trust.ts';
 import type { SimRoot } from './trust.ts';
 
+/** Bytes of a journal. */
+export type DiskCopy = Uint8Array;
+
 export interface SimWorldOptions {
   readonly seed: number;
   readonly pace?: Partial<Pace>;
@@ -79,6 +82,10 @@ export interface SimWorld extends EnrolledNode {
   readonly life: () => SimLife | undefined;
   /** Starts the agent. `cutsAt` takes its power away at a crash point. */
   boot(cutsAt?: (point: CrashPoint, nth: number) => boolean): SimLife;
+  /** The disk of the journal as it is now. */
+  copyDisk(): DiskCopy;
+  /** Somebody restored it: while no agent runs, the journal becomes what it was. */
+  replaceDisk(copy: DiskCopy): void;
   /** The power goes now; nothing of the process is left. */
   cut(): void;
   /** Lets time pass until the condition holds; false when it did not within `ms` of simulated time. */
@@ -87,7 +94,8 @@ export interface SimWorld extends EnrolledNode {
   readonly requests: () => number;
 }
 
-const startAt = Date.UTC(2026, 10, 24, 3, 0, 0);
+/** Wall time at which every simulated world begins, milliseconds since the epoch. */
+export const startAt = Date.UTC(2026, 10, 24, 3, 0, 0);
 const stepMs = 250;
 
 export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld> {
@@ -103,7 +111,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       ...(options.guestRange === undefined ? {} : { guestRange: options.guestRange }),
     }),
   );
-  const database = new DatabaseSync(':memory:');
+  let database = new DatabaseSync(':memory:');
   const hub = createSimHub(clock, random.fork('hub'));
   const people = createOperators(labPeople, random.fork('people'));
   const desk = random.fork('desk');
@@ -187,6 +195,11 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
         : openJournalOn(database, { clock, random: random.fork('look') }),
     life: () => life,
     boot,
+    copyDisk: () => database.serialize(),
+    replaceDisk: (copy) => {
+      database = new DatabaseSync(':memory:');
+      database.deserialize(copy);
+    },
     cut: () => {
       life?.power.cut();
       life = undefined;
