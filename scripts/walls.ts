@@ -49,7 +49,7 @@ export const agentArrows: Record<string, readonly string[]> = {
   'node-check': ['ports', 'kernel', 'host-policy.ts'],
   reconcile: ['guests', 'admission', 'authority', 'ports', 'kernel', 'host-policy.ts'],
   'hub-link': ['ports', 'kernel', 'authority', 'host-policy.ts'],
-  overview: ['reconcile', 'admission', 'hub-link', 'kernel', 'host-policy.ts'],
+  overview: ['reconcile', 'admission', 'authority', 'hub-link', 'kernel', 'host-policy.ts'],
   doctor: ['node-check', 'ports', 'kernel', 'host-policy.ts'],
   'admin-socket': ['admission', 'authority', 'reconcile', 'ports', 'kernel', 'host-policy.ts'],
   'saga-registry.ts': ['bring-up', 'guests', 'removal', 'adoption', 'trust', 'break-glass', 'kernel'],

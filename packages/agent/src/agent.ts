@@ -9,6 +9,7 @@ import { carrySince, digestOfReport, reason } from '@felhom/protocol';
 import type { ChainHead, Finding, GuestName, HostId, Reason, Report, SignedStatement } from '@felhom/protocol';
 import { fenceDestroyer, fenceHelper, fenceSignedHelper, fenceWriter } from './adapters/fenced-ports/index.ts';
 import { createGuestRegistry } from './adapters/guest-registry/index.ts';
+import { strangersOf } from './adoption/index.ts';
 import { createAdmission, createAuditTrail } from './admission/index.ts';
 import type { Admission, Submission } from './admission/index.ts';
 import { createAuditLog } from './audit/index.ts';
@@ -44,6 +45,7 @@ import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconci
 import type { Observation, PassReport } from './reconcile/index.ts';
 import { createRemovalStore } from './removal/index.ts';
 import { sagaForEffect } from './saga-for-effect.ts';
+import { parkedSaga } from './jobs/index.ts';
 import { createSagaRegistry } from './saga-registry.ts';
 import { createSignedWork } from './signed-work.ts';
 
@@ -224,7 +226,10 @@ export function createAgent(parts: AgentParts): Agent {
     const holds = signed.jobs.holds();
     return { host: holds.host, guests: holds.guests.flatMap((uid) => registry.byUid(uid)?.name ?? []) };
   };
-  const strangersIn = (_seen: Observation): Report['strangers'] => [];
+  const strangersIn = (seen: Observation): Report['strangers'] => {
+    const policy = parts.policy();
+    return policy === undefined ? [] : [...strangersOf({ observation: seen, registry: registry.all(), policy })];
+  };
 
   const packages = rememberPackages(proxmox.facts, clock);
   const memory = newPassMemory();
@@ -323,6 +328,8 @@ export function createAgent(parts: AgentParts): Agent {
         blocked: admission.blocked.list(),
         findings: (shown = carrySince(hostFindings(), shown)),
         signed: signed.report(),
+        records: registry.all(),
+        lossOf: (saga) => parkedSaga(saga, runner.status(), journal)?.loss,
         strangers: observation === undefined ? [] : strangersIn(observation),
       }),
     );

@@ -5,7 +5,6 @@
  */
 import { z } from 'zod';
 import { canonicalJson } from './canonical.ts';
-import type { CanonicalValue } from './canonical.ts';
 import { digest, hostEpoch, hostId } from './ids.ts';
 import { challenge } from './jobs.ts';
 import { parseVersionedJson } from './parse.ts';
@@ -46,7 +45,7 @@ export const signedStatement = z.strictObject({
 export type SignedStatement = z.output<typeof signedStatement>;
 
 export function statementText(statement: HostStatement): string {
-  return canonicalJson(statement as unknown as CanonicalValue);
+  return canonicalJson(statement);
 }
 
 /** Verifies first, reads then. `keyLine` is the pinned key of the host. */

@@ -168,6 +168,8 @@ export function createDesk(needs: JobsNeeds): Desk {
       people,
       signed,
       trust: { thresholds: document.thresholds, loneOperator: document.loneOperator },
+      // What it leads to counts as well: nobody lowers a threshold alone and then uses the lower one [R14].
+      ...(job.kind === 'trust-change' ? { next: job.params.document } : {}),
     }),
     submit: async (record, effect, evidence, { doing, after, also }, signal) => {
       const guest = guestRefOf(effect);

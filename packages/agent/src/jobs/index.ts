@@ -11,3 +11,4 @@ export { createJobs } from './jobs.ts';
 export type { Jobs } from './jobs.ts';
 export type { JobsNeeds } from './desk.ts';
 export { heldBy } from './holds.ts';
+export { parkedSaga } from './saga-outcome.ts';

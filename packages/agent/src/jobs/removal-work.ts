@@ -117,15 +117,16 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       );
     const standing = time.standing();
     if (standing.is === 'jumped') return desk.stall(record, standing.why);
-    const also =
+    // Durable with the saga's beginning: from then on nobody else may start or mend the guest.
+    const next: Removal =
       stage === 'free'
-        ? { also: () => ({ writes: [removals.write({ ...removal, stage: 'freeing', freeingAtElapsed: elapsed() })] }) }
-        : {};
+        ? { ...removal, stage: 'freeing', freeingAtElapsed: elapsed() }
+        : { ...removal, stage: 'quarantine' };
     return desk.submit(
       record,
       effectOf(removal, stage),
       desk.evidenceOf(verified, removal.signed),
-      { doing: stage, ...also },
+      { doing: stage, also: () => ({ writes: [removals.write(next)] }) },
       signal,
     );
   };
@@ -199,10 +200,13 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
 
   const failed: RemovalWork['failed'] = (record, doing) => {
     const removal = removals.byJob(record.jobId);
-    if (removal === undefined || doing !== 'free' || removal.stage !== 'freeing') return;
-    // Nothing was freed, so it can be cancelled again, and the day's share is not used up.
-    const { freeingAtElapsed: _, ...before } = removal;
-    removals.put({ ...before, stage: 'quarantine' });
+    if (removal === undefined) return;
+    // Neither changed anything in the end, so it can be cancelled again, and the day's share is not used up.
+    if (doing === 'quarantine') removals.put({ ...removal, stage: 'cooling-off' });
+    if (doing === 'free' && removal.stage === 'freeing') {
+      const { freeingAtElapsed: _, ...before } = removal;
+      removals.put({ ...before, stage: 'quarantine' });
+    }
   };
 
   return {
@@ -215,7 +219,7 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       new Set(
         removals
           .all()
-          .filter((removal) => isOpen(removal) && removal.quarantinedAtElapsed !== undefined)
+          .filter((removal) => isOpen(removal) && removal.stage !== 'cooling-off')
           .map(({ guest }) => guest.name),
       ),
   };

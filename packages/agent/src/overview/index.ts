@@ -4,6 +4,7 @@
  */
 import { explain } from '@felhom/protocol';
 import type { Finding, GuestName, Reason } from '@felhom/protocol';
+import type { GuestRecord } from '../authority/guest-record.ts';
 import type { SeenBlockedAction } from '../admission/blocked-actions.ts';
 import type { ReportFacts } from '../hub-link/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
@@ -30,6 +31,9 @@ export interface OverviewInput {
   /** Jobs, trust, break-glass and the end of the audit log. */
   readonly signed: Pick<ReportFacts, 'jobs' | 'trust' | 'breakGlass' | 'audit'>;
   readonly strangers: ReportFacts['strangers'];
+  readonly records: readonly GuestRecord[];
+  /** What going on with a parked saga would give up. */
+  readonly lossOf: (saga: string) => readonly string[] | undefined;
 }
 
 export function reportFacts(input: OverviewInput): ReportFacts {
@@ -46,6 +50,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
       name,
       ...(uid === undefined ? {} : { uid }),
       ...(vmid === undefined ? {} : { vmid }),
+      ...onRecord(input.records.find((record) => record.uid === uid)),
       status,
       drift: [...drift],
       pending: vmid === undefined ? [] : [...(pass?.observation.pending.get(vmid) ?? [])],
@@ -74,6 +79,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
               why: saga.parked.why,
               command: saga.parked.command,
               since: saga.parked.at,
+              ...lossOf(input.lossOf(saga.id)),
             },
           ],
     ),
@@ -83,6 +89,14 @@ export function reportFacts(input: OverviewInput): ReportFacts {
     ...input.signed,
   };
 }
+
+/** What a job about the guest has to name. */
+function onRecord(record: GuestRecord | undefined) {
+  if (record === undefined) return {};
+  return { incarnation: record.incarnation, volumes: record.volumes.map(({ volid }) => volid).toSorted() };
+}
+
+const lossOf = (loss: readonly string[] | undefined) => (loss === undefined ? {} : { lossSet: [...loss] });
 
 function named(saga: SagaStatus) {
   const guest = saga.lanes.find((lane) => lane.startsWith('guest:'))?.slice('guest:'.length);

@@ -83,6 +83,19 @@ test('a decommissioned guest cools off, is cut off, and is then gone with exactl
   assert.deepEqual(verifyChain(entries), { is: 'whole', head });
 });
 
+test('a guest that desired state still wants is left alone while it is being removed', async () => {
+  const world = await worldOf(['photos']);
+  const photos = recordOf(world, 'photos');
+  const job = decommission(world, 'photos', ['alice', 'bob']);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'quarantine', 15 * minute);
+  await world.clock.advance(3 * minute);
+  assert.ok(!world.node.guests.isRunning(photos.vmid));
+  assert.match(world.host.rawConfig(photos.vmid) ?? '', /^onboot: 0$/m);
+  world.hub.publish([]);
+  await reaches(world, job.jobId, 'done', 15 * minute);
+});
+
 test('out of the quarantine a guest comes back as it was, on the word of any one signer', async () => {
   const world = await worldOf(['photos']);
   const photos = recordOf(world, 'photos');
@@ -147,9 +160,9 @@ test('a job that is delivered a thousand times, across power losses, runs once',
   const photos = recordOf(world, 'photos');
   const job = decommission(world, 'photos', ['alice', 'bob']);
   const answer = Array.from({ length: 30 }, () => job.envelope);
-  let delivered = 0;
+  const delivered: string[] = [];
   world.hub.twist = (poll) => {
-    delivered += answer.length;
+    delivered.push(...answer);
     return { ...poll, envelopes: answer };
   };
   world.hub.publish([labGuest('web')]);
@@ -159,7 +172,7 @@ test('a job that is delivered a thousand times, across power losses, runs once',
     world.boot();
   }
   await reaches(world, job.jobId, 'done', hour);
-  while (delivered < 1000) await world.clock.advance(minute);
+  while (delivered.length < 1000) await world.clock.advance(minute);
   const destroys = world.node.tasks.all().filter(({ parts }) => parts.type === 'vzdestroy');
   assert.equal(destroys.length, 1);
   assert.equal(destroys[0]?.parts.id, String(photos.vmid));
