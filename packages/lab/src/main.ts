@@ -10,6 +10,7 @@ import { createScene, NotAsTold } from './scenarios/scenario.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { offerExperiments } from './stage/experiments.ts';
 import { labRoot } from './stage/place.ts';
+import { ensureSshKeygen } from './stage/openssh.ts';
 import { NotReached, openStage } from './stage/stage.ts';
 import type { Stage } from './stage/stage.ts';
 import { createTelling } from './stage/telling.ts';
@@ -65,9 +66,14 @@ async function main(argv: readonly string[]): Promise<number> {
     );
     return exits.usage;
   }
+  const tool = chosen.some(({ stage }) => stage.signed === true) ? ensureSshKeygen() : undefined;
+  if (tool?.is === 'missing') process.stderr.write(`lab: ${tool.text}\n`);
+  const playable = chosen.filter(({ stage }) => stage.signed !== true || tool?.is === 'there');
+  for (const { name } of chosen)
+    if (!playable.some((one) => one.name === name)) process.stderr.write(`lab: ${name} is left out\n`);
   const stays = !values.once && !values.json && !values.all && process.stdout.isTTY && process.stdin.isTTY;
   const results: { readonly name: string; readonly seconds: number; readonly why: string | undefined }[] = [];
-  for (const scenario of chosen) {
+  for (const scenario of playable) {
     const folder = values.folder ?? join(labRoot, scenario.name);
     const startedAt = Date.now();
     const why = await playOn(folder, scenario, tell, stays);

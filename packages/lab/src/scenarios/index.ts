@@ -1,4 +1,5 @@
 /** All scenarios, in the order in which they make sense to a newcomer. */
+import { approve } from './approve.ts';
 import { blocked } from './blocked.ts';
 import { crash } from './crash.ts';
 import { drift } from './drift.ts';
@@ -17,6 +18,7 @@ export const scenarios: readonly Scenario[] = [
   nodeReboot,
   drift,
   blocked,
+  approve,
   hubDown,
   standalone,
   foreign,

@@ -5,6 +5,7 @@ import type { Report } from '@felhom/protocol';
 import type { Stage, StageOptions } from '../stage/stage.ts';
 import type { Telling } from '../stage/telling.ts';
 import type { LabGuest } from '../world/desired.ts';
+import type { LabPerson } from '../world/people.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -32,6 +33,8 @@ export interface Scene {
   readonly wanted: () => readonly LabGuest[];
   /** Runs the operator's command line and shows what it prints. */
   readonly show: (argv: readonly string[]) => Promise<void>;
+  /** The same as one of the people who sign. Throws when it ends with another code than `expected`, 0 unless told. */
+  readonly showAs: (person: LabPerson, argv: readonly string[], expected?: number) => Promise<string>;
   /** Waits for a condition on the agent's report while progress is shown; tells it once it holds. */
   readonly expect: (
     what: string,
@@ -55,6 +58,13 @@ export function createScene(stage: Stage, tell: Telling): Scene {
     tell.output(`felhom ${argv.join(' ')}`, run.out + run.err);
     if (run.code !== 0) throw new NotAsTold(`felhom ${argv.join(' ')} ended with ${run.code}`);
   };
+  const showAs: Scene['showAs'] = async (person, argv, expected = 0) => {
+    const run = await stage.felhomAs(person, argv, tell.style.colour);
+    tell.output(`${person}$ felhom ${argv.join(' ')}`, run.out + run.err);
+    if (run.code !== expected)
+      throw new NotAsTold(`felhom ${argv.join(' ')} of ${person} ended with ${run.code}, not ${expected}`);
+    return run.out + run.err;
+  };
   const expect: Scene['expect'] = async (what, condition, timeoutMs = 40_000) => {
     let last: Report | undefined;
     await stage.until(
@@ -76,6 +86,7 @@ export function createScene(stage: Stage, tell: Telling): Scene {
     stage,
     tell,
     show,
+    showAs,
     wanted: () => wanted,
     expect,
     apply: async (guests) => {

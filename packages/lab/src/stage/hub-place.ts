@@ -14,6 +14,8 @@ import type { ServerCertificate } from './certificates.ts';
 
 export interface HubPlace {
   readonly url: string;
+  /** Where whoever owns the machine of the hub can write what they like. */
+  readonly databaseFile: string;
   readonly operatorToken: string;
   readonly hostKey: string;
   /** A token for one more operator, of their own. */
@@ -61,6 +63,7 @@ export async function openHubPlace({ folder, tls, host }: HubPlaceOptions): Prom
   };
   return {
     url,
+    databaseFile: file,
     operatorToken: token,
     hostKey: apiKey,
     operatorNamed: async (name) => {

@@ -230,8 +230,13 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   };
 }
 
-/** Looks for news of the host oftener than a person's machine does. */
-const impatient: Machine = { ...systemMachine(), sleep: (ms) => wait(Math.min(ms, 500)) };
+const machine = systemMachine();
+/** Looks for news oftener than a person's machine does; keys without a passphrase need nobody at the terminal. */
+const impatient: Machine = {
+  ...machine,
+  sleep: (ms) => wait(Math.min(ms, 500)),
+  sshKeygen: (args, options) => machine.sshKeygen(args, { ...options, attached: false }),
+};
 
 /** Root writes down whose signatures count, and each of the people chooses their key. */
 async function settle(
