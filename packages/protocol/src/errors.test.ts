@@ -4,7 +4,7 @@ import { errorCatalogue, explain, isErrorCode, reason } from './errors.ts';
 
 test('every row has a well-formed code, a title and advice that reads as sentences', () => {
   for (const [code, entry] of Object.entries(errorCatalogue)) {
-    assert.match(code, /^[a-z]+\.[a-z]+(?:-[a-z]+)*$/);
+    assert.match(code, /^[a-z]+(?:-[a-z]+)*\.[a-z]+(?:-[a-z]+)*$/);
     assert.match(entry.title, /^(?:[A-Z]|pveproxy)[^.]+$/, code);
     assert.match(entry.advice, /^\S.*\.$/, code);
   }

@@ -110,7 +110,12 @@ test('the digest of a report does not depend on the order of its keys', () => {
     parked: [],
     findings: [],
     blocked: [],
-    cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0 },
+    jobs: [],
+    strangers: [],
+    trust: { is: 'none' },
+    breakGlass: { is: 'closed' },
+    audit: [],
+    cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
   });
   const other = report.parse(Object.fromEntries(Object.entries(one).toReversed()));
   assert.equal(digestOfReport(one), digestOfReport(other));
