@@ -15,6 +15,7 @@ import type {
   Outcome,
   PowerSwitch,
   SignatureVerifier,
+  SignedHelper,
   Transport,
 } from '@felhom/agent';
 import type { HostId, JobKind, JobOf, Reason, TrustDocument, VolumeId } from '@felhom/protocol';
@@ -122,7 +123,6 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     hostKey,
     verifier,
     trustStore: root.store,
-    signedHelper: root.helper,
   };
   let lives = 0;
   let life: SimLife | undefined;
@@ -158,8 +158,9 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
       proxmox: createPveClient({ transport, node: enrolled.node.name, token: enrolled.token, clock: poweredClock }),
       tokenId: enrolled.tokenId,
-      helper: helperPort(enrolled, power.off),
+      helper: helperPort(enrolled, root, power.off),
       ...signed,
+      signedHelper: poweredHelper(root.helper, power.off),
       policy: () => enrolled.policy,
       source: { is: 'hub', hub: { poll: (request, signal) => whilePowered(power.off, hub.poll(request, signal)) } },
       reconcile: { intervalMs: options.reconcileMs ?? 30_000, pauseMs: 1_000 },
@@ -257,7 +258,16 @@ async function sendTo(
   };
 }
 
-function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
+function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
+  return {
+    trustUpdate: (...asked) => whilePowered(off, helper.trustUpdate(...asked)),
+    breakGlassOpen: (...asked) => whilePowered(off, helper.breakGlassOpen(...asked)),
+    breakGlassClose: (...asked) => whilePowered(off, helper.breakGlassClose(...asked)),
+    breakGlassShow: (...asked) => whilePowered(off, helper.breakGlassShow(...asked)),
+  };
+}
+
+function helperPort({ helper }: EnrolledNode, root: SimRoot, off: AbortSignal): HostHelper {
   const ask = (request: HelperRequest): Promise<HelperAnswer> => whilePowered(off, helper.answer(request));
   const settle = <T>(answer: HelperAnswer, value: T): Outcome<T> => {
     if (answer.is === 'done') return { is: 'done', value };
@@ -274,6 +284,8 @@ function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
     unlock: async (operation, vmid) => settle(await ask({ v: 1, verb: 'unlock', operation, vmid }), undefined),
     poolEnsure: async (operation, vmid) => settle(await ask({ v: 1, verb: 'pool-ensure', operation, vmid }), undefined),
     show: async (operation) => {
+      const signed = root.receiptOf(operation);
+      if (signed !== undefined) return settle({ v: 1, is: 'done' }, signed);
       const answer = await ask({ v: 1, verb: 'show', operation });
       return settle(answer, answer.is === 'done' ? (answer.receipt ?? undefined) : undefined);
     },

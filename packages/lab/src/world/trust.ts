@@ -1,6 +1,6 @@
 /** What root put on a simulated host: whose signatures count there, and the helper that alone may change it. */
 import { applyTrustChange, done, isApplied, verifyEnvelope } from '@felhom/agent';
-import type { SignatureVerifier, SignedHelper, TrustStore } from '@felhom/agent';
+import type { Outcome, SignatureVerifier, SignedHelper, TrustStore } from '@felhom/agent';
 import {
   digestOfTrust,
   jobKind,
@@ -51,7 +51,21 @@ export interface SimRoot {
   put(document: TrustDocument | undefined): void;
   /** Until when break-glass is open, milliseconds since the epoch. */
   readonly openUntil: () => number | undefined;
+  /** Written when a verb has done its work, under the operation it was asked for. */
+  receiptOf(operation: string): Receipt | undefined;
+  /** How the next verb that changes something comes to nothing, or seems to. */
+  trip(how: Mishap): void;
 }
+
+type Receipt = { readonly operation: string; readonly verb: string; readonly at: number };
+
+export type Mishap =
+  /** Refused, with nothing changed. */
+  | 'refuses'
+  /** Its process ends before it did anything, before it wrote the receipt, before it answered. */
+  | 'dies before'
+  | 'dies without a receipt'
+  | 'dies without an answer';
 
 export function createSimRoot(
   first: TrustDocument,
@@ -62,7 +76,24 @@ export function createSimRoot(
   let glass: { readonly until: number } | undefined;
   /** Ids of jobs that root carried out: none is good for a second time. */
   const consumed = new Set<string>();
-  const receipts = new Set<string>();
+  const receipts = new Map<string, Receipt>();
+  let mishap: Mishap | undefined;
+
+  const once = async (verb: string, operation: string, work: () => Promise<Outcome<void>>): Promise<Outcome<void>> => {
+    const now = mishap;
+    mishap = undefined;
+    if (now === 'refuses') return refuse(`${verb} does not work at the moment`);
+    const died: Outcome<void> = {
+      is: 'unknown',
+      why: reason('helper.died', `cannot ${verb}: the root helper was killed`),
+    };
+    if (now === 'dies before') return died;
+    if (receipts.has(operation)) return done(undefined);
+    const answer = await work();
+    if (now === 'dies without a receipt') return died;
+    if (answer.is === 'done') receipts.set(operation, { operation, verb, at: clock.now() });
+    return now === 'dies without an answer' ? died : answer;
+  };
 
   /** As root sees the envelope, whatever the agent made of it. */
   const open = async (envelope: string, signal: AbortSignal): Promise<Opened> => {
@@ -79,8 +110,7 @@ export function createSimRoot(
     return job.is === 'ok' ? { is: 'open', job: job.value, people: verified.people, document: held } : refuse(job.text);
   };
 
-  const trustUpdate: SignedHelper['trustUpdate'] = async (operation, envelope, signal) => {
-    if (receipts.has(operation)) return done(undefined);
+  const trustUpdate = async (envelope: string, signal: AbortSignal): Promise<Outcome<void>> => {
     const opened = await open(envelope, signal);
     if (opened.is === 'refused') return opened;
     const { job, people, document } = opened;
@@ -89,12 +119,10 @@ export function createSimRoot(
     const next = applyTrustChange(document, job, people, clock.now());
     if (next.is === 'refused') return next;
     held = next.document;
-    receipts.add(operation);
     return done(undefined);
   };
 
-  const breakGlassOpen: SignedHelper['breakGlassOpen'] = async (operation, envelope, signal) => {
-    if (receipts.has(operation)) return done(undefined);
+  const breakGlassOpen = async (envelope: string, signal: AbortSignal): Promise<Outcome<void>> => {
     const opened = await open(envelope, signal);
     if (opened.is === 'refused') return opened;
     const { job, people, document } = opened;
@@ -104,7 +132,6 @@ export function createSimRoot(
     if (clock.now() < job.notBefore || clock.now() >= job.expiresAt) return refuse('it is not its time');
     if (consumed.has(job.jobId)) return refuse(`job ${job.jobId} was used already`);
     consumed.add(job.jobId);
-    receipts.add(operation);
     glass = { until: clock.now() + job.params.minutes * 60_000 };
     return done(undefined);
   };
@@ -121,13 +148,20 @@ export function createSimRoot(
       held = document;
     },
     openUntil,
+    receiptOf: (operation) => receipts.get(operation),
+    trip: (how) => {
+      mishap = how;
+    },
     helper: {
-      trustUpdate,
-      breakGlassOpen,
-      breakGlassClose: async () => {
-        glass = undefined;
-        return done(undefined);
-      },
+      trustUpdate: (operation, envelope, signal) =>
+        once('trust-update', operation, () => trustUpdate(envelope, signal)),
+      breakGlassOpen: (operation, envelope, signal) =>
+        once('break-glass-open', operation, () => breakGlassOpen(envelope, signal)),
+      breakGlassClose: (operation) =>
+        once('break-glass-close', operation, async () => {
+          glass = undefined;
+          return done(undefined);
+        }),
       breakGlassShow: async () => {
         const until = openUntil();
         return done(until === undefined ? undefined : { until });
