@@ -187,7 +187,7 @@ export const errorCatalogue = {
   'trust.expires-soon': row('The trust document expires soon', 'operator', 'Renew it: felhom job trust-renew HOST.'),
   'trust.not-the-next': row('The trust document does not follow the one in force', 'never', 'Start again from the document that is in force.'),
   'trust.verifier-missing': row('The program ssh-keygen cannot be run', 'operator', 'Install openssh-client; without it no signature can be verified.'),
-  'trust.verifier-failed': row('ssh-keygen gave no verdict', 'later', 'Nothing at once; it is asked again. The text says what was in the way.'),
+  'trust.verifier-failed': row('The program ssh-keygen gave no verdict', 'later', 'Nothing at once; it is asked again. The text says what was in the way.'),
   'release.not-for-this': row('The release is for something else', 'never', 'Name a release of the right product and role.'),
   'release.expired': row('The release manifest has expired', 'operator', 'Publish a newer manifest.'),
   'release.not-yet': row('The release has not reached this host yet', 'later', 'Nothing; its turn comes by itself. Faster than that is a signed job for this host.'),

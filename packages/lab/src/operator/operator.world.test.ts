@@ -157,7 +157,12 @@ const busy = report.parse({
       since: 1,
     },
   ],
-  cut: { guests: 0, sagas: 0, parked: 0, findings: 3, blocked: 0 },
+  jobs: [],
+  strangers: [],
+  trust: { is: 'none' },
+  breakGlass: { is: 'closed' },
+  audit: [],
+  cut: { guests: 0, sagas: 0, parked: 0, findings: 3, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
 });
 
 test('login keeps the token out of argv and readable by its owner alone', async (t) => {
