@@ -86,6 +86,18 @@ test('a new journal is private, marked as created, and mints its host epoch once
   second.close();
 });
 
+test('a renewed host epoch is the one from then on, at once and after the next opening', () => {
+  const directory = fresh();
+  const journal = open(directory);
+  const next = 'ab'.repeat(16);
+  journal.renewHostEpoch(next);
+  assert.equal(journal.hostEpoch, next);
+  journal.close();
+  const again = open(directory);
+  assert.equal(again.hostEpoch, next);
+  again.close();
+});
+
 test('what an append wrote is there after the next opening, records and documents together', () => {
   const { directory } = written();
   const journal = open(directory);

@@ -35,13 +35,10 @@ export function openJournal(options: JournalOptions): Journal {
         syncDirectory(options.directory);
         directory.writeMarker();
       }
-      return {
-        ...journal,
-        close: () => {
-          journal.close();
-          directory.release();
-        },
-      };
+      return closedBy(journal, () => {
+        journal.close();
+        directory.release();
+      });
     } catch (error) {
       database.close();
       throw error;
@@ -57,7 +54,18 @@ export function openJournal(options: JournalOptions): Journal {
  * simulated machine. Opening it again is a restart: the epoch rises and the journal opened before is fenced.
  */
 export function openJournalOn(database: DatabaseSync, options: Omit<JournalOptions, 'directory'>): Journal {
-  return { ...prepare(database, 'in memory', options), close: () => undefined };
+  return closedBy(prepare(database, 'in memory', options), () => undefined);
+}
+
+/** The same journal with another end. A spread alone would keep the host epoch that it had when it was opened. */
+function closedBy(journal: Journal, close: () => void): Journal {
+  return {
+    ...journal,
+    get hostEpoch() {
+      return journal.hostEpoch;
+    },
+    close,
+  };
 }
 
 function prepare(database: DatabaseSync, path: string, options: Omit<JournalOptions, 'directory'>): Journal {
