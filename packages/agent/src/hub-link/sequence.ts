@@ -1,6 +1,7 @@
 /**
- * Numbers the polls, strictly increasing within one journal. A block is reserved durably before its first number is
- * used, so that a crash skips numbers and never repeats one, at one write per thousand polls.
+ * Numbers the polls, strictly increasing within one journal. Each number is durable before it is used, so that a crash
+ * skips one and never repeats one. Not in blocks: a journal that is put back is known by numbers that were used since
+ * [R11], and a block that it skips would hide exactly the last hours, in which signatures still count.
  */
 import type { HeldStateStore } from './held-store.ts';
 
@@ -8,22 +9,16 @@ export interface PollSequence {
   next(): number;
 }
 
-const block = 1000;
-
 /** Throws when the stored value is damaged: repeating numbers would look like a second agent with this host's key. */
 export function createPollSequence(store: HeldStateStore): PollSequence {
   const stored = store.get();
   let last = stored === undefined ? 0 : Number(stored);
   if (!Number.isSafeInteger(last) || last < 0)
     throw new Error(`cannot number polls: the stored sequence is not a number. Restore the journal or start a new one`);
-  let reserved = last;
   return {
     next() {
+      store.put(String(last + 1));
       last += 1;
-      if (last > reserved) {
-        reserved = last + block - 1;
-        store.put(String(reserved));
-      }
       return last;
     },
   };
