@@ -30,6 +30,8 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
   const { journal, audit, jobs, time, hostKey } = needs;
   /** Of this run; a hub that says nothing gets nothing. */
   let hubHas: number | undefined;
+  /** Texts that this run signed last: whoever shows one of them shows nothing new. */
+  let signedHere: readonly string[] = [];
 
   const statement = (sequence: number, reportDigest: Digest): SignedStatement => {
     const trust = needs.trust.read();
@@ -44,6 +46,7 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
       audit: audit.head(),
       trust: trust.is === 'held' ? { version: trust.document.version, digest: trust.digest } : null,
     });
+    signedHere = [...signedHere, text].slice(-mostSignedKept);
     return { text, signature: hostKey.sign(signatureNamespaces.report, Buffer.from(text, 'utf8')) };
   };
 
@@ -57,6 +60,8 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
     if (opened.is !== 'ok') return;
     const said = opened.value;
     if (said.host !== needs.host || said.hostEpoch !== journal.hostEpoch || said.sequence < sequence) return;
+    // That of this very poll, or one that was printed while the hub let the poll wait.
+    if (signedHere.includes(newer.text)) return;
     const why = reason(
       'journal.rolled-back',
       `the journal of ${needs.host} is older than what this host has signed: it counts polls to ${sequence}, and poll ` +
@@ -89,6 +94,8 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
   };
 }
 
+/** More than root prints while one poll is under way. */
+const mostSignedKept = 64;
 /** A poll carries a report and perhaps a held document besides. */
 const mostAuditBytes = 262_144;
 

@@ -1,0 +1,90 @@
+/** What signed work stands on: its own clock, its own signatures, the trust in force. Who owns the hub moves none of it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { JobOf, ReportedJob } from '@felhom/protocol';
+import { labGuest } from './desired.ts';
+import { sealed } from './sign-job.ts';
+import { createSimWorld } from './sim-world.ts';
+import type { SimWorld, SimWorldOptions } from './sim-world.ts';
+
+const minute = 60_000;
+const hour = 60 * minute;
+
+type Person = keyof SimWorld['people'];
+
+async function worldWithPhotos(
+  removal: { coolOffMinutes: number; quarantineHours: number },
+  more: Partial<SimWorldOptions> = {},
+): Promise<SimWorld> {
+  const world = await createSimWorld({ seed: 11, guestRange: 6, policy: { removal }, ...more });
+  world.hub.publish([labGuest('photos')]);
+  world.boot();
+  assert.ok(await world.until(() => world.life()?.agent.report().converged === true, 10 * minute), 'did not converge');
+  return world;
+}
+
+const agentOf = (world: SimWorld) => world.life()?.agent ?? assert.fail('no agent');
+const jobOf = (world: SimWorld, id: string): ReportedJob | undefined =>
+  agentOf(world)
+    .report()
+    .jobs.find(({ jobId }) => jobId === id);
+
+async function reaches(world: SimWorld, id: string, state: ReportedJob['state'], ms: number): Promise<void> {
+  const there = await world.until(() => jobOf(world, id)?.state === state, ms);
+  assert.ok(there, `job is ${JSON.stringify(jobOf(world, id))}, not ${state}`);
+}
+
+const photosOf = (world: SimWorld) =>
+  agentOf(world)
+    .guests()
+    .find(({ name }) => name === 'photos') ?? assert.fail('no guest photos on record');
+
+function decommission(world: SimWorld, people: readonly Person[]) {
+  const { uid, incarnation, volumes } = photosOf(world);
+  const params: JobOf<'decommission'>['params'] = {
+    guest: { uid, incarnation },
+    lossSet: volumes.map(({ volid }) => volid).toSorted(),
+    backups: 'keep',
+  };
+  return world.sign(
+    'decommission',
+    params,
+    people.map((person) => world.people[person]),
+  );
+}
+
+const voided = (world: SimWorld): number =>
+  agentOf(world)
+    .auditFrom(1)
+    .entries.filter((text) => text.includes('"journal.rolled-back"')).length;
+
+test('a hub that hands a poll its own statement back voids nothing', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 1 });
+  const epoch = world.disk().hostEpoch;
+  world.hub.twist = (answer, { statement }) => ({
+    ...answer,
+    ...(statement === undefined ? {} : { newerStatement: statement }),
+  });
+  await world.clock.advance(5 * minute);
+  assert.equal(voided(world), 0);
+  assert.equal(world.disk().hostEpoch, epoch);
+});
+
+test('a journal that was put back begins one new life, in which signatures count again', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 1 });
+  const copy = world.copyDisk();
+  const epoch = world.disk().hostEpoch;
+  await world.clock.advance(hour);
+  const before = world.sign('hold', { scope: 'host', set: true }, [world.people.alice]);
+  world.cut();
+  world.replaceDisk(copy);
+  world.boot();
+  await world.clock.advance(10 * minute);
+  assert.equal(voided(world), 1);
+  assert.notEqual(world.disk().hostEpoch, epoch);
+  world.hub.mail(before.envelope);
+  await reaches(world, before.jobId, 'refused', 2 * minute);
+  const after = world.sign('hold', { scope: 'host', set: true }, [world.people.alice]);
+  world.hub.mail(after.envelope);
+  await reaches(world, after.jobId, 'done', 2 * minute);
+});
