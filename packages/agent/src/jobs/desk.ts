@@ -136,7 +136,7 @@ export function createDesk(needs: JobsNeeds): Desk {
       become(record, record.state, why.text, {
         code: why.code,
         missing,
-        nextAt: Math.trunc(time.elapsedMs()) + retryMs,
+        nextAt: Math.trunc(time.waitedMs()) + retryMs,
       }),
     );
 

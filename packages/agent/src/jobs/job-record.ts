@@ -31,7 +31,7 @@ export const jobRecord = z.strictObject({
   uid: guestUid.optional(),
   /** What is carried out at the moment, and the saga that does it. */
   work: z.strictObject({ doing: z.enum(['act', 'quarantine', 'free', 'lift']), saga: z.string().max(120) }).optional(),
-  /** Milliseconds of the host's own elapsed time. */
+  /** Milliseconds that the host has waited for certain; `forgetAt`: of its elapsed time, by which challenges age. */
   acceptedAt: time.optional(),
   nextAt: time.optional(),
   forgetAt: time,
@@ -85,8 +85,8 @@ export function createJobStore(documents: Pick<Documents, 'list' | 'remove'>): J
   };
 }
 
-/** As a report shows it. `wallOf` turns elapsed time into wall time. */
-export function reportedOf(record: JobRecord, wallOf: (elapsedMs: number) => number): ReportedJob {
+/** As a report shows it. `wallOf` turns waited time into wall time. */
+export function reportedOf(record: JobRecord, wallOf: (waitedMs: number) => number): ReportedJob {
   return {
     jobId: record.jobId,
     kind: record.kind,

@@ -229,7 +229,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
     }
   };
 
-  const wallOf = (elapsedMs: number): number => clock.now() + elapsedMs - time.elapsedMs();
+  const wallOf = (waitedMs: number): number => clock.now() + waitedMs - time.waitedMs();
 
   return {
     bring: (texts) => {

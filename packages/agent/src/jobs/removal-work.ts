@@ -41,7 +41,7 @@ export interface RemovalWork {
 export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
   const { journal, time, admission, registry } = needs;
   const removals = createRemovalStore(journal);
-  const elapsed = (): number => Math.trunc(time.elapsedMs());
+  const elapsed = (): number => Math.trunc(time.waitedMs());
 
   const begin: RemovalWork['begin'] = async (record, { effect, signed, coolOffMinutes }, verified, signal) => {
     const policy = needs.policy();
@@ -88,7 +88,7 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       return desk.keep(
         desk.become(record, 'failed', 'what it removes is not on record', { code: 'job.unknown-target' }),
       );
-    const now = time.elapsedMs();
+    const now = time.waitedMs();
     if (record.code !== undefined && record.nextAt !== undefined && record.nextAt > now) return;
     const plan = planRemoval(removal, {
       elapsedMs: now,

@@ -6,7 +6,8 @@
  *   cooling-off → quarantine → freeing → freed
  *             ↘ cancelled ↙
  *
- * Times are the agent's own elapsed milliseconds, which never go back and cannot be set.
+ * Times are the agent's own milliseconds, of which it is certain that they passed (`waitedMs`): they never go back and no
+ * clock that is set makes them more.
  */
 import { digest, jobId, reason, vmid, volumeId } from '@felhom/protocol';
 import type { Digest, Reason, Vmid, VolumeId } from '@felhom/protocol';

@@ -340,3 +340,20 @@ test('whatever clock and restarts do: elapsed never goes back, and while it runs
     { numRuns: 200 },
   );
 });
+
+test('what has to wait is not hurried by a wall clock that was set, and counts on over restarts and reboots', () => {
+  const machine = createMachine();
+  machine.open().save();
+  machine.pass(hour);
+  machine.open().save();
+  machine.setClock(y2038);
+  const jumped = machine.open();
+  assert.equal(jumped.waitedMs(), hour);
+  assert.ok(jumped.elapsedMs() > 365 * day, 'while challenges age by it');
+  jumped.save();
+  machine.reboot(3 * hour);
+  const rebooted = machine.open();
+  assert.ok(rebooted.waitedMs() >= hour && rebooted.waitedMs() < hour + minute, `${rebooted.waitedMs()}`);
+  machine.pass(hour);
+  assert.ok(rebooted.waitedMs() >= 2 * hour);
+});

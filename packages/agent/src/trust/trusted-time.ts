@@ -4,7 +4,8 @@
  *
  * Elapsed time goes on over restarts. What passed while the agent was down is taken as the longest of three: the boot
  * clock's step, the time since boot after a reboot, and the wall clock's step. The first two are never too long; the third
- * may be, which ages challenges too early and nothing else.
+ * may be, which ages challenges too early and nothing else. Whatever has to wait before it destroys counts by
+ * `waitedMs`, which leaves the wall clock out and time without power with it.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { reason } from '@felhom/protocol';
@@ -21,6 +22,8 @@ export type TimeStanding =
 export interface TrustedTime {
   /** Milliseconds since the store was made, by this host's own counting. Never goes back. */
   elapsedMs(): number;
+  /** The same, of what passed for certain: never more than the truth, whatever the wall clock was set to. */
+  waitedMs(): number;
   /** The one of now, `<window>.<32 hex digits>`; the same for ten minutes. */
   challenge(): string;
   /**
@@ -56,6 +59,7 @@ const storeKey = 'trusted-time';
 const ms = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const stored = z.strictObject({
   elapsedMs: ms,
+  waitedMs: ms,
   wallMs: ms,
   bootMs: ms,
   highWaterMs: ms,
@@ -80,6 +84,7 @@ export function createTrustedTime({ store, clock, random }: TrustedTimeParts): T
   let savedAt = 0;
 
   const elapsedMs = (): number => opened.elapsedMs + Math.max(0, clock.bootMs() - bootAtOpen);
+  const waitedMs = (): number => opened.waitedMs + Math.max(0, clock.bootMs() - bootAtOpen);
   const raiseMark = (): void => {
     const highest = bootBegan.highWaterMs + Math.max(0, clock.bootMs() - bootBegan.bootMs) + longestJumpMs;
     highWaterMs = Math.max(highWaterMs, Math.min(wallNow(), highest));
@@ -89,6 +94,7 @@ export function createTrustedTime({ store, clock, random }: TrustedTimeParts): T
     savedAt = elapsedMs();
     const body: Stored = {
       elapsedMs: savedAt,
+      waitedMs: waitedMs(),
       wallMs: wallNow(),
       bootMs: clock.bootMs(),
       highWaterMs,
@@ -106,6 +112,7 @@ export function createTrustedTime({ store, clock, random }: TrustedTimeParts): T
 
   return {
     elapsedMs,
+    waitedMs,
     challenge: () => {
       if (elapsedMs() - savedAt >= minute) save();
       const window = Math.floor(elapsedMs() / challengeWindowMs);
@@ -139,19 +146,21 @@ export function createTrustedTime({ store, clock, random }: TrustedTimeParts): T
   };
 }
 
-type Opened = Pick<Stored, 'elapsedMs' | 'highWaterMs' | 'bootBegan' | 'secret'>;
+type Opened = Pick<Stored, 'elapsedMs' | 'waitedMs' | 'highWaterMs' | 'bootBegan' | 'secret'>;
 
 function fresh(wall: number, boot: number, secret: string): Opened {
-  return { elapsedMs: 0, highWaterMs: wall, bootBegan: { highWaterMs: wall, bootMs: boot }, secret };
+  return { elapsedMs: 0, waitedMs: 0, highWaterMs: wall, bootBegan: { highWaterMs: wall, bootMs: boot }, secret };
 }
 
 function reopened(last: Stored, wall: number, boot: number, newSecret: () => string): Opened {
   // A boot clock that is not behind may still be of another boot; its step is then shorter than what really passed.
   const sameBoot = boot >= last.bootMs;
-  const passed = Math.max(sameBoot ? boot - last.bootMs : boot, wall - last.wallMs);
+  const surely = sameBoot ? boot - last.bootMs : boot;
+  const passed = Math.max(surely, wall - last.wallMs);
   const wentBack = wall < Math.max(last.highWaterMs, last.wallMs) - smallStepMs;
   return {
     elapsedMs: last.elapsedMs + passed,
+    waitedMs: last.waitedMs + surely,
     highWaterMs: last.highWaterMs,
     // The mark's allowance is per boot: restarts in a row do not add up.
     bootBegan: sameBoot ? last.bootBegan : { highWaterMs: last.highWaterMs, bootMs: boot },

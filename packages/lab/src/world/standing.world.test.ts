@@ -88,3 +88,18 @@ test('a journal that was put back begins one new life, in which signatures count
   world.hub.mail(after.envelope);
   await reaches(world, after.jobId, 'done', 2 * minute);
 });
+
+test('a wall clock that jumped while the agent was down ends no quarantine', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 72 });
+  const { vmid } = photosOf(world);
+  const job = decommission(world, ['alice', 'bob']);
+  world.hub.publish([]);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'quarantine', 10 * minute);
+  world.cut();
+  world.clock.jumpWall(80 * hour);
+  world.boot();
+  await world.clock.advance(30 * minute);
+  assert.ok(world.node.guests.exists(vmid), JSON.stringify(jobOf(world, job.jobId)));
+  assert.equal(jobOf(world, job.jobId)?.state, 'quarantine');
+});
