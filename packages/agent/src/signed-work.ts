@@ -56,7 +56,7 @@ export interface SignedWork {
   work(signal: AbortSignal): Promise<void>;
   /** The policy with signed holds in it. */
   policy(): HostPolicy | undefined;
-  report(): Pick<Report, 'jobs' | 'trust' | 'breakGlass' | 'audit'>;
+  report(): Pick<Report, 'jobs' | 'trust' | 'breakGlass' | 'consents' | 'releases' | 'audit'>;
   findings(): readonly Finding[];
   /** `id` and `at` are absent where the customer of the guest has not consented. */
   consents(): readonly {
@@ -79,6 +79,14 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
     consents: listConsents(journal),
     now: clock.now(),
   });
+
+  const standingConsents = (): Report['consents'] => {
+    const { guests, consents, now } = openFacts();
+    return consents.flatMap(({ guest: uid, id, until }) => {
+      const guest = guests.find((record) => record.uid === uid);
+      return guest === undefined || (until !== undefined && now >= until) ? [] : [{ guest: guest.name, id }];
+    });
+  };
 
   const jobs = createJobs({
     host: needs.host,
@@ -157,6 +165,8 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
       jobs: [...jobs.report()],
       trust: reportedTrust(trustStore.read()),
       breakGlass,
+      consents: standingConsents(),
+      releases: jobs.releases.report(clock.now()),
       audit: [...audit.newest(20)],
     }),
     consents: () => {

@@ -139,6 +139,24 @@ export const report = z.strictObject({
   strangers: z.array(reportedStranger).max(reportBounds.strangers),
   trust: reportedTrust,
   breakGlass: reportedBreakGlass,
+  /** Standing consents to break-glass; what an opening has to name. */
+  consents: z
+    .array(z.strictObject({ guest: guestName, id: z.string().regex(/^[a-z2-7]{26}$/) }))
+    .max(300)
+    .default([]),
+  /** Signed releases that this host has admitted, the newest per role. */
+  releases: z
+    .array(
+      z.strictObject({
+        product: z.enum(['agent', 'controller', 'golden']),
+        role: shortText,
+        version: shortText,
+        expiresAt: hostTime,
+        expired: z.boolean(),
+      }),
+    )
+    .max(50)
+    .default([]),
   /** The newest entries of the audit log. */
   audit: z.array(auditEntry).max(reportBounds.audit),
   /** Entries that did not fit, per list. */

@@ -95,6 +95,8 @@ const facts: ReportFacts = {
   strangers: [],
   trust: { is: 'none' },
   breakGlass: { is: 'closed' },
+  consents: [],
+  releases: [],
   audit: [],
 };
 const documentText = JSON.stringify({ v: 1, lineage: 'a'.repeat(26), generation: 1, guests: [] });

@@ -10,10 +10,12 @@ import {
   maxSignatures,
   parseEnvelope,
   parsePayload,
+  parseSshsig,
   reason,
+  releaseManifestKind,
   signatureNamespaces,
 } from '@felhom/protocol';
-import type { Digest, Job, Reason, TrustDocument } from '@felhom/protocol';
+import type { Digest, Job, Reason, ReleaseManifest, SignatureNamespace, TrustDocument } from '@felhom/protocol';
 import type { SignatureVerifier } from '../ports/signatures.ts';
 import type { TrustStore } from '../ports/trust-store.ts';
 import { verifyEnvelope } from '../trust/index.ts';
@@ -24,6 +26,12 @@ export type Taken =
   /** Known already: nothing to do, and it need not come again. */
   | { readonly is: 'known' }
   /** A job that was not seen before, or more signatures for one that waits. */
+  | {
+      readonly is: 'release';
+      readonly manifest: ReleaseManifest;
+      readonly parts: SignedParts;
+      readonly document: TrustDocument;
+    }
   | { readonly is: 'job'; readonly job: Job; readonly parts: SignedParts; readonly known: JobRecord | undefined }
   /** For good. */
   | { readonly is: 'refused'; readonly why: Reason }
@@ -61,14 +69,20 @@ export async function takeEnvelope(text: string, needs: InboxNeeds, signal: Abor
   const { payload, envelope: parsed } = opened.value;
   const trust = needs.trust.read();
   if (trust.is !== 'held') return { is: 'later', why: whyNoTrust(trust) };
-  const verified = await verifyEach(payload, parsed.signatures, trust.document, needs, signal);
+  const namespace = namespaceOf(parsed.signatures);
+  const verified = await verifyEach(payload, parsed.signatures, trust.document, namespace, needs, signal);
   if (verified.is !== 'verified') return verified;
+  const digest = digestOfPayload(payload);
+  const parts = { payload, digest, envelope, signatures: verified.signatures, people: verified.people };
+  if (namespace === signatureNamespaces.release) {
+    const manifest = parsePayload(releaseManifestKind, payload);
+    if (manifest.is !== 'ok') return { is: 'refused', why: reason('job.unreadable', manifest.text) };
+    return { is: 'release', manifest: manifest.value, parts, document: trust.document };
+  }
   const read = parsePayload(jobKind, payload);
   if (read.is !== 'ok') return { is: 'refused', why: reason('job.unreadable', read.text) };
   const job = read.value;
-  const digest = digestOfPayload(payload);
   const known = needs.store.find(job.jobId);
-  const parts = { payload, digest, envelope, signatures: verified.signatures, people: verified.people };
   if (known === undefined) {
     if (needs.store.isFull()) return refuse('job.too-many', `job ${job.jobId}: this host remembers a thousand jobs`);
     return { is: 'job', job, parts, known };
@@ -77,6 +91,12 @@ export async function takeEnvelope(text: string, needs: InboxNeeds, signal: Abor
     return refuse('job.same-id', `job ${job.jobId}: a job of this id and other content was here before`);
   // The first answer is the answer; more signatures matter only to what still waits for them.
   return isOver(known) || known.state !== 'waiting' ? { is: 'known' } : { is: 'job', job, parts, known };
+}
+
+/** What the signatures say they are for; each is verified for just that, and a mixture for a job. */
+function namespaceOf(signatures: readonly string[]): SignatureNamespace {
+  const isRelease = (armoured: string): boolean => parseSshsig(armoured)?.namespace === signatureNamespaces.release;
+  return signatures.length > 0 && signatures.every(isRelease) ? signatureNamespaces.release : signatureNamespaces.job;
 }
 
 type Verified =
@@ -88,6 +108,7 @@ async function verifyEach(
   payload: Uint8Array,
   signatures: readonly string[],
   document: TrustDocument,
+  namespace: SignatureNamespace,
   needs: InboxNeeds,
   signal: AbortSignal,
 ): Promise<Verified> {
@@ -95,7 +116,7 @@ async function verifyEach(
   const people = new Set<string>();
   let last: Reason | undefined;
   for (const signature of [...new Set(signatures)].slice(0, maxSignatures)) {
-    const ask = { payload, signatures: [signature], document, namespace: signatureNamespaces.job, at: needs.now };
+    const ask = { payload, signatures: [signature], document, namespace, at: needs.now };
     const answer = await verifyEnvelope(needs, ask, signal);
     if (answer.is === 'unknown') return { is: 'later', why: answer.why };
     if (answer.is === 'refused') last = answer.why;

@@ -5,7 +5,7 @@
  * most once, and is verified again before each thing it does; holds; and the pace of removals.
  * Never does: decide what a signature may open (authority does), verify one (trust does), change a guest (sagas do,
  * through admission).
- * Read in this order: inbox, job-record, bind-job, job-plan, catalog with its kinds, desk, jobs, removal-work.
+ * Read in this order: inbox, releases, job-record, bind-job, job-plan, catalog with its kinds, desk, jobs, removal-work.
  */
 export { createJobs } from './jobs.ts';
 export type { Jobs } from './jobs.ts';

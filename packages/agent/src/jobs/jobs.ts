@@ -20,6 +20,8 @@ import { isOver, reportedOf } from './job-record.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobPlan, JobView } from './job-plan.ts';
 import { createRefusals } from './refusals.ts';
+import { createReleases } from './releases.ts';
+import type { Releases } from './releases.ts';
 import { createRemovalWork } from './removal-work.ts';
 import { parkedSaga, sagaOutcome } from './saga-outcome.ts';
 
@@ -31,6 +33,7 @@ export interface Jobs {
   /** Digests of envelopes that need not come again. */
   taken(): readonly Digest[];
   report(): readonly ReportedJob[];
+  readonly releases: Pick<Releases, 'inForce' | 'report'>;
   findings(): readonly Finding[];
   /** Guests in quarantine or beyond: the reconciler leaves them as they are. */
   removing(): ReadonlySet<string>;
@@ -50,6 +53,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
   const { store } = desk;
   const removals = createRemovalWork(needs, desk);
   const refusals = createRefusals();
+  const releases = createReleases(journal, audit);
   let holds = readHolds(journal);
   let brought: { readonly text: string; readonly digest: Digest }[] = [];
   let dropped = 0;
@@ -90,7 +94,16 @@ export function createJobs(needs: JobsNeeds): Jobs {
     const now = clock.now();
     const answer = await takeEnvelope(text, { verifier: needs.verifier, trust: needs.trust, store, now }, signal);
     if (answer.is === 'later') return;
-    taken = [...taken.filter((each) => each !== digest), digest].slice(-mostTaken);
+    if (answer.is === 'release') {
+      const { manifest, parts, document } = answer;
+      const verdict = releases.take(manifest, parts, { host: needs.host, document, now });
+      // Its turn may come: the hub keeps it until then.
+      if (verdict.is === 'later') return;
+      if (verdict.is === 'refused') noteRefusal(verdict.why, { envelope: digest });
+      taken = acknowledged(taken, digest);
+      return;
+    }
+    taken = acknowledged(taken, digest);
     if (answer.is === 'known') return;
     if (answer.is === 'refused') return noteRefusal(answer.why, { envelope: digest });
     const { job, parts, known } = answer;
@@ -247,6 +260,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
       return next;
     },
     taken: () => taken,
+    releases,
     report: () => store.all().map((record) => reportedOf(record, wallOf)),
     findings: () => refusals.findings(clock.now()),
     removing: () => removals.removing(),
@@ -257,6 +271,9 @@ export function createJobs(needs: JobsNeeds): Jobs {
     },
   };
 }
+
+const acknowledged = (taken: readonly Digest[], digest: Digest): readonly Digest[] =>
+  [...taken.filter((each) => each !== digest), digest].slice(-mostTaken);
 
 /** Whether a jump of the clock holds it back: what destroys, and nothing else [R11]. */
 function destroys(plan: JobPlan): boolean {

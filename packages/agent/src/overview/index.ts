@@ -29,7 +29,7 @@ export interface OverviewInput {
   /** Of the node check and of the source of desired state. */
   readonly findings: readonly Finding[];
   /** Jobs, trust, break-glass and the end of the audit log. */
-  readonly signed: Pick<ReportFacts, 'jobs' | 'trust' | 'breakGlass' | 'audit'>;
+  readonly signed: Pick<ReportFacts, 'jobs' | 'trust' | 'breakGlass' | 'consents' | 'releases' | 'audit'>;
   readonly strangers: ReportFacts['strangers'];
   readonly records: readonly GuestRecord[];
   /** What going on with a parked saga would give up. */
