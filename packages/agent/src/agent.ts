@@ -109,6 +109,8 @@ export interface Agent {
   }[];
   /** What the customer of a guest said about break-glass, by the word of root at the host. */
   recordConsent(guest: string, given: boolean): Outcome<void>;
+  /** On the word of root at the host. Done: it is on its way; the report says when it is closed. */
+  closeBreakGlass(signal: AbortSignal): Promise<Outcome<void>>;
   /** Root's word that the clock is right as it is. Voids every signature that was not yet carried out. */
   resetClock(): void;
   resumeSaga(id: string, by: string): Outcome<unknown>;
@@ -396,6 +398,7 @@ export function createAgent(parts: AgentParts): Agent {
     takeEnvelope: (text) => signed.jobs.bring([text]),
     auditFrom: (from) => ({ head: auditLog.head(), entries: auditLog.from(from, 1000) }),
     consents: () => signed.consents(),
+    closeBreakGlass: (signal) => signed.closeBreakGlass(signal),
     recordConsent: (guest, given) => signed.recordConsent(guest, given),
     resetClock: () => {
       signed.time.reset();

@@ -65,6 +65,7 @@ export interface SignedWork {
     readonly at: number | undefined;
   }[];
   recordConsent(guest: string, given: boolean): Outcome<void>;
+  closeBreakGlass(signal: AbortSignal): Promise<Outcome<void>>;
 }
 
 export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
@@ -175,6 +176,14 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
         const found = given.find((consent) => consent.guest === uid);
         return { guest: name, id: found?.id, at: found?.at };
       });
+    },
+    closeBreakGlass: async (signal) => {
+      const begun = await admission.submit({ kind: 'break-glass-close' }, { is: 'local-root' }, signal);
+      if (begun.is === 'refused' || begun.is === 'blocked') return refused(begun.why);
+      // Whoever opened it by hand, it is looked at again.
+      shown = false;
+      needs.wake();
+      return done(undefined);
     },
     recordConsent: (name, given) => {
       const guest = registry.all().find((record) => record.name === name && !record.scratch);

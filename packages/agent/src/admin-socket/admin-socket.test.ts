@@ -19,6 +19,7 @@ const routes: AdminRoutes = {
   'GET /v1/consents': () => [],
   'POST /v1/envelope': (text) => ({ text }),
   'POST /v1/reset-clock': () => ({}),
+  'POST /v1/break-glass-close': () => Promise.resolve({}),
   'POST /v1/consent': (guest, given) => ({ guest, given }),
   'POST /v1/wake': () => ({ woken: true }),
   'POST /v1/resume': (saga) => ({ resumed: saga }),

@@ -29,6 +29,8 @@ export interface AdminRoutes {
   /** An envelope from a file. It goes the way of every envelope: what its signatures do not open stays shut. */
   readonly 'POST /v1/envelope': (text: string) => unknown;
   readonly 'POST /v1/reset-clock': () => unknown;
+  /** Closing only narrows, so root needs nobody's signature for it. */
+  readonly 'POST /v1/break-glass-close': (signal: AbortSignal) => Promise<unknown>;
   /** What a customer told the operator about break-glass, written down by root. */
   readonly 'POST /v1/consent': (guest: string, given: boolean) => unknown;
 }
@@ -132,7 +134,8 @@ async function dispatch(
   }
   if (known === 'POST /v1/consent')
     return routes[known](url.searchParams.get('guest') ?? '', url.searchParams.get('given') === 'true');
-  if (known === 'GET /v1/plan' || known === 'GET /v1/doctor') return routes[known](signal);
+  if (known === 'GET /v1/plan' || known === 'GET /v1/doctor' || known === 'POST /v1/break-glass-close')
+    return routes[known](signal);
   return routes[known]();
 }
 

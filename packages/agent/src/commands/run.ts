@@ -133,6 +133,7 @@ function routesOf(host: OpenHost): AdminRoutes {
       agent.resetClock();
       return { reset: true };
     },
+    'POST /v1/break-glass-close': async (signal) => outcomeOf(await agent.closeBreakGlass(signal)),
     'POST /v1/consent': (guest, given) => outcomeOf(agent.recordConsent(guest, given)),
     'POST /v1/wake': () => {
       agent.wake();
@@ -165,6 +166,7 @@ async function waitDegraded(why: Reason, socketFile: string, clock: Clock, signa
       'GET /v1/consents': refuse,
       'POST /v1/envelope': refuse,
       'POST /v1/reset-clock': refuse,
+      'POST /v1/break-glass-close': refuse,
       'POST /v1/consent': refuse,
       'POST /v1/wake': refuse,
       'POST /v1/resume': refuse,

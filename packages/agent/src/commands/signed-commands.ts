@@ -66,6 +66,17 @@ export function addSignedCommands(program: Command, context: SignedContext): voi
       context.print(options.text === true ? found.map((line) => `${line}\n`).join('') : renderAudit(found, context));
     });
   program
+    .command('break-glass')
+    .description('close the second tunnel before its time')
+    .addArgument(new Argument('<what>').choices(['close']))
+    .action(async () => {
+      const answer = (await context.ask('POST /v1/break-glass-close')) as
+        { readonly why?: { readonly text: string } } | undefined;
+      if (answer === undefined) return;
+      if (answer.why !== undefined) return context.fail(answer.why.text);
+      context.print('it is being closed; felhom-agent status says when it is\n');
+    });
+  program
     .command('consent')
     .description('what customers said about break-glass, as they told the operator')
     .addArgument(new Argument('<what>').choices(['list', 'grant', 'withdraw']))
