@@ -88,10 +88,10 @@ test('the text says what comes, what goes, and that a guest that goes stays', ()
     renderDiff(changes, createStyle(false)),
     [
       '+ new  debian-13, 2 cores, 1024 MiB, rootfs 8 GiB on local, /data 10 GiB (made by itself, inside the ranges of the host)',
-      '- old  not wanted any more (the guest stays; the host reports it)',
+      '- old  not wanted any more (it stays until people sign its removal: felhom approve)',
       '~ web',
       '  memoryMiB  1024 → 512  blocked until it is signed',
-      '3 differences; one needs a signature.',
+      '3 differences; 2 need a signature.',
       '',
     ].join('\n'),
   );

@@ -31,7 +31,7 @@ export function diffDesired(before: readonly DesiredGuest[], after: readonly Des
     const to = next.get(name);
     if (from === undefined)
       return to === undefined ? [] : [whole(name, 'add', '', describeGuest(to), 'ranged' as const)];
-    return to === undefined ? [whole(name, 'remove', describeGuest(from), '', 'finding')] : diffGuest(from, to);
+    return to === undefined ? [whole(name, 'remove', describeGuest(from), '', 'signed')] : diffGuest(from, to);
   });
 }
 

@@ -24,7 +24,7 @@ export function renderDiff(changes: readonly DesiredChange[], style: Style): str
     const text =
       whole.kind === 'add'
         ? `${whole.to} (made ${what})`
-        : 'not wanted any more (the guest stays; the host reports it)';
+        : 'not wanted any more (it stays until people sign its removal: felhom approve)';
     return `${style.paint(tone, sign)} ${style.paint('strong', guest)}  ${text}\n`;
   });
   const signed = changes.filter((change) => change.verdict === 'signed').length;
