@@ -72,7 +72,8 @@ export function createJobs(needs: JobsNeeds): Jobs {
       dropped = 0;
       noteRefusal(reason('job.too-many', text), {});
     }
-    for (const { jobId } of store.all()) {
+    // Whoever cancels is heard before what is cancelled goes on.
+    for (const { jobId } of store.all().toSorted((a, b) => Number(b.kind === 'cancel') - Number(a.kind === 'cancel'))) {
       if (signal.aborted) return;
       // As it is by now: another job of this round may have cancelled it.
       const record = store.find(jobId);
@@ -232,7 +233,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
             ? outcome.why
             : reason('job.cancelled', `saga ${work.saga} was given up as it stood`);
         if (work.doing === 'act') return desk.keep(desk.become(record, 'failed', why.text, { code: why.code }));
-        removals.failed(record, work.doing);
+        removals.failed(record, work.doing, outcome.is === 'abandoned' ? outcome.state : undefined);
         return desk.stall(record, why);
       }
       case 'completed':

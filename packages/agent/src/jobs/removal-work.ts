@@ -14,6 +14,7 @@ import {
 import type { Removal } from '../removal/index.ts';
 import { busy } from './desk.ts';
 import type { Desk, Doing, JobsNeeds, Verified } from './desk.ts';
+import { trustStanding } from '../trust/index.ts';
 import { signedDigest } from './job-plan.ts';
 import type { JobPlan } from './job-plan.ts';
 import { isOver } from './job-record.ts';
@@ -32,8 +33,8 @@ export interface RemovalWork {
   cancel(record: JobRecord, id: string, verified: Verified, signal: AbortSignal): Promise<void>;
   /** A saga of it completed, with this state. */
   completed(record: JobRecord, doing: Exclude<Doing, 'act'>, state: Readonly<Record<string, unknown>>): void;
-  /** A saga of it came to nothing. */
-  failed(record: JobRecord, doing: Exclude<Doing, 'act'>): void;
+  /** A saga of it came to nothing: taken back, or `givenUp` as it stood, with what its journal held by then. */
+  failed(record: JobRecord, doing: Exclude<Doing, 'act'>, givenUp?: Readonly<Record<string, unknown>>): void;
   /** Guests that are stopped or on their way to be. */
   removing(): ReadonlySet<string>;
 }
@@ -97,6 +98,11 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
     });
     if (plan.is === 'over')
       return desk.keep(desk.become(record, removal.stage === 'freed' ? 'done' : 'cancelled', record.text));
+    if (plan.is === 'stays') {
+      const { code, text } = plan.why;
+      if (record.code !== code) desk.keep(desk.become(record, record.state, text, { code }));
+      return;
+    }
     if (plan.is === 'wait') {
       const nextAt = Math.ceil(plan.untilElapsedMs);
       if (record.nextAt !== nextAt) desk.keep(desk.become(record, record.state, plan.why.text, { nextAt }));
@@ -115,6 +121,11 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
             `cancel the job to bring the guest back`,
         ),
       );
+    // Who can still cancel it would not be heard either.
+    if (trustStanding(verified.document, needs.clock.now()) === 'expired') {
+      const text = `cannot go on removing guest ${removal.guest.name}: the trust document has expired; renew it first`;
+      return desk.stall(record, reason('trust.expired', text));
+    }
     const standing = time.standing();
     if (standing.is === 'jumped') return desk.stall(record, standing.why);
     // Durable with the saga's beginning: from then on nobody else may start or mend the guest.
@@ -151,6 +162,7 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       desk.keep(desk.become(target, 'cancelled', by, { code: 'job.cancelled' }), writes, [done]);
       return needs.wake();
     }
+    const lifting = removals.write(cancelled.removal);
     const effect = { kind: 'guest-lift-quarantine', guest: removal.guest } as const;
     const signed: Digest = signedDigest(effect, { hostEpoch: journal.hostEpoch });
     return desk.submit(
@@ -159,7 +171,11 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       desk.evidenceOf(verified, signed),
       {
         doing: 'act',
-        also: (saga) => ({ records: [desk.become(target, target.state, by, { work: { doing: 'lift', saga } })] }),
+        // What was cancelled stays cancelled, whatever becomes of the saga.
+        also: (saga) => ({
+          records: [desk.become(target, target.state, by, { work: { doing: 'lift', saga } })],
+          writes: [lifting],
+        }),
       },
       signal,
     );
@@ -180,7 +196,13 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
           );
         const text = `guest ${name} is stopped, cut off and protected; any signer brings it back with: felhom job cancel ${needs.host} ${record.jobId}`;
         desk.keep(desk.become(record, 'quarantine', text, { nextAt: at + Math.trunc(removal.quarantineMs) }), [
-          removals.write({ ...removal, stage: 'quarantine', quarantinedAtElapsed: at, before }),
+          // Of two tries the first one found the guest as it was.
+          removals.write({
+            ...removal,
+            stage: 'quarantine',
+            quarantinedAtElapsed: at,
+            before: removal.before ?? before,
+          }),
         ]);
         break;
       }
@@ -198,14 +220,20 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
     needs.wake();
   };
 
-  const failed: RemovalWork['failed'] = (record, doing) => {
+  const failed: RemovalWork['failed'] = (record, doing, givenUp) => {
     const removal = removals.byJob(record.jobId);
     if (removal === undefined) return;
-    // Neither changed anything in the end, so it can be cancelled again, and the day's share is not used up.
-    if (doing === 'quarantine') removals.put({ ...removal, stage: 'cooling-off' });
+    if (doing === 'quarantine') {
+      const before = removal.before ?? (givenUp === undefined ? undefined : foundBefore(givenUp));
+      // Half shut away it is still to be brought back as it was.
+      if (before === undefined) removals.put({ ...removal, stage: 'cooling-off' });
+      else removals.put({ ...removal, stage: 'quarantine', before });
+    }
     if (doing === 'free' && removal.stage === 'freeing') {
-      const { freeingAtElapsed: _, ...before } = removal;
-      removals.put({ ...before, stage: 'quarantine' });
+      const { freeingAtElapsed, ...rest } = removal;
+      // Taken back it can be cancelled again, and the day's share is not used up. Given up it may have freed something.
+      const used = givenUp === undefined ? {} : { freeingAtElapsed };
+      removals.put({ ...rest, ...used, stage: 'quarantine' });
     }
   };
 

@@ -13,7 +13,7 @@ export type SagaOutcome =
   | { readonly is: 'never-began' }
   | { readonly is: 'completed'; readonly state: Readonly<Record<string, unknown>> }
   | { readonly is: 'unwound'; readonly why: Reason }
-  | { readonly is: 'abandoned' };
+  | { readonly is: 'abandoned'; readonly state: Readonly<Record<string, unknown>> };
 
 export function sagaOutcome(
   id: string,
@@ -31,7 +31,7 @@ export function sagaOutcome(
     case 'unwound':
       return { is: 'unwound', why: log.end.why };
     case 'abandoned':
-      return { is: 'abandoned' };
+      return { is: 'abandoned', state: log.state };
   }
 }
 

@@ -4,7 +4,7 @@
  * on this host, whoever signs [R39].
  *
  *   cooling-off → quarantine → freeing → freed
- *             ↘ cancelled ↙
+ *             ↘ cancelled ← lifting
  *
  * Times are the agent's own milliseconds, of which it is certain that they passed (`waitedMs`): they never go back and no
  * clock that is set makes them more.
@@ -33,7 +33,8 @@ export const removal = z.strictObject({
   backups: z.enum(['keep', 'delete']),
   /** People who signed. */
   by: z.array(z.string().min(1).max(40)).max(8),
-  stage: z.enum(['cooling-off', 'quarantine', 'freeing', 'freed', 'cancelled']),
+  /** `lifting`: somebody cancelled it in its quarantine; from then on there is no way but back. */
+  stage: z.enum(['cooling-off', 'quarantine', 'lifting', 'freeing', 'freed', 'cancelled']),
   /** Whether anybody's data is in it; without, neither cool-off nor quarantine nor the day's share apply. */
   servedBefore: z.boolean(),
   acceptedAtElapsed: elapsed,
@@ -140,6 +141,8 @@ export type RemovalPlan =
   | { readonly is: 'wait'; readonly untilElapsedMs: number; readonly why: Reason }
   | { readonly is: 'quarantine' }
   | { readonly is: 'free' }
+  /** Cancelled, and the guest is not back yet: it is neither freed nor touched until somebody cancels again. */
+  | { readonly is: 'stays'; readonly why: Reason }
   | { readonly is: 'over' };
 
 export function planRemoval(removal: Removal, moment: RemovalMoment): RemovalPlan {
@@ -155,6 +158,15 @@ export function planRemoval(removal: Removal, moment: RemovalMoment): RemovalPla
       return { is: 'over' };
     case 'freeing':
       return { is: 'free' };
+    case 'lifting':
+      return {
+        is: 'stays',
+        why: reason(
+          'job.cancelled',
+          `guest ${name} stays, its removal was cancelled; bringing it back came to nothing yet, so cancel job ` +
+            `${removal.jobId} once more when what was in the way is mended`,
+        ),
+      };
     case 'cooling-off': {
       // Nothing of anybody's is lost with a guest that never served.
       if (!removal.servedBefore) return { is: 'free' };
@@ -195,13 +207,13 @@ export function liveDestroys(removals: readonly Removal[]): readonly number[] {
 }
 
 export type Cancelled =
-  /** `lift`: the guest is in quarantine and has to be brought back. */
+  /** `lift`: the guest is in quarantine and has to be brought back; the removal is to be kept as that begins. */
   | { readonly is: 'cancelled'; readonly removal: Removal; readonly lift: boolean }
   | { readonly is: 'refused'; readonly why: Reason };
 
-/** Until freeing began any one signer can stop it. */
+/** Until freeing began any one signer can stop it; out of a quarantine it is over only when the guest is back. */
 export function cancelRemoval(removal: Removal): Cancelled {
-  if (removal.stage === 'quarantine' && removal.quarantinedAtElapsed === undefined)
+  if (removal.stage === 'quarantine' && removal.before === undefined)
     return {
       is: 'refused',
       why: reason(
@@ -209,12 +221,10 @@ export function cancelRemoval(removal: Removal): Cancelled {
         `cannot cancel the removal of guest ${removal.guest.name} yet: it is on its way into quarantine`,
       ),
     };
-  if (removal.stage === 'cooling-off' || removal.stage === 'quarantine')
-    return {
-      is: 'cancelled',
-      removal: { ...removal, stage: 'cancelled' },
-      lift: removal.stage === 'quarantine',
-    };
+  if (removal.stage === 'quarantine' || removal.stage === 'lifting')
+    return { is: 'cancelled', removal: { ...removal, stage: 'lifting' }, lift: true };
+  if (removal.stage === 'cooling-off')
+    return { is: 'cancelled', removal: { ...removal, stage: 'cancelled' }, lift: false };
   return {
     is: 'refused',
     why: reason(

@@ -103,3 +103,94 @@ test('a wall clock that jumped while the agent was down ends no quarantine', asy
   assert.ok(world.node.guests.exists(vmid), JSON.stringify(jobOf(world, job.jobId)));
   assert.equal(jobOf(world, job.jobId)?.state, 'quarantine');
 });
+
+test('a cancelled removal destroys nothing, also where bringing the guest back came to nothing', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 2 });
+  const { vmid } = photosOf(world);
+  const job = decommission(world, ['alice', 'carol']);
+  world.hub.publish([]);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'quarantine', 10 * minute);
+  world.host.setRawConfig(vmid, `lock: backup\n${world.host.rawConfig(vmid) ?? ''}`);
+  const cancel = world.sign('cancel', { job: job.jobId }, [world.people.bob]);
+  world.hub.mail(cancel.envelope);
+  const lifting = () =>
+    agentOf(world)
+      .sagas()
+      .find(({ name }) => name === 'lift-quarantine');
+  await world.until(() => jobOf(world, cancel.jobId)?.state === 'failed' || lifting()?.parked !== undefined, hour);
+  const stuck = lifting();
+  if (stuck !== undefined) assert.equal(agentOf(world).abandonSaga(stuck.id, 'root').is, 'done');
+  await reaches(world, cancel.jobId, 'failed', hour);
+  world.host.unlock(vmid);
+  await world.clock.advance(4 * hour);
+  assert.ok(world.node.guests.exists(vmid), 'it was freed in spite of the cancelling');
+  const again = world.sign('cancel', { job: job.jobId }, [world.people.bob]);
+  world.hub.mail(again.envelope);
+  await reaches(world, again.jobId, 'done', 5 * minute);
+  await reaches(world, job.jobId, 'cancelled', minute);
+  assert.ok(world.node.guests.isRunning(vmid));
+});
+
+test('under an expired trust document nothing accepted goes on; renewed, it does', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 0.5 });
+  const { vmid } = photosOf(world);
+  const job = decommission(world, ['alice', 'carol']);
+  world.hub.publish([]);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'quarantine', 10 * minute);
+  const trust = agentOf(world).report().trust;
+  assert.ok(trust.is === 'held');
+  world.root.put({ ...trust.document, expiresAt: world.clock.now() + minute });
+  await world.clock.advance(2 * hour);
+  assert.ok(world.node.guests.exists(vmid), 'destroyed under an expired trust document');
+  assert.equal(jobOf(world, job.jobId)?.code, 'trust.expired');
+  world.root.put(trust.document);
+  await reaches(world, job.jobId, 'done', 15 * minute);
+});
+
+test('a cancelling that comes together with the end of the quarantine is heard first', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 0.5 });
+  const { vmid } = photosOf(world);
+  const job = decommission(world, ['alice', 'carol']);
+  world.hub.publish([]);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'quarantine', 10 * minute);
+  const cancel = world.sign('cancel', { job: job.jobId }, [world.people.bob]);
+  world.cut();
+  world.clock.suspend(40 * minute);
+  world.boot().agent.takeEnvelope(cancel.envelope);
+  await reaches(world, cancel.jobId, 'done', 15 * minute);
+  assert.ok(world.node.guests.isRunning(vmid));
+});
+
+test('a guest half shut away, where its quarantine was given up, is still brought back as it was', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 2 });
+  const { vmid } = photosOf(world);
+  const before = world.host.rawConfig(vmid);
+  const job = decommission(world, ['alice', 'carol']);
+  world.hub.publish([]);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'cooling-off', 10 * minute);
+  // From the moment that it no longer starts with the node Proxmox takes no change of its config.
+  const wire = world.node.wire.bind(world.node);
+  let refusing = true;
+  Object.assign(world.node, {
+    wire: (request: Parameters<typeof wire>[0]) =>
+      refusing && request.method === 'PUT' && /^onboot: 0$/m.test(world.host.rawConfig(vmid) ?? '')
+        ? Promise.resolve({ status: 500, reason: 'unable to write', body: { data: null } })
+        : wire(request),
+  });
+  const quarantine = () =>
+    agentOf(world)
+      .sagas()
+      .find(({ name }) => name === 'quarantine');
+  assert.ok(await world.until(() => quarantine()?.parked !== undefined, 12 * hour), JSON.stringify(quarantine()));
+  assert.equal(agentOf(world).abandonSaga(quarantine()?.id ?? '', 'root').is, 'done');
+  refusing = false;
+  await reaches(world, job.jobId, 'quarantine', hour);
+  const cancel = world.sign('cancel', { job: job.jobId }, [world.people.bob]);
+  world.hub.mail(cancel.envelope);
+  await reaches(world, cancel.jobId, 'done', 10 * minute);
+  assert.equal(world.host.rawConfig(vmid), before);
+});
