@@ -34,7 +34,7 @@ function row(name: string, lie: Lie): Trick {
         if (!before.signed) throw new Error(`alice cannot approve what is true: ${before.err}`);
         const { claim, digest: asked = digest } = await lie(honest, target, digest, earlier);
         const answer = await desk.approve(claim, asked);
-@@
+        return answer.signed || answer.code === 0 ? 'she signed it' : 'refused';
       });
     },
     judge: () => (outcome === 'refused' ? undefined : outcome),
