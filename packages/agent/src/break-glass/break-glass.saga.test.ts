@@ -62,8 +62,6 @@ class World {
         return this.#heard(done(undefined));
       },
       breakGlassShow: async () => this.#heard(done(this.open ? { until } : undefined)),
-    },
-    helper: {
       show: async (operation) =>
         this.#heard(done(this.receipts.has(operation) ? { operation, verb: 'break-glass-open', at: 0 } : undefined)),
     },

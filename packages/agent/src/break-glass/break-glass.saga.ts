@@ -6,12 +6,10 @@ import { maxEnvelopeBytes, reason } from '@felhom/protocol';
 import { z } from 'zod';
 import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/saga.ts';
-import type { HostHelper } from '../ports/host-helper.ts';
 import type { SignedHelper } from '../ports/signed-helper.ts';
 
 export interface BreakGlassNeeds {
-  readonly signedHelper: Pick<SignedHelper, 'breakGlassOpen' | 'breakGlassClose' | 'breakGlassShow'>;
-  readonly helper: Pick<HostHelper, 'show'>;
+  readonly signedHelper: Pick<SignedHelper, 'breakGlassOpen' | 'breakGlassClose' | 'breakGlassShow' | 'show'>;
 }
 
 const openParams = z.strictObject({
@@ -53,7 +51,7 @@ async function open(ctx: Opening, signal: AbortSignal): Promise<Outcome<Partial<
  * still under way, and stays unknown until one of them is seen.
  */
 async function probeOpen(ctx: Opening, signal: AbortSignal): Promise<Probed<Partial<BreakGlassOpenState>>> {
-  const receipt = await ctx.needs.helper.show(openOperation(ctx), signal);
+  const receipt = await ctx.needs.signedHelper.show(openOperation(ctx), signal);
   if (receipt.is !== 'done') return unknown(receipt.why);
   if (receipt.value !== undefined) return done({});
   const shown = await ctx.needs.signedHelper.breakGlassShow(signal);

@@ -3,7 +3,7 @@
  * verifies the envelope again itself against root-owned files, so a taken-over agent gains nothing by asking [R13].
  */
 import type { Outcome } from '../kernel/saga.ts';
-import type { HelperOperation } from './host-helper.ts';
+import type { HelperOperation, HelperReceipt } from './host-helper.ts';
 
 export interface SignedHelper {
   /**
@@ -17,4 +17,9 @@ export interface SignedHelper {
   breakGlassClose(operation: HelperOperation, signal: AbortSignal): Promise<Outcome<void>>;
   /** Until when the tunnel is open, milliseconds since the epoch; `undefined` = it is closed. */
   breakGlassShow(signal: AbortSignal): Promise<Outcome<{ readonly until: number } | undefined>>;
+  /**
+   * The receipt of one of these operations, or `undefined` if it was never completed. Of its own, because the program that
+   * does them need not be the one behind `HostHelper`.
+   */
+  show(operation: HelperOperation, signal: AbortSignal): Promise<Outcome<HelperReceipt | undefined>>;
 }

@@ -5,7 +5,6 @@ import type { TrustDocument } from '@felhom/protocol';
 import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, StepContext } from '../kernel/saga.ts';
 import type { HelperReceipt } from '../ports/host-helper.ts';
-import type { SignedHelper } from '../ports/signed-helper.ts';
 import type { TrustRead } from '../ports/trust-store.ts';
 import { trustChange } from './index.ts';
 import type { TrustChangeNeeds, TrustChangeParams } from './index.ts';
@@ -40,8 +39,6 @@ function contextOf({ read = holds(before), receipt = done(undefined), update = d
         calls.push(['trustUpdate', operation, envelope]);
         return update;
       },
-    } as unknown as SignedHelper,
-    helper: {
       show: async (operation) => {
         calls.push(['show', operation]);
         return receipt;

@@ -7,7 +7,6 @@ import type { Digest } from '@felhom/protocol';
 import { z } from 'zod';
 import { done, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/saga.ts';
-import type { HostHelper } from '../ports/host-helper.ts';
 import type { SignedHelper } from '../ports/signed-helper.ts';
 import type { TrustStore } from '../ports/trust-store.ts';
 
@@ -28,8 +27,7 @@ export interface TrustChangeParams {
 }
 
 export interface TrustChangeNeeds {
-  readonly signedHelper: SignedHelper;
-  readonly helper: Pick<HostHelper, 'show'>;
+  readonly signedHelper: Pick<SignedHelper, 'trustUpdate' | 'show'>;
   readonly trustStore: TrustStore;
 }
 
@@ -63,7 +61,7 @@ async function replace(ctx: Context, signal: AbortSignal): Promise<Outcome<Parti
 async function probeReplace(ctx: Context, signal: AbortSignal): Promise<Probed<Partial<TrustChangeState>>> {
   const held = ctx.needs.trustStore.read();
   if (held.is === 'held' && held.digest === ctx.params.after) return done({ replacedAt: ctx.clock.now() });
-  const shown = await ctx.needs.helper.show(operationOf(ctx), signal);
+  const shown = await ctx.needs.signedHelper.show(operationOf(ctx), signal);
   // No receipt to be had is no proof that nothing happened.
   if (shown.is !== 'done') return unknown(shown.why);
   if (shown.value !== undefined) return done({ replacedAt: ctx.clock.now() });

@@ -158,7 +158,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
       proxmox: createPveClient({ transport, node: enrolled.node.name, token: enrolled.token, clock: poweredClock }),
       tokenId: enrolled.tokenId,
-      helper: helperPort(enrolled, root, power.off),
+      helper: helperPort(enrolled, power.off),
       ...signed,
       signedHelper: poweredHelper(root.helper, power.off),
       policy: () => enrolled.policy,
@@ -264,10 +264,11 @@ function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
     breakGlassOpen: (...asked) => whilePowered(off, helper.breakGlassOpen(...asked)),
     breakGlassClose: (...asked) => whilePowered(off, helper.breakGlassClose(...asked)),
     breakGlassShow: (...asked) => whilePowered(off, helper.breakGlassShow(...asked)),
+    show: (...asked) => whilePowered(off, helper.show(...asked)),
   };
 }
 
-function helperPort({ helper }: EnrolledNode, root: SimRoot, off: AbortSignal): HostHelper {
+function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
   const ask = (request: HelperRequest): Promise<HelperAnswer> => whilePowered(off, helper.answer(request));
   const settle = <T>(answer: HelperAnswer, value: T): Outcome<T> => {
     if (answer.is === 'done') return { is: 'done', value };
@@ -284,8 +285,6 @@ function helperPort({ helper }: EnrolledNode, root: SimRoot, off: AbortSignal): 
     unlock: async (operation, vmid) => settle(await ask({ v: 1, verb: 'unlock', operation, vmid }), undefined),
     poolEnsure: async (operation, vmid) => settle(await ask({ v: 1, verb: 'pool-ensure', operation, vmid }), undefined),
     show: async (operation) => {
-      const signed = root.receiptOf(operation);
-      if (signed !== undefined) return settle({ v: 1, is: 'done' }, signed);
       const answer = await ask({ v: 1, verb: 'show', operation });
       return settle(answer, answer.is === 'done' ? (answer.receipt ?? undefined) : undefined);
     },

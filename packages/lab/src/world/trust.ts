@@ -51,8 +51,6 @@ export interface SimRoot {
   put(document: TrustDocument | undefined): void;
   /** Until when break-glass is open, milliseconds since the epoch. */
   readonly openUntil: () => number | undefined;
-  /** Written when a verb has done its work, under the operation it was asked for. */
-  receiptOf(operation: string): Receipt | undefined;
   /** How the next verb that changes something comes to nothing, or seems to. */
   trip(how: Mishap): void;
 }
@@ -76,6 +74,7 @@ export function createSimRoot(
   let glass: { readonly until: number } | undefined;
   /** Ids of jobs that root carried out: none is good for a second time. */
   const consumed = new Set<string>();
+  /** Written when a verb has done its work, under the operation it was asked for. */
   const receipts = new Map<string, Receipt>();
   let mishap: Mishap | undefined;
 
@@ -88,7 +87,8 @@ export function createSimRoot(
       why: reason('helper.died', `cannot ${verb}: the root helper was killed`),
     };
     if (now === 'dies before') return died;
-    if (receipts.has(operation)) return done(undefined);
+    // What was closed may have been opened since.
+    if (verb !== 'break-glass-close' && receipts.has(operation)) return done(undefined);
     const answer = await work();
     if (now === 'dies without a receipt') return died;
     if (answer.is === 'done') receipts.set(operation, { operation, verb, at: clock.now() });
@@ -148,7 +148,6 @@ export function createSimRoot(
       held = document;
     },
     openUntil,
-    receiptOf: (operation) => receipts.get(operation),
     trip: (how) => {
       mishap = how;
     },
@@ -162,6 +161,7 @@ export function createSimRoot(
           glass = undefined;
           return done(undefined);
         }),
+      show: async (operation) => done(receipts.get(operation)),
       breakGlassShow: async () => {
         const until = openUntil();
         return done(until === undefined ? undefined : { until });
