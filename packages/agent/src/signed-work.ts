@@ -74,6 +74,7 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
   let rolledBack: { readonly why: Reason; readonly at: number } | undefined;
   let breakGlass: Report['breakGlass'] = { is: 'closed' };
   let shown = false;
+  let lastBreakGlass: string | undefined;
 
   const openFacts = () => ({
     guests: registry.all().filter((record) => !record.scratch),
@@ -126,9 +127,13 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
   /** Asked of the helper at the start, and for as long as it is open: a process per pass for nothing would be waste. */
   const watchBreakGlass = async (signal: AbortSignal): Promise<void> => {
     const opening = needs.runner.status().some(({ name }) => name.startsWith('break-glass'));
-    if (shown && breakGlass.is === 'closed' && !opening) return;
+    // One that began and ended since the last look has left the list, and may have opened it.
+    const last = journal.recentSagas(sagasLookedAt).find((id) => id.startsWith('break-glass'));
+    if (shown && breakGlass.is === 'closed' && !opening && last === lastBreakGlass) return;
     const seen = await signedHelper.breakGlassShow(signal);
     shown = seen.is === 'done' || seen.is === 'refused';
+    // What a saga at work will have done is not to be seen yet.
+    if (shown && !opening) lastBreakGlass = last;
     // Without a helper there is nobody who could have opened it.
     if (seen.is === 'refused') breakGlass = { is: 'closed' };
     if (seen.is === 'unknown') breakGlass = { is: 'unknown', text: seen.why.text.slice(0, 1000) };
@@ -210,6 +215,9 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
     },
   };
 }
+
+/** More than begin between two rounds. */
+const sagasLookedAt = 100;
 
 function reportedTrust(trust: TrustRead): Report['trust'] {
   switch (trust.is) {
