@@ -17,7 +17,7 @@ import type { TrustStore } from '../ports/trust-store.ts';
 import { verifyEnvelope } from '../trust/index.ts';
 import type { TrustedTime } from '../trust/index.ts';
 import { whyNoTrust } from './inbox.ts';
-import { createJobStore } from './job-record.ts';
+import { createJobStore, isOver } from './job-record.ts';
 import type { JobRecord, JobStore } from './job-record.ts';
 import type { JobView } from './job-plan.ts';
 
@@ -86,6 +86,7 @@ export interface Desk {
 }
 
 const retryMs = 5 * 60_000;
+const toldForMs = 2 * 24 * 60 * 60_000;
 
 export function createDesk(needs: JobsNeeds): Desk {
   const { journal, audit, clock, time, admission } = needs;
@@ -115,7 +116,11 @@ export function createDesk(needs: JobsNeeds): Desk {
 
   const become: Desk['become'] = (record, state, text, changes = {}) => {
     const { code: _code, work: _work, nextAt: _nextAt, ...rest } = record;
-    return { ...rest, missing: 0, ...changes, state, text: text.slice(0, 1000), at: wallNow() };
+    const next = { ...rest, missing: 0, ...changes, state, text: text.slice(0, 1000).toWellFormed(), at: wallNow() };
+    // An end is told for a while, however long it took to come to it.
+    return isOver(next)
+      ? { ...next, forgetAt: Math.max(next.forgetAt, Math.trunc(time.elapsedMs()) + toldForMs) }
+      : next;
   };
   const wallNow = (): number => Math.max(0, Math.trunc(clock.now()));
 

@@ -5,9 +5,10 @@
  *
  * Read in this order: Jobs, round, arrive, begin, carryOut, follow.
  */
-import { digestOfText, maxEnvelopeBytes, reason } from '@felhom/protocol';
-import type { Digest, Finding, ReportedJob } from '@felhom/protocol';
+import { digestOfText, maxEnvelopeBytes, parseSshsig, reason } from '@felhom/protocol';
+import type { Digest, Finding, Job, ReportedJob } from '@felhom/protocol';
 import { rowOf } from '../authority/index.ts';
+import { JournalError } from '../kernel/index.ts';
 import { trustStanding } from '../trust/index.ts';
 import { bindJob } from './bind-job.ts';
 import { planJob } from './catalog.ts';
@@ -65,7 +66,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
     brought = [];
     for (const { text, digest } of texts) {
       if (signal.aborted) return;
-      await arrive(text, digest, signal);
+      await unlessUndigested(`take envelope ${digest}`, () => arrive(text, digest, signal));
     }
     if (dropped > 0) {
       const text = `cannot take ${dropped} envelopes: at most ${mostBrought} are looked at in one round`;
@@ -78,11 +79,26 @@ export function createJobs(needs: JobsNeeds): Jobs {
       // As it is by now: another job of this round may have cancelled it.
       const record = store.find(jobId);
       if (record === undefined || isOver(record)) continue;
-      if (record.work !== undefined) follow(record);
-      else if (record.state === 'waiting') await begin(record, signal);
-      else await removals.step(record, signal);
+      await unlessUndigested(`go on with job ${jobId}`, () => goOn(record, signal));
     }
     store.prune(time.elapsedMs());
+  };
+
+  const goOn = async (record: JobRecord, signal: AbortSignal): Promise<void> => {
+    if (record.work !== undefined) follow(record);
+    else if (record.state === 'waiting') await begin(record, signal);
+    else await removals.step(record, signal);
+  };
+
+  /** A fault of this release over one of them must not hold up all that come after it. */
+  const unlessUndigested = async (what: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      if (error instanceof JournalError) throw error;
+      const text = `cannot ${what}: ${error instanceof Error ? error.message : String(error)}`;
+      noteRefusal(reason('agent.pass-failed', text.slice(0, 1000)), {});
+    }
   };
 
   const noteRefusal = (why: ReturnType<typeof reason>, detail: Readonly<Record<string, string>>): void => {
@@ -115,7 +131,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
       kind: job.kind,
       digest: parts.digest,
       payload: Buffer.from(parts.payload).toString('base64'),
-      signatures: [...new Set([...(known?.signatures ?? []), ...parts.signatures])].slice(0, 8),
+      signatures: [...onePerKey([...(known?.signatures ?? []), ...parts.signatures])].slice(0, 8),
       envelopes: [...new Set([...(known?.envelopes ?? []), parts.envelope])].slice(-16),
       state: 'waiting',
       ...(known?.code === undefined ? {} : { code: known.code }),
@@ -141,6 +157,12 @@ export function createJobs(needs: JobsNeeds): Jobs {
     breakGlass: needs.breakGlass,
   });
 
+  /** What goes on with a removal is as old as a removal may be [R14]. */
+  const leadsTo = (job: Job, view: JobView): string | undefined => {
+    if (job.kind === 'approve') return view.blocked(job.params.digest)?.action.document.effectClass;
+    return job.kind === 'saga' && view.parked(job.params.saga)?.removal === true ? 'destroy' : undefined;
+  };
+
   const begin = async (waiting: JobRecord, signal: AbortSignal): Promise<void> => {
     const verified = await desk.verify(waiting, signal);
     if ('code' in verified) return desk.settle(waiting, verified);
@@ -148,13 +170,12 @@ export function createJobs(needs: JobsNeeds): Jobs {
     const record = { ...waiting, people: [...people] };
     const now = clock.now();
     const view = viewOf(verified);
-    const approved = job.kind === 'approve' ? view.blocked(job.params.digest) : undefined;
     const bound = bindJob(job, {
       host: needs.host,
       hostEpoch: journal.hostEpoch,
       ageMs: time.ageOf(job.challenge),
       now,
-      effectClass: approved?.action.document.effectClass,
+      effectClass: leadsTo(job, view),
       people: people.length,
     });
     if (bound.is === 'wait') return desk.wait(record, bound.why);
@@ -172,7 +193,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
   const carryOut = async (record: JobRecord, plan: JobPlan, verified: Verified, signal: AbortSignal): Promise<void> => {
     switch (plan.is) {
       case 'refuse':
-        return desk.refuse(record, plan.why);
+        return desk.settle(record, plan.why);
       case 'wait':
         return desk.wait(record, plan.why);
       case 'submit': {
@@ -276,8 +297,19 @@ export function createJobs(needs: JobsNeeds): Jobs {
 const acknowledged = (taken: readonly Digest[], digest: Digest): readonly Digest[] =>
   [...taken.filter((each) => each !== digest), digest].slice(-mostTaken);
 
+/** Of one signature there are many texts, and whoever signed may make others: eight of a kind would leave no room. */
+function onePerKey(signatures: readonly string[]): Iterable<string> {
+  const byKey = new Map<string, string>();
+  for (const signature of signatures) {
+    const key = parseSshsig(signature)?.key.line ?? signature;
+    if (!byKey.has(key)) byKey.set(key, signature);
+  }
+  return byKey.values();
+}
+
 /** Whether a jump of the clock holds it back: what destroys, and nothing else [R11]. */
 function destroys(plan: JobPlan): boolean {
   if (plan.is === 'remove') return true;
+  if (plan.is === 'saga') return plan.effect.removal;
   return plan.is === 'submit' && rowOf(plan.effect.kind).classes.includes('destroy');
 }

@@ -1,6 +1,6 @@
 /** How a signed removal is paced: accepted, cooling off, quarantine, freed, or taken back at any point before the last. */
 import { reason } from '@felhom/protocol';
-import type { Digest } from '@felhom/protocol';
+import type { Digest, JobKind } from '@felhom/protocol';
 import type { Of, RemovalEffect } from './job-plan.ts';
 import {
   beginRemoval,
@@ -149,6 +149,15 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
         record,
         reason('job.unknown-target', `cannot cancel job ${id}: it is ${target?.state ?? 'not known on this host'}`),
       );
+    // Whoever is about to lose the right to sign, or wants what was cancelled, would else end it alone.
+    if (keptFromCancelling.has(target.kind))
+      return desk.refuse(
+        record,
+        reason(
+          'gate.no-authority',
+          `cannot cancel job ${id}: a ${target.kind} is not taken back by another job; it ends by itself when too few people sign`,
+        ),
+      );
     if (target.work !== undefined)
       return desk.wait(record, busy(record, `job ${id} is at work; what it began comes to its end first`));
     const by = `cancelled by ${record.people.join(' and ')} with job ${record.jobId}`;
@@ -252,6 +261,8 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       ),
   };
 }
+
+const keptFromCancelling: ReadonlySet<string> = new Set<JobKind>(['trust-change', 'cancel', 'break-glass-close']);
 
 /** The removal as an effect, for the stage that comes next. */
 function effectOf({ kind, guest, lossSet, backups }: Removal, stage: 'quarantine' | 'free'): RemovalEffect {

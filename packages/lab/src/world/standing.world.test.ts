@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { JobOf, ReportedJob } from '@felhom/protocol';
 import { labGuest } from './desired.ts';
 import { sealed } from './sign-job.ts';
+import { simVerifier } from './sim-verifier.ts';
 import { createSimWorld } from './sim-world.ts';
 import type { SimWorld, SimWorldOptions } from './sim-world.ts';
 
@@ -193,4 +194,107 @@ test('a guest half shut away, where its quarantine was given up, is still brough
   world.hub.mail(cancel.envelope);
   await reaches(world, cancel.jobId, 'done', 10 * minute);
   assert.equal(world.host.rawConfig(vmid), before);
+});
+
+test('a break-glass that a slow helper opened is seen, and closed as soon as a consent is gone', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 1 });
+  const { helper } = world.root;
+  const open = helper.breakGlassOpen.bind(helper);
+  Object.assign(helper, {
+    breakGlassOpen: async (...asked: Parameters<typeof open>) => {
+      await world.clock.sleep(5_000, asked[2]);
+      return open(...asked);
+    },
+  });
+  agentOf(world).recordConsent('photos', true);
+  const consents = agentOf(world)
+    .consents()
+    .flatMap(({ id }) => id ?? []);
+  const params = { minutes: 60, key: world.people.alice.keyLine, consents };
+  const job = world.sign('break-glass-open', params, [world.people.alice]);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'done', 5 * minute);
+  await world.clock.advance(2 * minute);
+  assert.ok(world.root.openUntil() !== undefined);
+  assert.equal(agentOf(world).report().breakGlass.is, 'open');
+  agentOf(world).recordConsent('photos', false);
+  await world.clock.advance(3 * minute);
+  assert.equal(world.root.openUntil(), undefined, 'open without the consent');
+});
+
+test('one signature in eight clothes keeps no second person out', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 4, quarantineHours: 1 });
+  const job = decommission(world, ['alice']);
+  const [first = '', ...rest] = sealed(job.payload, [world.people.alice]).split('-----BEGIN SSH SIGNATURE-----');
+  const dressed = Array.from(
+    { length: 8 },
+    (_, at) =>
+      `-----BEGIN SSH SIGNATURE-----${'\\n'.repeat(at + 1)}${
+        rest
+          .join('')
+          .split('"')[0]
+          ?.replace(/^(?:\\n)+/, '') ?? ''
+      }`,
+  );
+  world.hub.mail(`${first}${dressed.join('","')}"]}`);
+  await reaches(world, job.jobId, 'waiting', 2 * minute);
+  world.hub.mail(sealed(job.payload, [world.people.bob]));
+  await reaches(world, job.jobId, 'cooling-off', 2 * minute);
+});
+
+test('the end of a removal is told, also where its quarantine outlasted what is remembered of a job', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 220 });
+  const job = decommission(world, ['alice', 'bob']);
+  world.hub.publish([]);
+  world.hub.mail(job.envelope);
+  await reaches(world, job.jobId, 'quarantine', 10 * minute);
+  world.cut();
+  world.clock.suspend(220 * hour);
+  world.boot();
+  await reaches(world, job.jobId, 'done', 15 * minute);
+  await world.clock.advance(2 * minute);
+  assert.equal(jobOf(world, job.jobId)?.state, 'done');
+});
+
+test('nobody cancels a change of trust, or a cancelling, by a signature of the own', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 1 });
+  const trust = agentOf(world).report().trust;
+  assert.ok(trust.is === 'held');
+  const document = {
+    ...trust.document,
+    version: trust.document.version + 1,
+    signers: trust.document.signers.filter(({ principal }) => principal !== 'carol'),
+  };
+  const change = world.sign('trust-change', { before: trust.digest, document }, [world.people.alice]);
+  world.hub.mail(change.envelope);
+  await reaches(world, change.jobId, 'waiting', 2 * minute);
+  const hers = world.sign('cancel', { job: change.jobId }, [world.people.carol]);
+  world.hub.mail(hers.envelope);
+  await reaches(world, hers.jobId, 'refused', 2 * minute);
+  world.hub.mail(sealed(change.payload, [world.people.bob]));
+  await reaches(world, change.jobId, 'done', 2 * minute);
+});
+
+test('a job that its release cannot digest holds up no other', async () => {
+  const world = await worldWithPhotos(
+    { coolOffMinutes: 1, quarantineHours: 1 },
+    {
+      verifier: () => {
+        const judge = simVerifier();
+        return {
+          verify: (question, signal) => {
+            if (Buffer.from(question.payload).includes('"floor-change"')) throw new TypeError('not digested');
+            return judge.verify(question, signal);
+          },
+        };
+      },
+    },
+  );
+  const trust = agentOf(world).report().trust;
+  assert.ok(trust.is === 'held');
+  const params = { before: trust.digest, floor: 'keepDays', from: 7, to: 8 } as const;
+  world.hub.mail(world.sign('floor-change', params, [world.people.alice]).envelope);
+  const hold = world.sign('hold', { scope: 'host', set: true }, [world.people.bob]);
+  world.hub.mail(hold.envelope);
+  await reaches(world, hold.jobId, 'done', 2 * minute);
 });
