@@ -1,6 +1,6 @@
 /** What a kind of job makes of a verified payload: an effect, and the digest that the signatures cover. Pure. */
 import { digestOfBlocked } from '@felhom/protocol';
-import type { Digest, Job, JobKind, JobOf, Reason, TrustDocument } from '@felhom/protocol';
+import type { Digest, EffectClass, Job, JobKind, JobOf, Reason, TrustDocument } from '@felhom/protocol';
 import { actionDocument } from '../authority/index.ts';
 import type { BuiltEffect } from '../authority/index.ts';
 import type { GuestRef } from '../authority/effects.ts';
@@ -48,6 +48,8 @@ export interface JobView {
 export interface ParkedSaga {
   readonly id: string;
   readonly step: string;
+  /** What it leads to. */
+  readonly classes: readonly EffectClass[];
   /** It destroys a guest that served, or leads there. */
   readonly removal: boolean;
   readonly loss: readonly string[];

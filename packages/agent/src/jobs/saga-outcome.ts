@@ -1,6 +1,7 @@
 /** What became of the saga that carries out a job, as the journal has it; over a restart the journal is all there is. */
 import { z } from 'zod';
-import type { Reason } from '@felhom/protocol';
+import { effectClasses } from '@felhom/protocol';
+import type { EffectClass, Reason } from '@felhom/protocol';
 import { foldSaga } from '../kernel/index.ts';
 import type { Journal, SagaStatus } from '../kernel/index.ts';
 import type { ParkedSaga } from './job-plan.ts';
@@ -36,7 +37,17 @@ export function sagaOutcome(
 }
 
 /** Sagas that lead to the end of a guest: whoever lets one go on, or gives it up, decides about that guest. */
-const removing = new Set(['quarantine', 'lift-quarantine', 'free-guest']);
+const removing = new Set(['quarantine', 'free-guest']);
+/** What the others lead to at the strictest [R14]. One that is not listed here counts as leading to everything. */
+const classesOf: ReadonlyMap<string, readonly EffectClass[]> = new Map<string, readonly EffectClass[]>([
+  ['quarantine', ['destroy']],
+  ['free-guest', ['destroy']],
+  ['adopt', ['destroy']],
+  ['break-glass-open', ['disclose']],
+  ...['lift-quarantine', 'break-glass-close', 'bring-up', 'add-volume', 'grow-volume', 'start', 'stop'].map(
+    (name) => [name, ['divert']] as const,
+  ),
+]);
 const withLoss = z.object({ lossSet: z.array(z.string()) });
 
 export function parkedSaga(
@@ -50,6 +61,7 @@ export function parkedSaga(
   return {
     id,
     step: saga.step ?? 'start',
+    classes: classesOf.get(saga.name) ?? effectClasses,
     removal: removing.has(saga.name),
     loss: loss.success ? loss.data.lossSet.toSorted() : [],
   };

@@ -1,6 +1,5 @@
 /** Lets a parked saga go on, or ends it as it stands. Takes the people that what it leads to takes [R14]. */
 import { reason } from '@felhom/protocol';
-import type { EffectClass } from '@felhom/protocol';
 import { signedDigest } from '../job-plan.ts';
 import type { PlanJob } from '../job-plan.ts';
 
@@ -25,7 +24,7 @@ export const planSaga: PlanJob<'saga'> = (job, view) => {
       kind: verb === 'resume' ? 'saga-resume' : 'saga-abandon',
       sagaId: saga,
       step: at,
-      classes: (parked.removal ? ['destroy'] : ['divert']) as readonly EffectClass[],
+      classes: parked.classes,
       removal: parked.removal,
       loss,
     }) as const;
