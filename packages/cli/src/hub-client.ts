@@ -32,6 +32,7 @@ export interface HubClient {
   addHost(hostId: string): Promise<{ readonly hostId: string; readonly apiKey: string }>;
   rekeyHost(hostId: string): Promise<{ readonly hostId: string; readonly apiKey: string }>;
   clearFork(hostId: string): Promise<void>;
+  clearAuditFork(hostId: string): Promise<void>;
   /** `undefined`: the hub has none for this host. */
   desired(hostId: string, ref?: DesiredRef): Promise<DesiredAnswer | undefined>;
   putDesired(
@@ -85,16 +86,18 @@ export function createHubClient(settings: Settings): HubClient {
   async function ask<T>(schema: z.ZodType<T>, method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<T> {
     return read(schema, base.origin, await call(method, path, body));
   }
+  async function remove(path: string): Promise<void> {
+    const answer = await call('DELETE', path);
+    if (answer.status < 200 || answer.status > 299) throw failure(base.origin, answer);
+  }
   const at = (hostId: string, rest = '') => `/v1/hosts/${encodeURIComponent(hostId)}${rest}`;
   return {
     hosts: () => ask(hostList, 'GET', '/v1/hosts'),
     host: (hostId) => ask(hostAnswer, 'GET', at(hostId)),
     addHost: (hostId) => ask(hostCreated, 'POST', '/v1/hosts', { hostId }),
     rekeyHost: (hostId) => ask(hostCreated, 'POST', at(hostId, '/key'), {}),
-    async clearFork(hostId) {
-      const answer = await call('DELETE', at(hostId, '/fork'));
-      if (answer.status !== 204) throw failure(base.origin, answer);
-    },
+    clearFork: (hostId) => remove(at(hostId, '/fork')),
+    clearAuditFork: (hostId) => remove(at(hostId, '/audit-fork')),
     async desired(hostId, ref) {
       const query = ref === undefined ? '' : `?lineage=${ref.lineage}&generation=${ref.generation}`;
       const answer = await call('GET', at(hostId, `/desired${query}`));
@@ -109,10 +112,7 @@ export function createHubClient(settings: Settings): HubClient {
       const answer = await call('POST', at(hostId, '/envelopes'), { v: 1, text });
       if (answer.status < 200 || answer.status > 299) throw failure(base.origin, answer);
     },
-    async withdrawEnvelope(hostId, digest) {
-      const answer = await call('DELETE', at(hostId, `/envelopes/${encodeURIComponent(digest)}`));
-      if (answer.status < 200 || answer.status > 299) throw failure(base.origin, answer);
-    },
+    withdrawEnvelope: (hostId, digest) => remove(at(hostId, `/envelopes/${encodeURIComponent(digest)}`)),
     audit(hostId, from, epoch) {
       const query = new URLSearchParams({ from: String(from), ...(epoch === undefined ? {} : { epoch }) });
       return ask(auditAnswer, 'GET', at(hostId, `/audit?${query.toString()}`));

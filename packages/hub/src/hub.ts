@@ -14,7 +14,6 @@ import { mintCredential } from './credentials.ts';
 import type { RandomBytes } from './credentials.ts';
 import { addDashboard } from './dashboard/dashboard.ts';
 import { createHostViews } from './fleet/host-view.ts';
-import type { ContactLimits } from './fleet/host-view.ts';
 import { createRateLimiter } from './rate-limit.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { HubStore, Role } from './store/store.ts';
@@ -32,7 +31,6 @@ export interface HubOptions {
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
   /** Hint to agents; each clamps it into its own policy. */
   readonly pollAfterSeconds?: number;
-  readonly contact?: ContactLimits;
   readonly pollLimit?: RateLimit;
   readonly alerts?: AlertSettings;
   readonly heartbeat?: HeartbeatSettings | undefined;
@@ -53,7 +51,6 @@ export interface Hub {
 }
 
 const loopback = new Set(['127.0.0.1', '::1', 'localhost']);
-export const defaultContactLimits: ContactLimits = { lateMs: 180_000, silentMs: 1_800_000 };
 
 export function createHub(options: HubOptions): Hub {
   const { store, now, random } = options;
@@ -81,14 +78,16 @@ export function createHub(options: HubOptions): Hub {
   });
   const failures = createRateLimiter({ perSecond: 0.5, burst: 20 }, now);
   const polls = createRateLimiter(options.pollLimit ?? { perSecond: 2, burst: 20 }, now);
-  const views = createHostViews(options.contact ?? defaultContactLimits);
+  const views = createHostViews();
   const pollAfterSeconds = options.pollAfterSeconds ?? 30;
   const watch = createWatch(
     { store: store.alerts, now, random, log: app.log },
     { pollAfterSeconds, alerts: options.alerts ?? alertSettings.parse({}), heartbeat: options.heartbeat },
   );
   addPollRoute(app, { store, now, failures, polls, pollAfterSeconds });
-  void app.register(async (scope) => addOperatorRoutes(scope, { store, now, random, failures, views }));
+  void app.register(async (scope) =>
+    addOperatorRoutes(scope, { store, now, random, failures, views, liveness: watch.liveness }),
+  );
   void app.register(async (scope) => addAlertRoutes(scope, { store, now, failures, watch }));
   addDashboard(app);
   app.get('/healthz', async () => ({ ok: true }));

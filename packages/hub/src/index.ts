@@ -3,7 +3,7 @@
  * Read in this order: hub, api/poll-route, fleet/decide-poll, mailbox/deliver, testimony/hear-testimony,
  * api/operator-routes, store/store, dashboard/dashboard.
  */
-export { createHub, defaultContactLimits } from './hub.ts';
+export { createHub } from './hub.ts';
 export type { Hub, HubOptions } from './hub.ts';
 export { openSqliteStore } from './store/sqlite.ts';
 export type { HubStore, Role } from './store/store.ts';

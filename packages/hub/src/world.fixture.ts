@@ -79,6 +79,8 @@ export async function hubWorld(t: TestContext, file = ':memory:') {
     poll,
     host: async () => hostAnswer.parse((await call('GET', '/v1/hosts/alpha')).json()).host,
     advance: (ms: number) => void (now += ms),
+    /** One round of the watch. */
+    look: () => hub.watch.round(new AbortController().signal),
     restart: async () => {
       await hub.close();
       hub = open();

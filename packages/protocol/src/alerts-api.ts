@@ -89,7 +89,7 @@ export type WatchedHostView = z.output<typeof watchedHostView>;
 export const alertList = z.strictObject({
   v: z.literal(1),
   now: time,
-  /** When the loop of the watch last ended a round; absent: it does not run. */
+  /** When a loop of the watch last ended a round, in this process or before; absent: never. */
   watchedAt: time.optional(),
   open: z.array(alertView),
   /** Newest first. */

@@ -16,11 +16,13 @@ export const hostStates = [
   'needs-attention',
   'no-report',
   'late',
+  'unknown',
   'forked',
   'stale-hub',
   'silent',
   'never-seen',
 ] as const;
+/** late, silent and unknown are those of the watch (alerts-api), so that a list and an alert cannot disagree. */
 export const hostState = z.enum(hostStates);
 export type HostState = z.output<typeof hostState>;
 
@@ -43,8 +45,12 @@ const summaryFields = {
   parked: count,
   findings: z.strictObject({ total: count, worst: z.enum(['none', 'info', 'warning', 'critical']) }),
   blocked: count,
+  /** Jobs that wait for signatures of more people. */
+  jobsToSign: count.default(0),
   converged: z.boolean(),
   hold: z.boolean(),
+  /** Until then no alert about the host opens. */
+  snoozedUntil: time.optional(),
 };
 export const hostSummary = z.strictObject(summaryFields);
 export type HostSummary = z.output<typeof hostSummary>;

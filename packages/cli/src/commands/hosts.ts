@@ -1,7 +1,7 @@
-/** `felhom hosts`, `hosts add`, `hosts rekey`, `hosts clear-fork`, `hosts trust`. */
+/** `felhom hosts`, `hosts add`, `hosts rekey`, `hosts clear-fork`, `hosts clear-audit-fork`, `hosts trust`. */
 import type { Command } from 'commander';
 import type { HostState, HostSummary } from '@felhom/protocol';
-import { formatAge, printableLine, renderTable } from '@felhom/terminal';
+import { formatAge, formatDuration, printableLine, renderTable } from '@felhom/terminal';
 import type { Style, Tone } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
 import { addHostsTrust } from './hosts-trust.ts';
@@ -51,6 +51,19 @@ export function addHosts(program: Command, context: CommandContext): void {
       await context.withHub((hub) => hub.clearFork(name));
       context.print(command.optsWithGlobals<Json>(), { hostId: name }, () => `${name}: the warning is cleared.\n`);
     });
+  hosts
+    .command('clear-audit-fork')
+    .description('say that the cause of "two tales of the audit log" is settled; what was told is kept')
+    .argument('<name>')
+    .option('--json', 'print JSON')
+    .action(async (name: string, _: Json, command: Command) => {
+      await context.withHub((hub) => hub.clearAuditFork(name));
+      context.print(
+        command.optsWithGlobals<Json>(),
+        { hostId: name },
+        () => `${name}: the warning is cleared. The hub keeps both tales: felhom audit verify ${name}\n`,
+      );
+    });
   addHostsTrust(hosts, context);
 }
 
@@ -72,6 +85,7 @@ export const stateTones = {
   'needs-attention': 'warn',
   'no-report': 'warn',
   late: 'warn',
+  unknown: 'warn',
   forked: 'bad',
   'stale-hub': 'bad',
   silent: 'bad',
@@ -81,7 +95,7 @@ export const stateTones = {
 export function renderHosts(hosts: readonly HostSummary[], now: number, style: Style): string {
   if (hosts.length === 0) return 'No hosts yet. Add one: felhom hosts add NAME\n';
   const flag = (count: number, tone: Tone) => (count === 0 ? '-' : style.paint(tone, String(count)));
-  return renderTable(
+  const table = renderTable(
     [
       { title: 'host' },
       { title: 'state' },
@@ -89,25 +103,46 @@ export function renderHosts(hosts: readonly HostSummary[], now: number, style: S
       { title: 'guests', align: 'right' },
       { title: 'working', align: 'right' },
       { title: 'parked', align: 'right' },
-      { title: 'blocked', align: 'right' },
+      { title: 'to sign', align: 'right' },
       { title: 'findings', align: 'right' },
       { title: 'desired' },
       { title: 'agent' },
     ],
     hosts.map((host) => [
       style.paint('strong', host.hostId),
-      style.paint(stateTones[host.state], host.hold ? `${host.state} (hold)` : host.state),
+      style.paint(stateTones[host.state], [host.state, ...marksOf(host, now)].join(' ')),
       formatAge(host.lastContactAt, now),
       `${host.guests.running}/${host.guests.total}`,
       flag(host.sagas, 'note'),
       flag(host.parked, 'bad'),
-      flag(host.blocked, 'warn'),
+      flag(host.blocked + host.jobsToSign, 'warn'),
       flag(host.findings.total, host.findings.worst === 'critical' ? 'bad' : 'warn'),
       renderGenerations(host),
       printableLine(host.agentVersion ?? '-'),
     ]),
     style,
   );
+  return table + renderToSign(hosts, style);
+}
+
+/** What an operator set that changes how a state is to be read. */
+export function marksOf(host: Pick<HostSummary, 'hold' | 'snoozedUntil'>, now: number): string[] {
+  return [
+    ...(host.hold ? ['(hold)'] : []),
+    ...(host.snoozedUntil === undefined || host.snoozedUntil <= now
+      ? []
+      : [`(snoozed, ${formatDuration(host.snoozedUntil - now)} left)`]),
+  ];
+}
+
+const named = 5;
+
+function renderToSign(hosts: readonly HostSummary[], style: Style): string {
+  const waiting = hosts.filter((host) => host.blocked + host.jobsToSign > 0).map(({ hostId }) => hostId);
+  if (waiting.length === 0) return '';
+  const more = waiting.length > named ? ` and ${waiting.length - named} more` : '';
+  const verb = waiting.length === 1 ? 'waits' : 'wait';
+  return `\n${style.paint('warn', `${waiting.slice(0, named).join(', ')}${more} ${verb} for signatures.`)} felhom status HOST shows for what.\n`;
 }
 
 /** "7", "8 (host holds 7)", "- (host holds 7)". */

@@ -7,7 +7,7 @@ import type { CommandContext } from '../command-context.ts';
 import { CliError } from '../io.ts';
 import { loadPin, savePin } from '../pins.ts';
 import { verifyHost } from '../verified-host.ts';
-import { renderGenerations, stateTones } from './hosts.ts';
+import { marksOf, renderGenerations, stateTones } from './hosts.ts';
 
 export function addStatus(program: Command, context: CommandContext): void {
   program
@@ -46,18 +46,28 @@ function renderBelief(belief: Belief, now: number, style: Style): string {
   return `${style.paint('warn', "the hub's word only")}: ${printableLine(belief.why)}`;
 }
 
+/** Of what "forked" is said: of its polls, of its audit log, or of both. */
+function forksOf({ state, fork, auditFork }: HostDetail): string[] {
+  if (state !== 'forked') return [];
+  const which = [...(fork === undefined ? [] : ['polls']), ...(auditFork === undefined ? [] : ['audit log'])];
+  return [`(${which.join(' and ')})`];
+}
+
+function renderMailbox({ mailbox: { waiting, taken }, hostId }: HostDetail): string {
+  if (waiting + taken === 0) return 'empty';
+  return `${waiting} waiting, ${taken} taken by the host (felhom jobs ${hostId})`;
+}
+
 /** Texts of the host are made printable: a guest's name must not move the cursor of the operator. */
 export function renderStatus(host: HostDetail, now: number, style: Style, belief?: Belief): string {
   const head = renderFacts(
     [
       ['host', style.paint('strong', host.hostId)],
-      ['state', style.paint(stateTones[host.state], host.hold ? `${host.state} (hold)` : host.state)],
+      ['state', style.paint(stateTones[host.state], [host.state, ...forksOf(host), ...marksOf(host, now)].join(' '))],
       ['last contact', formatAge(host.lastContactAt, now)],
       ...(belief === undefined ? [] : [['what is shown', renderBelief(belief, now, style)] as const]),
       ['desired state', renderGenerations(host)],
-      ...(host.mailbox.waiting === 0
-        ? []
-        : [['mailbox', `${host.mailbox.waiting} not taken yet (felhom jobs ${host.hostId})`] as const]),
+      ['mailbox', renderMailbox(host)],
       ...(host.report === undefined ? [] : reportFacts(host.report, now)),
     ],
     style,
@@ -74,7 +84,7 @@ export function renderStatus(host: HostDetail, now: number, style: Style, belief
       ? []
       : [
           style.paint('bad', printableLine(host.auditFork.text)),
-          `  next: felhom audit verify ${host.hostId} names the entries`,
+          `  next: felhom audit verify ${host.hostId} names the entries; felhom hosts clear-audit-fork ${host.hostId}, once settled`,
         ]),
     ...(host.stale === undefined
       ? []

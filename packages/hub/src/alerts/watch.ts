@@ -8,7 +8,7 @@
 import type { AlertList, AlertTested, HostId } from '@felhom/protocol';
 import type { RandomBytes } from '../credentials.ts';
 import { continueUp, judge } from '../liveness/judge.ts';
-import type { HubUp, LivenessSettings } from '../liveness/judge.ts';
+import type { HubUp, Liveness, LivenessSettings, WatchedContact } from '../liveness/judge.ts';
 import { readReportFacts } from '../liveness/report-facts.ts';
 import type { ReportedFacts } from '../liveness/report-facts.ts';
 import { toAlertView } from './alert.ts';
@@ -50,6 +50,8 @@ export interface Watch {
   run(sleep: Sleep, signal: AbortSignal): Promise<void>;
   /** When no message and no heartbeat is on its way. */
   idle(): Promise<void>;
+  /** Whether a host is there, as the alerts see it. */
+  readonly liveness: (host: WatchedContact, now: number) => Liveness;
   view(): Promise<AlertList>;
   test(route: string, signal: AbortSignal): Promise<AlertTested | undefined>;
 }
@@ -116,6 +118,15 @@ export function createWatch({ store, now, random, log }: WatchNeeds, options: Wa
 
   const load = () => store.load({ closedAfter: now() - flapWindowMs, sentAfter: now() - hour });
 
+  /** Asked between two rounds, also right after a sleep. Where no loop runs, the hub's own absence is not known. */
+  function livenessOf(host: WatchedContact, at: number): Liveness {
+    const known =
+      up === undefined || lastRoundAt === undefined
+        ? { since: 0, awayMs: 0, pollAfterSecondsBefore: liveness.pollAfterSeconds }
+        : continueUp(up, lastRoundAt, at, largestGapMs);
+    return judge(host, liveness, known, at);
+  }
+
   async function round(signal: AbortSignal): Promise<void> {
     const record = await load();
     const reports = await readReports(record.hosts);
@@ -146,6 +157,7 @@ export function createWatch({ store, now, random, log }: WatchNeeds, options: Wa
   return {
     round,
     idle,
+    liveness: livenessOf,
     async run(sleep, signal) {
       let failing = false;
       while (!signal.aborted) {
@@ -164,11 +176,11 @@ export function createWatch({ store, now, random, log }: WatchNeeds, options: Wa
     async view() {
       const record = await load();
       const at = now();
-      const since = up ?? { since: 0, awayMs: 0, pollAfterSecondsBefore: liveness.pollAfterSeconds };
+      const watchedAt = lastRoundAt ?? record.memory?.roundAt;
       return {
         v: 1,
         now: at,
-        ...(lastRoundAt === undefined ? {} : { watchedAt: lastRoundAt }),
+        ...(watchedAt === undefined ? {} : { watchedAt }),
         open: record.alerts.filter(({ state }) => state === 'open').map(toAlertView),
         recent: (await store.recent(shownRecent)).map(toAlertView),
         routes: routes.map(({ name, route }) => {
@@ -187,7 +199,7 @@ export function createWatch({ store, now, random, log }: WatchNeeds, options: Wa
         }),
         heartbeat: heartbeat.view(),
         hosts: record.hosts.map((host) => {
-          const judged = judge(host, liveness, since, at);
+          const judged = livenessOf(host, at);
           return {
             hostId: host.hostId,
             state: judged.is,

@@ -15,6 +15,7 @@ import { z } from 'zod';
 import { mintCredential, mintLineage } from '../credentials.ts';
 import type { RandomBytes } from '../credentials.ts';
 import { nextDesired, resolveStale } from '../fleet/apply-desired.ts';
+import type { Watch } from '../alerts/watch.ts';
 import type { HostViews } from '../fleet/host-view.ts';
 import { addEnvelopeRoutes } from '../mailbox/envelope-routes.ts';
 import type { DesiredRow, HostRow, HubStore } from '../store/store.ts';
@@ -28,6 +29,7 @@ export interface OperatorRouteNeeds extends OperatorAccessNeeds {
   readonly store: HubStore;
   readonly random: RandomBytes;
   readonly views: HostViews;
+  readonly liveness: Watch['liveness'];
 }
 
 const desiredQuery = z.strictObject({ lineage: lineageId, generation: z.coerce.number().pipe(generationNumber) });
@@ -38,10 +40,13 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
   const { asReader, asOperator, author, hostOf } = access;
   app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'));
 
+  const livenessOf = ({ hostId, contact, expectSeconds }: HostRow, now: number) =>
+    needs.liveness({ hostId, contactAt: contact?.at, expectSeconds }, now);
+
   app.get('/v1/hosts', asReader, async () => {
     const now = needs.now();
     const hosts = await store.hosts();
-    return { v: 1, now, hosts: hosts.map((host) => needs.views.summarise(host, now)) };
+    return { v: 1, now, hosts: hosts.map((host) => needs.views.summarise(host, livenessOf(host, now), now)) };
   });
 
   app.get('/v1/hosts/:hostId', asReader, async (request) => {
@@ -54,7 +59,7 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
       mailbox: await store.mailboxCounts(host.hostId),
       auditCopy: { count: copy?.count ?? 0, full: await auditCopyFull(store, host.hostId) },
     };
-    return { v: 1, now, host: needs.views.detail(host, kept, now) };
+    return { v: 1, now, host: needs.views.detail(host, kept, livenessOf(host, now), now) };
   });
 
   app.post('/v1/hosts', asOperator, async (request, reply) => {

@@ -1,17 +1,16 @@
-/** Hosts as operators see them. Derived at the moment of asking, from receipt times on the hub's clock. Pure. */
+/**
+ * Hosts as operators see them. Derived at the moment of asking, from receipt times on the hub's clock. Pure. Whether a
+ * host is there is judged where the alerts judge it.
+ */
 import { heldReference, hostEpoch, parseVersionedJson, reportKind } from '@felhom/protocol';
 import type { HostDetail, HostState, HostSummary, HeldReference, Report, SignedStatement } from '@felhom/protocol';
+import type { Liveness } from '../liveness/judge.ts';
 import type { HostRow } from '../store/store.ts';
 
-/** Milliseconds without contact after which a host counts as late, then as silent. */
-export interface ContactLimits {
-  readonly lateMs: number;
-  readonly silentMs: number;
-}
-
+/** `liveness` is that of the watch at `now`. */
 export interface HostViews {
-  summarise(host: HostRow, now: number): HostSummary;
-  detail(host: HostRow, kept: KeptBesides, now: number): HostDetail;
+  summarise(host: HostRow, liveness: Liveness, now: number): HostSummary;
+  detail(host: HostRow, kept: KeptBesides, liveness: Liveness, now: number): HostDetail;
 }
 
 /** What the hub keeps of a host beside its row. */
@@ -23,7 +22,7 @@ export interface KeptBesides {
 }
 
 /** Keeps the last parsed report per host, because a dashboard asks every second and reports change seldom. */
-export function createHostViews(limits: ContactLimits): HostViews {
+export function createHostViews(): HostViews {
   const parsed = new Map<string, { digest: string; report: Report | undefined }>();
   const reportOf = (host: HostRow): Report | undefined => {
     if (host.report === undefined) return undefined;
@@ -34,8 +33,8 @@ export function createHostViews(limits: ContactLimits): HostViews {
     return report;
   };
   return {
-    summarise: (host, now) => summaryOf(host, reportOf(host), limits, now),
-    detail: (host, kept, now) => detailOf(host, kept, reportOf(host), limits, now),
+    summarise: (host, liveness, now) => summaryOf(host, reportOf(host), liveness, now),
+    detail: (host, kept, liveness, now) => detailOf(host, kept, reportOf(host), liveness, now),
   };
 }
 
@@ -43,12 +42,12 @@ function detailOf(
   host: HostRow,
   { statement, mailbox, auditCopy }: KeptBesides,
   report: Report | undefined,
-  limits: ContactLimits,
+  liveness: Liveness,
   now: number,
 ): HostDetail {
   const epoch = hostEpoch.safeParse(host.contact?.hostEpoch);
   return {
-    ...summaryOf(host, report, limits, now),
+    ...summaryOf(host, report, liveness, now),
     ...(report === undefined || host.report === undefined ? {} : { report, reportAt: host.report.at }),
     ...(host.stale === undefined
       ? {}
@@ -69,12 +68,12 @@ function detailOf(
   };
 }
 
-function summaryOf(host: HostRow, report: Report | undefined, limits: ContactLimits, now: number): HostSummary {
-  const { contact, desired } = host;
+function summaryOf(host: HostRow, report: Report | undefined, liveness: Liveness, now: number): HostSummary {
+  const { contact, desired, snoozedUntil } = host;
   const held = readHeld(host);
   return {
     hostId: host.hostId,
-    state: stateOf(host, report, limits, now),
+    state: stateOf(host, report, liveness),
     createdAt: host.createdAt,
     ...(contact === undefined ? {} : { lastContactAt: contact.at, agentVersion: contact.agentVersion }),
     ...(desired === undefined ? {} : { desired: { lineage: desired.lineage, generation: desired.generation } }),
@@ -91,19 +90,19 @@ function summaryOf(host: HostRow, report: Report | undefined, limits: ContactLim
       worst: worstOf(report),
     },
     blocked: report?.blocked.length ?? 0,
+    jobsToSign: report?.jobs.filter(({ state, missing }) => state === 'waiting' && missing > 0).length ?? 0,
     converged: report?.converged ?? false,
     hold: report?.hold ?? false,
+    ...(snoozedUntil === undefined || snoozedUntil <= now ? {} : { snoozedUntil }),
   };
 }
 
 /** One word per host, the most pressing first. Green only after an authenticated contact that is recent. */
-function stateOf(host: HostRow, report: Report | undefined, limits: ContactLimits, now: number): HostState {
-  if (host.contact === undefined) return 'never-seen';
-  const quietMs = now - host.contact.at;
-  if (quietMs > limits.silentMs) return 'silent';
+function stateOf(host: HostRow, report: Report | undefined, liveness: Liveness): HostState {
+  if (liveness.is === 'never-seen' || liveness.is === 'silent') return liveness.is;
   if (host.stale !== undefined) return 'stale-hub';
   if (host.fork !== undefined || host.auditFork !== undefined) return 'forked';
-  if (quietMs > limits.lateMs) return 'late';
+  if (liveness.is !== 'up') return liveness.is;
   if (report === undefined) return 'no-report';
   if (report.parked.length > 0 || worstOf(report) === 'critical') return 'needs-attention';
   if (report.sagas.length > 0) return 'working';

@@ -88,7 +88,7 @@ function markCauses({ hostId, fork, auditFork, stale }: HostFacts): Cause[] {
             severity: 'critical' as const,
             title: `${hostId}: its audit log contradicts itself`,
             text: clipped(auditFork.text, 1000),
-            next: `felhom audit verify ${hostId} shows where; keep both copies`,
+            next: `felhom audit verify ${hostId} shows where; felhom hosts clear-audit-fork ${hostId} once settled, both tales are kept`,
           },
         ]),
     ...(stale === undefined

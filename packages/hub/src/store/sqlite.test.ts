@@ -61,6 +61,8 @@ test('everything about a host survives a restart', async (t) => {
     stale: { lineage, generation: 7, digest: 'x', since: 8, text: undefined },
     fork: { since: 4, text: 'twice' },
     auditFork: undefined,
+    snoozedUntil: undefined,
+    expectSeconds: undefined,
   });
   await again.close();
 });

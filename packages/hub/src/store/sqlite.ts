@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { digest as digestSchema, hostId as hostIdSchema } from '@felhom/protocol';
 import { alertStoreOn, alertTables } from './sqlite-alerts.ts';
 import { mailboxOn, mailboxTables } from './sqlite-mailbox.ts';
-import { inTransaction, integer, optionalText, text } from './sqlite-rows.ts';
+import { inTransaction, integer, optionalInteger, optionalText, text } from './sqlite-rows.ts';
 import type { Row } from './sqlite-rows.ts';
 import { testimonyOn, testimonyTables } from './sqlite-testimony.ts';
 import type { ContactRow, DesiredRow, HostRow, HubStore, OperatorRow, Role, StaleMark } from './store.ts';
@@ -69,8 +69,10 @@ function upgrade(db: DatabaseSync, file: string): void {
 
 function storeOn(db: DatabaseSync): HubStore {
   const joined =
-    'SELECT host.*, d.digest, d.text, d.replaces, d.put_at, d.put_by FROM host LEFT JOIN desired d ' +
-    'ON d.host_id = host.host_id AND d.lineage = host.lineage AND d.generation = host.generation';
+    'SELECT host.*, d.digest, d.text, d.replaces, d.put_at, d.put_by, w.snoozed_until, w.expect_seconds ' +
+    'FROM host LEFT JOIN desired d ' +
+    'ON d.host_id = host.host_id AND d.lineage = host.lineage AND d.generation = host.generation ' +
+    'LEFT JOIN host_watch w ON w.host_id = host.host_id';
   const oneHost = db.prepare(`${joined} WHERE host.host_id = ?`);
   const allHosts = db.prepare(`${joined} ORDER BY host.host_id`);
   const oneOperator = db.prepare('SELECT * FROM operator WHERE name = ?');
@@ -202,6 +204,8 @@ function toHost(row: Row): HostRow {
     fork: forkText === undefined ? undefined : { since: integer(row, 'fork_since'), text: forkText },
     auditFork:
       auditForkText === undefined ? undefined : { since: integer(row, 'audit_fork_since'), text: auditForkText },
+    snoozedUntil: optionalInteger(row, 'snoozed_until'),
+    expectSeconds: optionalInteger(row, 'expect_seconds'),
   };
 }
 

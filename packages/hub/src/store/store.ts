@@ -72,6 +72,9 @@ export interface HostRow {
   readonly fork: ForkMark | undefined;
   /** The host told two tales of its audit log. */
   readonly auditFork: ForkMark | undefined;
+  /** What operators said about its silence. */
+  readonly snoozedUntil: number | undefined;
+  readonly expectSeconds: number | undefined;
 }
 
 export interface HubStore extends MailboxStore, TestimonyStore {

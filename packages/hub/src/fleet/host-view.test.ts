@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { alertList, digestOfText, hostList, report as reportSchema } from '@felhom/protocol';
+import { hubWorld } from '../world.fixture.ts';
+
+const report = reportSchema.parse({
+  v: 1,
+  versions: { agent: '0.1.0', node: '26' },
+  startedAt: 1,
+  converged: true,
+  hold: false,
+  guests: [],
+  sagas: [],
+  parked: [],
+  findings: [],
+  blocked: [],
+  jobs: [],
+  strangers: [],
+  audit: [],
+  trust: { is: 'none' },
+  breakGlass: { is: 'closed' },
+  cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
+});
+
+test('the list of hosts and the alerts never disagree about who is there', async (t) => {
+  const w = await hubWorld(t);
+  const both = async () => {
+    const list = hostList.parse((await w.call('GET', '/v1/hosts')).json());
+    const alerts = alertList.parse((await w.call('GET', '/v1/alerts')).json());
+    assert.equal(list.hosts[0]?.snoozedUntil, alerts.hosts[0]?.snoozedUntil);
+    assert.equal((await w.host()).state, list.hosts[0]?.state);
+    return [list.hosts[0]?.state, alerts.hosts[0]?.state];
+  };
+  const { look } = w;
+  const lookOften = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 20_000) {
+      w.advance(20_000);
+      await look();
+    }
+  };
+  assert.deepEqual(await both(), ['never-seen', 'never-seen']);
+  await look();
+  await w.poll({ report });
+  assert.deepEqual(await both(), ['ok', 'up']);
+  await lookOften(100_000);
+  assert.deepEqual(await both(), ['late', 'late']);
+  await w.call('PUT', '/v1/hosts/alpha/expect', { windowSeconds: 3600 });
+  assert.deepEqual(await both(), ['ok', 'up'], 'its operator expects silence of an hour');
+  await w.call('PUT', '/v1/hosts/alpha/expect', { windowSeconds: null });
+  await w.call('POST', '/v1/hosts/alpha/snooze', { hours: 1 });
+  await lookOften(60_000);
+  assert.deepEqual(await both(), ['silent', 'silent']);
+  assert.equal(typeof (await w.host()).snoozedUntil, 'number', 'no alert opens, but it is no less silent');
+  await w.poll();
+  w.advance(600_000);
+  assert.deepEqual(await both(), ['unknown', 'unknown'], 'before its loop noticed');
+  await look();
+  assert.deepEqual(await both(), ['unknown', 'unknown'], 'the hub itself was away');
+  await w.poll();
+  assert.deepEqual(await both(), ['ok', 'up']);
+});
+
+test('jobs that wait for more people are counted, those that are over are not', async (t) => {
+  const w = await hubWorld(t);
+  const job = (state: string, missing: number) => ({
+    jobId: 'a'.repeat(26),
+    kind: 'hold',
+    digest: digestOfText('x'),
+    text: '',
+    by: ['ann'],
+    since: 1,
+    at: 1,
+    state,
+    missing,
+  });
+  const jobs = [job('waiting', 1), job('waiting', 0), job('cancelled', 1)];
+  const signed = reportSchema.parse({ ...report, jobs });
+  await w.poll({ report: signed });
+  assert.equal((await w.host()).jobsToSign, 1);
+});
