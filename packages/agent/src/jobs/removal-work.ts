@@ -9,6 +9,7 @@ import {
   foundBefore,
   isOpen,
   liveDestroys,
+  ofServing,
   planRemoval,
 } from '../removal/index.ts';
 import type { Removal } from '../removal/index.ts';
@@ -91,10 +92,18 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       );
     const now = time.waitedMs();
     if (record.code !== undefined && record.nextAt !== undefined && record.nextAt > now) return;
+    const policy = needs.policy();
+    const serves = registry.byUid(removal.guest.uid)?.servedAt !== undefined;
+    if (!removal.servedBefore && serves && removal.stage === 'cooling-off' && policy !== undefined) {
+      const later = ofServing(removal, policy.removal, elapsed());
+      const text = `guest ${removal.guest.name} began to serve meanwhile: it cools off first, and any signer can cancel`;
+      const nextAt = Math.trunc(later.acceptedAtElapsed + later.coolOffMs);
+      return desk.keep(desk.become(record, record.state, text, { nextAt }), [removals.write(later)]);
+    }
     const plan = planRemoval(removal, {
       elapsedMs: now,
       destroyedAtElapsed: liveDestroys(removals.all()),
-      perDay: needs.policy()?.removal.perDay ?? 1,
+      perDay: policy?.removal.perDay ?? 1,
     });
     if (plan.is === 'over')
       return desk.keep(desk.become(record, removal.stage === 'freed' ? 'done' : 'cancelled', record.text));

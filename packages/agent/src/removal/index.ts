@@ -5,7 +5,7 @@
  * Never decides who may ask for one, never frees what nobody signed for, never touches backups.
  * Read in this order: removal, removal-store, quarantine.saga, lift-quarantine.saga, proof, free-guest.saga.
  */
-export { beginRemoval, cancelRemoval, isOpen, liveDestroys, planRemoval } from './removal.ts';
+export { beginRemoval, cancelRemoval, isOpen, liveDestroys, ofServing, planRemoval } from './removal.ts';
 export type { Begun, Cancelled, Removal, RemovalMoment, RemovalOrder, RemovalPlan } from './removal.ts';
 export { foundBefore } from './before-quarantine.ts';
 export type { BeforeQuarantine } from './before-quarantine.ts';

@@ -124,6 +124,17 @@ export function beginRemoval(
   };
 }
 
+/** A guest that had nobody's data in it when its removal was accepted, and serves by now: all of it begins anew. */
+export function ofServing(removal: Removal, policy: HostPolicy['removal'], elapsedMs: number): Removal {
+  return {
+    ...removal,
+    servedBefore: true,
+    acceptedAtElapsed: elapsedMs,
+    coolOffMs: policy.coolOffMinutes * minute,
+    quarantineMs: policy.quarantineHours * hour,
+  };
+}
+
 export const isOpen = ({ stage }: Pick<Removal, 'stage'>): boolean => stage !== 'freed' && stage !== 'cancelled';
 
 export interface RemovalMoment {

@@ -298,3 +298,33 @@ test('a job that its release cannot digest holds up no other', async () => {
   world.hub.mail(hold.envelope);
   await reaches(world, hold.jobId, 'done', 2 * minute);
 });
+
+test('a guest that began to serve while its removal waited is given the cool-off of one that serves', async () => {
+  const world = await createSimWorld({
+    seed: 11,
+    guestRange: 6,
+    policy: { removal: { coolOffMinutes: 60, quarantineHours: 24 } },
+  });
+  world.hub.publish([labGuest('photos', { power: 'stopped' })]);
+  world.boot();
+  assert.ok(await world.until(() => agentOf(world).report().converged, 10 * minute));
+  const { vmid, servedAt } = photosOf(world);
+  assert.equal(servedAt, undefined);
+  const job = decommission(world, ['alice', 'bob']);
+  world.hub.publish([labGuest('photos', { power: 'running' })]);
+  assert.ok(
+    await world.until(
+      () =>
+        agentOf(world)
+          .sagas()
+          .some(({ name }) => name === 'start'),
+      2 * minute,
+    ),
+  );
+  agentOf(world).takeEnvelope(job.envelope);
+  await reaches(world, job.jobId, 'cooling-off', 2 * minute);
+  await world.clock.advance(30 * minute);
+  assert.ok(photosOf(world).servedAt !== undefined);
+  assert.equal(jobOf(world, job.jobId)?.state, 'cooling-off');
+  assert.ok(world.node.guests.isRunning(vmid));
+});
