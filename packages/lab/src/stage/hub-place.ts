@@ -36,29 +36,53 @@ export interface HubPlaceOptions {
   readonly host: HostId;
 }
 
+interface RunningHub {
+  readonly hub: Hub;
+  readonly port: number;
+  /** Ends its watch first. */
+  close(): Promise<void>;
+}
+
+const pollAfterSeconds = 10;
+
 export async function openHubPlace({ folder, tls, host }: HubPlaceOptions): Promise<HubPlace> {
   const file = join(folder, 'hub.db');
   const log = { write: (line: string): void => appendFileSync(join(folder, 'hub.log'), line) };
-  const open = (): Hub =>
-    createHub({ ...hubSystem, store: openSqliteStore(file), tls, log, logLevel: 'warn', pollAfterSeconds: 10 });
-  let hub: Hub | undefined = open();
-  const { token } = await hub.createOperator('lab', 'operator');
-  const { apiKey } = await hub.createHost(host);
-  const port = Number(new URL(await hub.listen({ host: '127.0.0.1', port: 0 })).port);
+  /** Watches as the program does. No route is configured: alerts show, nobody is told. */
+  const open = async (port: number): Promise<RunningHub> => {
+    const store = openSqliteStore(file);
+    const hub = createHub({ ...hubSystem, store, tls, log, logLevel: 'warn', pollAfterSeconds });
+    const listening = await hub.listen({ host: '127.0.0.1', port });
+    const stopping = new AbortController();
+    const watching = hub.watch.run(hubSystem.sleep, stopping.signal);
+    return {
+      hub,
+      port: Number(new URL(listening).port),
+      async close() {
+        stopping.abort();
+        await watching;
+        await hub.close();
+      },
+    };
+  };
+  let running: RunningHub | undefined = await open(0);
+  const { token } = await running.hub.createOperator('lab', 'operator');
+  const { apiKey } = await running.hub.createHost(host);
+  const { port } = running;
   const url = `https://localhost:${port}`;
   let standIn: { close(): Promise<void> } | undefined;
   let browser: { readonly hub: Hub; readonly url: string } | undefined;
   let readers = 0;
 
   const goAway = async (): Promise<void> => {
-    const leaving = [standIn, hub];
+    const leaving = [standIn, running];
     standIn = undefined;
-    hub = undefined;
+    running = undefined;
     for (const one of leaving) await one?.close();
   };
   /** The dashboard for a browser, without TLS as loopback may: no browser knows the authority of this stage. */
   const openForBrowser = async (): Promise<{ readonly hub: Hub; readonly url: string }> => {
-    const plain = createHub({ ...hubSystem, store: openSqliteStore(file) });
+    const plain = createHub({ ...hubSystem, store: openSqliteStore(file), pollAfterSeconds });
     return { hub: plain, url: await plain.listen({ host: '127.0.0.1', port: 0 }) };
   };
   return {
@@ -67,8 +91,8 @@ export async function openHubPlace({ folder, tls, host }: HubPlaceOptions): Prom
     operatorToken: token,
     hostKey: apiKey,
     operatorNamed: async (name) => {
-      if (hub === undefined) throw new Error(`cannot make operator ${name}: the hub is away`);
-      return (await hub.createOperator(name, 'operator')).token;
+      if (running === undefined) throw new Error(`cannot make operator ${name}: the hub is away`);
+      return (await running.hub.createOperator(name, 'operator')).token;
     },
     async dashboardLink() {
       browser ??= await openForBrowser();
@@ -83,8 +107,7 @@ export async function openHubPlace({ folder, tls, host }: HubPlaceOptions): Prom
     },
     async comeBack() {
       await goAway();
-      hub = open();
-      await hub.listen({ host: '127.0.0.1', port });
+      running = await open(port);
     },
     async close() {
       await goAway();
