@@ -20,6 +20,7 @@ test('a hub that is known by its public key: desired state comes, reports arrive
   stage.agent.start();
   await untilConverged(stage);
   await stage.until('the hub says ok', async () => /lab +ok/.test((await stage.felhom(['hosts'])).out));
+  assert.match((await stage.felhom(['alerts'])).out, /^Nothing is the matter\./, 'the hub watches, and nothing is');
 });
 
 test('another public key than the pinned one: nothing is sent, and it is said why', async (t) => {
