@@ -171,7 +171,7 @@ const rows: [name: string, text: string, desk: Desk, expect: string][] = [
   ['a payload with a key twice', raw('{"a":1,"a":2}'), {}, 'job.unreadable'],
   ['a payload that is no job', raw('{"v":1}'), {}, 'job.unreadable'],
   ['no trust document', good, { trust: { is: 'none' } }, 'later trust.none'],
-  ['no room', good, { full: true }, 'job.too-many'],
+  ['no room', good, { full: true }, 'later job.too-many'],
 ];
 
 for (const [name, text, desk, expect] of rows)

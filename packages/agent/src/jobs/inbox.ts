@@ -84,7 +84,11 @@ export async function takeEnvelope(text: string, needs: InboxNeeds, signal: Abor
   const job = read.value;
   const known = needs.store.find(job.jobId);
   if (known === undefined) {
-    if (needs.store.isFull()) return refuse('job.too-many', `job ${job.jobId}: this host remembers a thousand jobs`);
+    // It may come again: there is room as soon as something is forgotten.
+    if (needs.store.isFull()) {
+      const text = `cannot take job ${job.jobId} yet: this host remembers a thousand jobs already`;
+      return { is: 'later', why: reason('job.too-many', text) };
+    }
     return { is: 'job', job, parts, known };
   }
   if (known.digest !== digest)

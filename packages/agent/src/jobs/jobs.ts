@@ -110,7 +110,10 @@ export function createJobs(needs: JobsNeeds): Jobs {
   const arrive = async (text: string, digest: Digest, signal: AbortSignal): Promise<void> => {
     const now = clock.now();
     const answer = await takeEnvelope(text, { verifier: needs.verifier, trust: needs.trust, store, now }, signal);
-    if (answer.is === 'later') return;
+    if (answer.is === 'later') {
+      if (answer.why.code === 'job.too-many') noteRefusal(answer.why, { envelope: digest });
+      return;
+    }
     if (answer.is === 'release') {
       const { manifest, parts, document } = answer;
       const verdict = releases.take(manifest, parts, { host: needs.host, document, now });
