@@ -2,16 +2,17 @@
  * One case: a world is brought to where the saga runs, the power goes at the asked point, the node goes on or does not,
  * the agent boots again, perhaps to lose its power once more, and in the end everything must add up.
  */
-import { foldSaga } from '@felhom/agent';
 import type { CrashPoint } from '@felhom/agent';
 import { createSimRandom } from '../simulation/sim-random.ts';
 import { addNeighbour } from '../world/neighbour.ts';
-import type { Neighbour } from '../world/neighbour.ts';
+import type { SignedJob } from '../world/sign-job.ts';
 import { createSimWorld } from '../world/sim-world.ts';
 import type { SimWorld } from '../world/sim-world.ts';
-import { disorderAt, markedUid, openSagas, overlaps, ownTasks, rangeOf, registered } from '../world/traces.ts';
-import { storyVmid } from './stories.ts';
-import type { Story } from './stories.ts';
+import { openSagas } from '../world/traces.ts';
+import { completedOf, judge, watchUndo } from './judge.ts';
+import type { Ending } from './judge.ts';
+import { standing, standingOfJob } from './story.ts';
+import type { JobStanding, Story } from './story.ts';
 
 /** What happens while the agent is down. */
 export const interludes = ['boots at once', 'boots late', 'worker killed', 'node rebooted'] as const;
@@ -41,18 +42,26 @@ const guestRange = 6;
 const minute = 60_000;
 /** What failed for a reason that only an operator mends is tried again after at most this. */
 const patienceMs = 3 * 60 * minute;
+/** A removal that is held up is tried again after five minutes: twice, and then it is held up for good. */
+const heldUpMs = 12 * minute;
 
 export async function runCase(asked: CrashCase): Promise<CaseResult> {
-  const { story, point, seed } = asked;
-  const world = await createSimWorld({ seed, guestRange });
+  const { story, point, seed, variant } = asked;
+  const { policy } = story;
+  const world = await createSimWorld({ seed, guestRange, ...(policy === undefined ? {} : { policy }) });
   const neighbour = await addNeighbour(world, neighbourVmid);
   const unfit = await prepare(world, story);
   if (unfit !== undefined) return { is: 'failed', problems: [unfit], replayed: [] };
-  const earlier = new Set(world.disk().recentSagas(20));
-  story.spoils[asked.variant]?.(world);
   world.hub.publish(story.asks);
+  const job = story.signs === undefined ? undefined : await sign(world, story.signs);
+  const earlier = new Set(world.disk().recentSagas(20));
+  const was = standing(world);
+  story.spoils[variant]?.(world);
   const first = world.boot((passed) => passed === point);
-  const over = (): boolean => first.power.crashedAt !== undefined || hasCompleted(world, asked.saga, earlier);
+  const jobNow = (): JobStanding | undefined => (job === undefined ? undefined : standingOfJob(world, job.jobId));
+  const over = (): boolean =>
+    first.power.crashedAt !== undefined ||
+    (job === undefined ? completedOf(world, asked.saga, earlier).length > 0 : isSettled(jobNow(), story));
   await patiently(world, over, 40 * minute);
   if (first.power.crashedAt !== point) return { is: 'not-reached', problems: [], replayed: [] };
   world.cut();
@@ -66,23 +75,43 @@ export async function runCase(asked: CrashCase): Promise<CaseResult> {
     const second = world.boot((at) => at.startsWith(`${asked.saga}/`) && (passed += 1) === again);
     await patiently(
       world,
-      () => second.power.crashedAt !== undefined || hasCompleted(world, asked.saga, earlier),
+      () => second.power.crashedAt !== undefined || completedOf(world, asked.saga, earlier).length > 0,
       40 * minute,
     );
     replayed = second.power.reached;
     world.cut();
   }
-  const last = world.boot(watchUndo(world, asked.saga, problems));
+  const last = world.boot(watchUndo(world, asked.saga, neighbour.vmid, problems));
+  const booted = world.clock.monotonicMs();
+  const heldUp = (): boolean =>
+    jobNow()?.code !== undefined && openSagas(world).length === 0 && world.clock.monotonicMs() - booted >= heldUpMs;
   const settled = await patiently(
     world,
-    () => last.agent.report().converged || openSagas(world).some(({ parked }) => parked),
+    () =>
+      openSagas(world).some(({ parked }) => parked) ||
+      (job === undefined ? last.agent.report().converged : isSettled(jobNow(), story) || heldUp()),
     patienceMs,
   );
   replayed = last.power.reached.filter((at) => at.startsWith(`${asked.saga}/`));
   if (!settled) problems.push(`did not settle: ${JSON.stringify(last.agent.report())}`);
-  problems.push(...judge(world, story, neighbour));
+  const ending: Ending = { ...asked, neighbour, was, earlier, job: jobNow(), signed: job !== undefined };
+  problems.push(...judge(world, ending));
   await last.agent.stop();
   return { is: problems.length === 0 ? 'passed' : 'failed', problems, replayed };
+}
+
+const ends: ReadonlySet<JobStanding['state']> = new Set(['done', 'refused', 'cancelled', 'failed']);
+
+const isSettled = (job: JobStanding | undefined, { doneAs = 'done' }: Story): boolean =>
+  job !== undefined && (job.state === doneAs || ends.has(job.state));
+
+/** People sign; afterwards the agent is off, and what they signed lies in the mailbox. */
+async function sign(world: SimWorld, signs: NonNullable<Story['signs']>): Promise<SignedJob> {
+  world.boot();
+  const job = await signs(world);
+  world.cut();
+  world.hub.mail(job.envelope);
+  return job;
 }
 
 /** Looks often at first, seldom after a while: back-offs last hours, and nothing happens in them. */
@@ -109,18 +138,6 @@ async function prepare(world: SimWorld, story: Story): Promise<string | undefine
   return undefined;
 }
 
-/** Completed sagas of one name that were not there before the story began. */
-function hasCompleted(world: SimWorld, saga: string, earlier: ReadonlySet<string>): boolean {
-  const disk = world.disk();
-  return disk
-    .recentSagas(20)
-    .filter((id) => !earlier.has(id))
-    .some((id) => {
-      const log = foldSaga(disk.recordsOf(id));
-      return log?.name === saga && log.end?.is === 'completed';
-    });
-}
-
 async function interlude(world: SimWorld, { interlude: what, seed }: CrashCase): Promise<void> {
   const { clock, node, tokenId } = world;
   const random = createSimRandom(seed).fork('interlude');
@@ -141,61 +158,4 @@ async function interlude(world: SimWorld, { interlude: what, seed }: CrashCase):
       await clock.runUntil(node.reboot());
       return clock.advance(random.int(minute));
   }
-}
-
-/** The moment in which a restore counts as taken back: nothing of it may be left, before the next try begins. */
-function watchUndo(world: SimWorld, saga: string, problems: string[]): (point: CrashPoint) => boolean {
-  return (point) => {
-    if (point !== `${saga}/restore/undo/after-outcome`) return false;
-    const disk = world.disk();
-    for (const { id } of openSagas(world)) {
-      const log = foldSaga(disk.recordsOf(id));
-      if (log?.steps.get('restore')?.undo.outcome?.is !== 'done') continue;
-      for (const vmid of rangeOf(world))
-        if (vmid !== neighbourVmid) {
-          if (world.node.guests.exists(vmid)) problems.push(`taken back, and guest ${vmid} is still there`);
-          problems.push(...disorderAt(world, vmid).map((text) => `taken back, and ${text}`));
-        }
-    }
-    return false;
-  };
-}
-
-function judge(world: SimWorld, story: Story, neighbour: Neighbour): readonly string[] {
-  const parked = openSagas(world).filter((saga) => saga.parked);
-  const problems = [...neighbour.differences(), ...overlaps(world), ...destroyedAfterServing(world)];
-  if (parked.length > 0) {
-    // With a working node nothing has a reason to park for.
-    const report = JSON.stringify(world.life()?.agent.report().parked);
-    return [...problems, `parked although everything works: ${report}`];
-  }
-  const guests = rangeOf(world).filter((vmid) => vmid !== neighbourVmid && world.node.guests.exists(vmid));
-  if (guests.length !== 1) problems.push(`one guest was asked for, there are ${guests.length}: ${guests.join(', ')}`);
-  const records = registered(world);
-  if (records.length !== 1) problems.push(`one guest was asked for, ${records.length} are on record`);
-  const [record] = records;
-  if (record !== undefined) {
-    const config = world.host.rawConfig(record.vmid) ?? '';
-    if (markedUid(config) !== record.uid) problems.push(`guest ${record.vmid} does not carry its marker`);
-    const there = world.node.storage.volumesOf(record.vmid).map(({ volid }) => volid);
-    const known = record.volumes.map(({ volid }) => volid as string);
-    if (there.toSorted().join() !== known.toSorted().join())
-      problems.push(`on record are ${known.join(', ')}, there are ${there.join(', ')}`);
-  }
-  for (const vmid of rangeOf(world)) if (vmid !== neighbourVmid) problems.push(...disorderAt(world, vmid));
-  return [...problems, ...story.missing(world), ...openSagas(world).map(({ id }) => `saga ${id} is still open`)];
-}
-
-/** The one guest of a story may be destroyed only as long as it has not served, and at most once for each try. */
-function destroyedAfterServing(world: SimWorld): readonly string[] {
-  const [record] = registered(world);
-  const tasks = ownTasks(world).filter(({ id }) => id === String(storyVmid));
-  const destroys = tasks.filter(({ type, exitStatus }) => type === 'vzdestroy' && exitStatus === 'OK');
-  const restores = tasks.filter(({ type }) => type === 'vzrestore');
-  return [
-    ...(destroys.length > restores.length ? [`${restores.length} restores, ${destroys.length} destroys`] : []),
-    ...destroys
-      .filter(({ from }) => record?.servedAt !== undefined && from * 1000 > record.servedAt)
-      .map(({ upid }) => `a guest that has served was destroyed: ${upid}`),
-  ];
 }

@@ -2,30 +2,12 @@
  * How a world comes to where a saga runs, and what makes the saga turn back. One entry per registered saga: a saga
  * without a story fails the matrix, so that none can join without being crashed at every point.
  */
-import { labGuest } from '../world/desired.ts';
 import type { SimWorld } from '../world/sim-world.ts';
+import { signedStories } from './signed-stories.ts';
+import { doesNotStartAtOnce, lacks, notRunning, refusedOnce, storyVmid, web } from './story.ts';
+import type { Story } from './story.ts';
 
-export interface Story {
-  /** What the world holds and has converged on before the saga is asked for; absent: nothing. */
-  readonly before?: readonly unknown[];
-  /** Done to the world just before, past the agent. */
-  readonly prepare?: (world: SimWorld) => Promise<void>;
-  /** Desired state that makes the saga necessary. */
-  readonly asks: readonly unknown[];
-  /** By name: what makes it fail, once or for a while. The name `well` is taken: nothing does. */
-  readonly spoils: Readonly<Record<string, (world: SimWorld) => void>>;
-  /** What is not as it must be once the world has converged, judged by the node's own files. */
-  readonly missing: (world: SimWorld) => readonly string[];
-}
-
-/** The first VMID of the range: where the one guest of every story goes. */
-export const storyVmid = 9000;
-
-const web = labGuest('web');
 const [data] = web.volumes;
-
-const refusedOnce = (world: SimWorld, path: RegExp, method: 'PUT' | 'POST'): void =>
-  world.node.faults.add({ method, path, fault: { is: 'die', message: 'no way\n' } });
 
 /** Down when its first moments are watched, and up again when the agent has turned back because of that. */
 function rebootsItself({ node }: SimWorld): void {
@@ -33,13 +15,6 @@ function rebootsItself({ node }: SimWorld): void {
   node.faults.add({ ...looked, nth: 2, fault: { is: 'meanwhile', act: () => node.guests.stop(storyVmid) } });
   node.faults.add({ ...looked, nth: 3, fault: { is: 'meanwhile', act: () => node.guests.start(storyVmid) } });
 }
-
-const lacks = (world: SimWorld, ...lines: readonly RegExp[]): readonly string[] => {
-  const config = world.host.rawConfig(storyVmid) ?? '';
-  return lines.filter((line) => !line.test(config)).map((line) => `the config of ${storyVmid} lacks ${line.source}`);
-};
-const notRunning = (world: SimWorld): readonly string[] =>
-  world.node.guests.exists(storyVmid) && world.node.guests.isRunning(storyVmid) ? [] : [`${storyVmid} does not run`];
 
 export const stories: Readonly<Record<string, Story>> = {
   'bring-up': {
@@ -83,11 +58,9 @@ export const stories: Readonly<Record<string, Story>> = {
     prepare: ({ clock, node }) => clock.runUntil(node.guests.stop(storyVmid)),
     asks: [web],
     spoils: {
-      'does not start at once': ({ host, node, clock }) => {
-        host.setInit(storyVmid, 'cannot-be-executed');
-        void clock.sleep(60_000).then(() => node.guests.exists(storyVmid) && host.setInit(storyVmid, 'obeys'));
-      },
+      'does not start at once': doesNotStartAtOnce,
     },
     missing: notRunning,
   },
+  ...signedStories,
 };

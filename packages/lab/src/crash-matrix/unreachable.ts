@@ -3,6 +3,8 @@ import type { CrashPoint } from '@felhom/agent';
 
 const synchronous = 'a config write answers when it is done: there is no task and no handle';
 
+const byRoot = 'the root helper answers when it is done: there is no task and no handle';
+
 export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'bring-up/identity/run/handle-written': synchronous,
   'bring-up/mounts/run/handle-written': synchronous,
@@ -10,6 +12,22 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'bring-up/enable/run/handle-written': synchronous,
   'change-config/apply/run/handle-written': synchronous,
   'add-volume/attach/run/handle-written': synchronous,
+  'change-at-rest/write/run/handle-written': synchronous,
+  'change-at-rest/write/undo/handle-written': synchronous,
+  'quarantine/no-boot/run/handle-written': synchronous,
+  'quarantine/no-boot/undo/handle-written': synchronous,
+  'quarantine/isolate/run/handle-written': synchronous,
+  'quarantine/isolate/undo/handle-written': synchronous,
+  'lift-quarantine/open/run/handle-written': synchronous,
+  'free-guest/unprotect/run/handle-written': synchronous,
+  'free-guest/unprotect/undo/handle-written': synchronous,
+  'adopt/mark/run/handle-written': synchronous,
+  'adopt/mark/undo/handle-written': synchronous,
+  'free-guest/pool/run/handle-written': byRoot,
+  'trust-change/replace/run/handle-written': byRoot,
+  'break-glass-open/open/run/handle-written': byRoot,
+  'break-glass-open/open/undo/handle-written': byRoot,
+  'break-glass-close/close/run/handle-written': byRoot,
   'bring-up/size/run/handle-written':
     'the restore has already made the root file system as large as asked, so nothing is grown',
   'bring-up/up/run/handle-written': 'watching the first moments only reads',
