@@ -46,6 +46,8 @@ export interface Jobs {
 /** Envelopes that may wait for a round. */
 const mostBrought = 64;
 const mostTaken = 200;
+const cutShort =
+  'the agent ended in the moment in which it told the saga; felhom status shows how it stands, and what is still parked takes another job';
 const keptForMs = 8 * 24 * 60 * 60_000;
 
 export function createJobs(needs: JobsNeeds): Jobs {
@@ -87,6 +89,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
   const goOn = async (record: JobRecord, signal: AbortSignal): Promise<void> => {
     if (record.work !== undefined) follow(record);
     else if (record.state === 'waiting') await begin(record, signal);
+    else if (record.state === 'running') desk.keep(desk.become(record, 'failed', cutShort));
     else await removals.step(record, signal);
   };
 
@@ -223,10 +226,13 @@ export function createJobs(needs: JobsNeeds): Jobs {
         if (permission.is === 'refused') return desk.settle(record, permission.why, permission.missing);
         const { sagaId, kind } = plan.effect;
         const by = `job ${record.jobId} of ${record.people.join(' and ')}`;
+        // Durable before it is done: a saga that stops again is not for a second time told to go on by the same job.
+        const begun = desk.become(record, 'running', `saga ${sagaId} is being told`);
+        desk.keep(begun);
         const outcome = kind === 'saga-resume' ? needs.runner.resume(sagaId, by) : needs.runner.abandon(sagaId, by);
         const text = kind === 'saga-resume' ? `saga ${sagaId} goes on` : `saga ${sagaId} was given up`;
-        if (outcome.is === 'done') desk.keep(desk.become(record, 'done', text));
-        else desk.keep(desk.become(record, 'failed', outcome.why.text, { code: outcome.why.code }));
+        if (outcome.is === 'done') desk.keep(desk.become(begun, 'done', text));
+        else desk.keep(desk.become(begun, 'failed', outcome.why.text, { code: outcome.why.code }));
         return needs.wake();
       }
     }

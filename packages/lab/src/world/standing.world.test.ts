@@ -173,22 +173,14 @@ test('a guest half shut away, where its quarantine was given up, is still brough
   world.hub.publish([]);
   world.hub.mail(job.envelope);
   await reaches(world, job.jobId, 'cooling-off', 10 * minute);
-  // From the moment that it no longer starts with the node Proxmox takes no change of its config.
-  const wire = world.node.wire.bind(world.node);
-  let refusing = true;
-  Object.assign(world.node, {
-    wire: (request: Parameters<typeof wire>[0]) =>
-      refusing && request.method === 'PUT' && /^onboot: 0$/m.test(world.host.rawConfig(vmid) ?? '')
-        ? Promise.resolve({ status: 500, reason: 'unable to write', body: { data: null } })
-        : wire(request),
-  });
+  const mend = refuseConfig(world, vmid);
   const quarantine = () =>
     agentOf(world)
       .sagas()
       .find(({ name }) => name === 'quarantine');
   assert.ok(await world.until(() => quarantine()?.parked !== undefined, 12 * hour), JSON.stringify(quarantine()));
   assert.equal(agentOf(world).abandonSaga(quarantine()?.id ?? '', 'root').is, 'done');
-  refusing = false;
+  mend();
   await reaches(world, job.jobId, 'quarantine', hour);
   const cancel = world.sign('cancel', { job: job.jobId }, [world.people.bob]);
   world.hub.mail(cancel.envelope);
@@ -328,3 +320,54 @@ test('a guest that began to serve while its removal waited is given the cool-off
   assert.equal(jobOf(world, job.jobId)?.state, 'cooling-off');
   assert.ok(world.node.guests.isRunning(vmid));
 });
+
+test('a saga that was told to go on is told so once, also where the power goes in that moment', async () => {
+  const world = await worldWithPhotos({ coolOffMinutes: 1, quarantineHours: 2 });
+  const { vmid } = photosOf(world);
+  const removal = decommission(world, ['alice', 'carol']);
+  world.hub.publish([]);
+  world.hub.mail(removal.envelope);
+  await reaches(world, removal.jobId, 'cooling-off', 10 * minute);
+  refuseConfig(world, vmid);
+  const parked = () =>
+    agentOf(world)
+      .sagas()
+      .find((saga) => saga.parked !== undefined);
+  assert.ok(await world.until(() => parked() !== undefined, 12 * hour));
+  const { id = '', step = '' } = parked() ?? {};
+  const resume = world.sign('saga', { verb: 'resume', saga: id, step, lossSet: [] }, [
+    world.people.alice,
+    world.people.bob,
+  ]);
+  const { power } = world.life() ?? assert.fail('no agent');
+  const append = power.journal.append.bind(power.journal);
+  let resumed = 0;
+  Object.assign(power.journal, {
+    append: (...[records, documents]: Parameters<typeof append>) => {
+      append(records, documents);
+      if (!records.some(({ kind }) => kind === 'saga-resumed')) return;
+      resumed += 1;
+      world.cut();
+    },
+  });
+  world.hub.mail(resume.envelope);
+  assert.ok(await world.until(() => resumed === 1, 5 * minute));
+  world.boot();
+  await reaches(world, resume.jobId, 'failed', 5 * minute);
+  assert.match(jobOf(world, resume.jobId)?.text ?? '', /in the moment/);
+});
+
+/** From the moment that it no longer starts with the node Proxmox takes no change of its config, until told otherwise. */
+function refuseConfig(world: SimWorld, vmid: number): () => void {
+  const wire = world.node.wire.bind(world.node);
+  let refusing = true;
+  Object.assign(world.node, {
+    wire: (request: Parameters<typeof wire>[0]) =>
+      refusing && request.method === 'PUT' && /^onboot: 0$/m.test(world.host.rawConfig(vmid) ?? '')
+        ? Promise.resolve({ status: 500, reason: 'unable to write', body: { data: null } })
+        : wire(request),
+  });
+  return () => {
+    refusing = false;
+  };
+}
