@@ -30,8 +30,12 @@ const authority = (() => {
         'Nothing happens without signatures. To sign, after your own machine has checked it:',
       ),
       command(`felhom approve ${hostId} ${blocked.digest.slice(0, 16)}`),
-      make('p', { class: 'quiet' }, 'To take the change back:'),
-      command(`felhom desired apply ${hostId} FILE`),
+      make(
+        'p',
+        { class: 'quiet' },
+        'To take the change back, mend the file and: ',
+        make('code', {}, `felhom desired apply ${hostId} FILE`),
+      ),
     );
 
   function breakGlassBanner(state) {
@@ -48,13 +52,15 @@ const authority = (() => {
   const ended = new Set(['done', 'refused', 'cancelled']);
   const shownEnded = 10;
 
-  function jobCards(jobs) {
+  function jobCards(jobs, hostId) {
     const newestFirst = [...jobs].sort((a, b) => b.at - a.at);
     const open = newestFirst.filter((job) => !ended.has(job.state));
-    return [...open, ...newestFirst.filter((job) => ended.has(job.state)).slice(0, shownEnded)].map(jobCard);
+    return [...open, ...newestFirst.filter((job) => ended.has(job.state)).slice(0, shownEnded)].map((job) =>
+      jobCard(job, hostId),
+    );
   }
 
-  function jobCard(job) {
+  function jobCard(job, hostId) {
     const tone = jobTones[job.state] ?? 'work';
     const signed = job.by.length === 0 ? 'Signed by nobody whose signature counts.' : `Signed by ${job.by.join(', ')}.`;
     return make(
@@ -72,6 +78,7 @@ const authority = (() => {
         { class: job.missing > 0 && !ended.has(job.state) ? 'missing' : 'quiet' },
         signed + (job.missing > 0 ? ` ${job.missing} more must sign.` : ''),
       ),
+      job.missing > 0 && job.state === 'waiting' ? command(`felhom job cosign ${hostId} ${job.jobId}`) : undefined,
       job.nextAt === undefined
         ? undefined
         : make('p', { class: 'quiet' }, `Goes on by itself at ${inTime(job.nextAt)}.`),

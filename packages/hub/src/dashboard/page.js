@@ -1,4 +1,4 @@
-/* global elements, authority */
+/* global elements, authority, alerts */
 'use strict';
 /*
  * The fleet, once a second. Everything that came from a host is put on the page as text, never as markup. The page is
@@ -6,9 +6,9 @@
  */
 (() => {
   const $ = (id) => document.getElementById(id);
-  const { make, since, age, badge, plural, command, clock } = elements;
+  const { make, since, age, badge, plural, command, inTime, clock } = elements;
   const { blockedCard, breakGlassBanner, jobCards, trustParts, auditTimeline, wordOfTheHub } = authority;
-  const state = { selected: '', fleet: '', host: '', timer: 0 };
+  const state = { selected: '', fleet: '', host: '', alerts: '', alertsAt: 0, timer: 0 };
 
   const looks = {
     ok: ['good', 'ok', 'As desired.'],
@@ -16,7 +16,8 @@
     'needs-attention': ['warn', 'needs attention', 'Something waits for a person; see below.'],
     'no-report': ['warn', 'no report', 'Polls, but no report that this hub can read came yet.'],
     late: ['warn', 'late', 'No contact for longer than usual.'],
-    forked: ['bad', 'two agents?', ''],
+    unknown: ['warn', 'not heard yet', 'The hub itself was away; it waits for the next poll of this host.'],
+    forked: ['bad', 'forked', 'The host, or whoever has its key, tells two tales.'],
     'stale-hub': ['bad', 'hub is behind', ''],
     silent: ['bad', 'silent', 'No contact for a long time. Guests may well be serving; nobody knows.'],
     'never-seen': [
@@ -38,8 +39,10 @@
         host.sagas > 0 && plural(host.sagas, 'task') + ' running',
         host.parked > 0 && `${host.parked} parked`,
         host.blocked > 0 && `${host.blocked} blocked`,
+        host.jobsToSign > 0 && `${plural(host.jobsToSign, 'job')} to sign`,
         host.findings.total > 0 && plural(host.findings.total, 'finding'),
         host.hold && 'on hold',
+        host.snoozedUntil !== undefined && 'alerts snoozed',
       ].filter(Boolean);
       return make(
         'button',
@@ -72,16 +75,11 @@
     const parts = [
       make('div', { class: 'row' }, make('h2', {}, host.hostId), badge(tone, word)),
       make('div', { class: `say ${tone}` }, sayOf(host, sentence)),
-      facts(host, report),
     ];
+    if (report !== undefined && report.breakGlass.is !== 'closed') parts.push(breakGlassBanner(report.breakGlass));
     if (host.state === 'stale-hub') parts.push(command(`felhom desired resolve ${host.hostId} --keep agent`));
-    if (host.auditFork)
-      parts.push(
-        make('div', { class: 'say bad' }, `The audit log of this host exists in two versions: ${host.auditFork.text}.`),
-        command(`felhom audit verify ${host.hostId}`),
-      );
+    parts.push(...forks(host), facts(host, report));
     if (report !== undefined) {
-      if (report.breakGlass.is !== 'closed') parts.push(breakGlassBanner(report.breakGlass));
       parts.push(...section('In progress', report.sagas.map(sagaCard)));
       parts.push(...section('Parked: waits for a decision', report.parked.map(parkedCard)));
       parts.push(
@@ -90,7 +88,7 @@
           report.blocked.map((it) => blockedCard(it, host.hostId)),
         ),
       );
-      parts.push(...section('Signed jobs', jobCards(report.jobs)));
+      parts.push(...section('Signed jobs', jobCards(report.jobs, host.hostId)));
       parts.push(...section('Findings', [...report.findings].sort(bySeverity).map(findingCard)));
       parts.push(make('h3', {}, 'Guests'), guestTable(report.guests));
       parts.push(make('h3', {}, 'Whose signatures count'), ...trustParts(report.trust));
@@ -109,9 +107,31 @@
     $('host').replaceChildren(...parts);
   }
 
+  /** What contradicts what, and what clears it once settled. */
+  function forks({ hostId, fork, auditFork }) {
+    const parts = [];
+    if (fork)
+      parts.push(
+        make('div', { class: 'say bad' }, make('strong', {}, 'Two agents? '), fork.text),
+        make(
+          'p',
+          { class: 'quiet' },
+          'Find out which is the true one. A new key makes the old one worthless; then clear it:',
+        ),
+        command(`felhom hosts rekey ${hostId}`),
+        command(`felhom hosts clear-fork ${hostId}`),
+      );
+    if (auditFork)
+      parts.push(
+        make('div', { class: 'say bad' }, make('strong', {}, 'Two audit logs? '), auditFork.text),
+        make('p', { class: 'quiet' }, 'See which entries, and clear it once it is settled; both tales are kept:'),
+        command(`felhom audit verify ${hostId}`),
+        command(`felhom hosts clear-audit-fork ${hostId}`),
+      );
+    return parts;
+  }
+
   function sayOf(host, sentence) {
-    if (host.state === 'forked')
-      return host.fork ? host.fork.text : 'The host, or whoever has its key, tells two tales.';
     if (host.state === 'stale-hub' && host.stale)
       return `The host holds generation ${host.stale.generation}, which this hub does not have. Nothing is served to it until you choose whose copy counts.`;
     if (host.hold) return `${sentence} The host is on hold: nothing is changed there.`;
@@ -120,6 +140,7 @@
 
   function facts(host, report) {
     const rows = [['Last contact', since(host.lastContactAt)]];
+    if (host.snoozedUntil !== undefined) rows.push(['Alerts', `snoozed until ${inTime(host.snoozedUntil)}`]);
     const held = host.held;
     const wanted = host.desired ? `generation ${host.desired.generation}` : 'none';
     const has =
@@ -263,11 +284,30 @@
     }
   }
 
+  /** As often as the watch looks. */
+  const alertsEveryMs = 5000;
+
+  async function refreshAlerts() {
+    if (Date.now() - state.alertsAt < alertsEveryMs) return;
+    const list = await ask('/v1/alerts');
+    if (list === undefined) return;
+    state.alertsAt = Date.now();
+    const stuck = alerts.isStuck(list);
+    const text = JSON.stringify([list.open, stuck]);
+    if (text === state.alerts) return;
+    state.alerts = text;
+    const parts = alerts.strip(list, stuck, select);
+    $('alerts').replaceChildren(...parts);
+    $('alerts').hidden = parts.length === 0;
+    document.title = list.open.length === 0 ? 'Felhom' : `(${list.open.length}) Felhom`;
+  }
+
   async function tick() {
     clearTimeout(state.timer);
     if (sessionStorage.getItem('token') === null) return;
     try {
       if (!document.hidden) await refresh();
+      await refreshAlerts();
       $('link').textContent = 'live';
       $('login').hidden = true;
       $('fleet').hidden = false;
@@ -292,7 +332,11 @@
   function logout(why) {
     clearTimeout(state.timer);
     sessionStorage.removeItem('token');
-    state.fleet = state.host = '';
+    state.fleet = state.host = state.alerts = '';
+    state.alertsAt = 0;
+    document.title = 'Felhom';
+    $('alerts').hidden = true;
+    $('alerts').replaceChildren();
     $('fleet').hidden = true;
     $('logout').hidden = true;
     $('login').hidden = false;
