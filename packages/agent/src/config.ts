@@ -16,6 +16,9 @@ const trust = z.union([
   z.strictObject({ spkiSha256: z.string().regex(/^[0-9a-f]{64}$/, 'SHA-256 of the public key, 64 hex digits') }),
 ]);
 
+/** A program and its fixed arguments; nothing else is ever put into its arguments. */
+const command = z.strictObject({ command: z.array(z.string().min(1)).min(1).max(16) });
+
 export const agentConfig = z.strictObject({
   v: z.literal(1),
   host: hostId,
@@ -37,7 +40,9 @@ export const agentConfig = z.strictObject({
     z.strictObject({ file: path }),
   ]),
   /** The root helper as an exact command; absent, whatever needs it is parked with the reason. */
-  helper: z.strictObject({ command: z.array(z.string().min(1)).min(1).max(16) }).optional(),
+  helper: command.optional(),
+  /** Root's program for what takes the operators' envelope, `felhom-agent root-verb` under sudo; absent, `helper` is asked. */
+  signedHelper: command.optional(),
   reconcile: z.strictObject({ everySeconds: z.number().min(1).max(900).default(30) }).prefault({}),
 });
 export type AgentConfig = z.output<typeof agentConfig>;

@@ -53,6 +53,7 @@ test('without an agent the doctor makes its checks itself, and says so', async (
       ['clock', 'failed'],
       ['storage', 'failed'],
       ['helper', 'warning'],
+      ['signed helper', 'warning'],
     ],
   );
   assert.doesNotMatch(JSON.stringify(checks), /00000000-1111/);

@@ -62,7 +62,8 @@ export type Opened = { readonly is: 'open'; readonly host: OpenHost } | { readon
 /** The node behind a configuration, and what root wrote about it: all that needs neither journal nor hub. */
 interface HostNode {
   readonly proxmox: PveClient;
-  readonly helper: (HostHelper & SignedHelper) | undefined;
+  readonly helper: HostHelper | undefined;
+  readonly signedHelper: SignedHelper | undefined;
   readonly tokenId: string;
   /** As it was when the node was opened. */
   readonly policy: HostPolicy;
@@ -100,10 +101,11 @@ function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
     token: token.value,
     clock,
   });
-  const helper =
-    config.helper === undefined ? undefined : createHelperCommand({ command: config.helper.command, clock });
+  const helper = config.helper === undefined ? undefined : createHelperCommand({ ...config.helper, clock });
+  const signedHelper =
+    config.signedHelper === undefined ? helper : createHelperCommand({ ...config.signedHelper, clock });
   const tokenId = token.value.slice(0, token.value.indexOf('='));
-  return { is: 'loaded', value: { proxmox, helper, tokenId, policy, policyFile } };
+  return { is: 'loaded', value: { proxmox, helper, signedHelper, tokenId, policy, policyFile } };
 }
 
 /**
@@ -117,11 +119,12 @@ export async function examineAlone(
 ): Promise<readonly CheckResult[]> {
   const node = openNode(config, clock);
   if (node.is === 'bad') return [{ check: 'configuration', verdict: 'failed', text: node.why.text }];
-  const { proxmox, helper, policy, tokenId } = node.value;
+  const { proxmox, helper, signedHelper, policy, tokenId } = node.value;
   try {
     const nodeCheck = (abort: AbortSignal): Promise<NodeCheck> =>
       checkHost({ facts: proxmox.facts, packages: proxmox.facts }, policy, tokenId, abort);
-    return await examine({ clock, policy, node: proxmox.facts, stores: proxmox.stores, helper, nodeCheck }, signal);
+    const { facts, stores } = proxmox;
+    return await examine({ clock, policy, node: facts, stores, helper, signedHelper, nodeCheck }, signal);
   } finally {
     await proxmox.close();
   }
@@ -131,7 +134,7 @@ export async function examineAlone(
 export function openHost(config: AgentConfig, world: World): Opened {
   const node = openNode(config, world.clock);
   if (node.is === 'bad') return node;
-  const { proxmox, helper, tokenId, policy, policyFile } = node.value;
+  const { proxmox, helper, signedHelper, tokenId, policy, policyFile } = node.value;
   const source = openSourceOf(config, world.clock);
   if (source.is === 'bad') return source;
   const journal = openJournal({ directory: config.stateDirectory, clock: world.clock, random: world.random });
@@ -154,7 +157,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
       proxmox,
       tokenId,
       helper: helper ?? noHelper(),
-      signedHelper: helper ?? noHelper(),
+      signedHelper: signedHelper ?? noHelper(),
       hostKey: hostKey.value,
       verifier: createSshKeygenVerifier({ directory: join(config.stateDirectory, 'verify'), clock: world.clock }),
       trustStore: createTrustFile(config.trustFile, { ownerUids: [config.trustOwner] }),
@@ -184,6 +187,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
             node: proxmox.facts,
             stores: proxmox.stores,
             helper,
+            signedHelper,
             nodeCheck: (abort) => agent.checkNode(abort),
           },
           signal,

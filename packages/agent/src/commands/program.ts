@@ -191,7 +191,6 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
       return { is: 'loaded', value: { host: loaded.value.host, keyDirectory: hostKeyDirectory(loaded.value) } };
     },
   });
-  const configured = config();
   addTrust(program, {
     ...told,
     now: io.now,
@@ -199,9 +198,23 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
     trustOf: config,
     resetClock: () => ask('POST /v1/reset-clock'),
     uid: process.getuid?.(),
-    rootUid: configured.is === 'loaded' ? configured.value.trustOwner : 0,
+    // Only when it is asked for: what root runs for the agent must not depend on the agent's configuration.
+    get rootUid() {
+      const loaded = config();
+      return loaded.is === 'loaded' ? loaded.value.trustOwner : 0;
+    },
   });
   addSignedCommands(program, { ...told, now: io.now, ask });
+  program
+    .command('root-verb')
+    .description(
+      "one request to root, read from stdin and answered on stdout; for the agent's sudo rule, not for people",
+    )
+    .action(async () => {
+      const { enterRoot, runRootVerb, hostRoot } = await import('./root-verb.ts');
+      enterRoot();
+      exit = await runRootVerb({ stdin: process.stdin, stdout: io.stdout, stderr: io.stderr }, hostRoot(), io.signal);
+    });
   program
     .command('wake')
     .description('ask for a pass now instead of at the next interval')

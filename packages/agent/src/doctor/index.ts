@@ -11,6 +11,7 @@ import { findingsOf } from '../node-check/index.ts';
 import type { NodeCheck } from '../node-check/index.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { NodeFacts, StorageRow, Stores } from '../ports/proxmox.ts';
+import type { SignedHelper } from '../ports/signed-helper.ts';
 
 export interface CheckResult {
   readonly check: string;
@@ -26,6 +27,7 @@ export interface DoctorNeeds {
   readonly node: NodeFacts;
   readonly stores: Stores;
   readonly helper: HostHelper | undefined;
+  readonly signedHelper: Pick<SignedHelper, 'breakGlassShow'> | undefined;
   readonly nodeCheck: (signal: AbortSignal) => Promise<NodeCheck>;
 }
 
@@ -39,6 +41,7 @@ export async function examine(needs: DoctorNeeds, signal: AbortSignal): Promise<
     checkStorages(needs, signal),
     checkGoldens(needs, signal),
     checkHelper(needs, signal),
+    checkSignedHelper(needs, signal),
   ]);
   return parts.flat();
 }
@@ -160,6 +163,28 @@ async function checkHelper({ helper, policy }: DoctorNeeds, signal: AbortSignal)
   const volumes = await helper.volumesOf(policy.vmids.scratch.from, signal);
   if (volumes.is !== 'done') return [cannot('helper', volumes.why)];
   return [{ check: 'helper', verdict: 'ok', text: 'the root helper answers' }];
+}
+
+const withoutSignedHelper =
+  'without it break-glass stays closed, and a signed change of trust is applied by root: felhom-agent trust apply FILE; ' +
+  'set signedHelper.command in the configuration';
+
+/** Looks whether break-glass is open: the one thing that root's program tells without changing anything. */
+async function checkSignedHelper({ signedHelper }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
+  const check = 'signed helper';
+  if (signedHelper === undefined) {
+    const text = 'no program of root for what operators sign is configured';
+    return [{ check, verdict: 'warning', text, advice: withoutSignedHelper }];
+  }
+  const shown = await signedHelper.breakGlassShow(signal);
+  if (shown.is === 'done') {
+    const glass = shown.value === undefined ? 'closed' : `open until ${new Date(shown.value.until).toISOString()}`;
+    return [{ check, verdict: 'ok', text: `root's program answers; break-glass is ${glass}` }];
+  }
+  // The program that is configured may be one for other verbs.
+  if (shown.why.code === 'helper.refused')
+    return [{ check, verdict: 'warning', text: shown.why.text, advice: withoutSignedHelper }];
+  return [cannot(check, shown.why)];
 }
 
 function cannot(check: string, why: Reason): CheckResult {

@@ -14,6 +14,7 @@ import {
 import type { HostId, Job, JobOf, TrustDocument } from '@felhom/protocol';
 import { z } from 'zod';
 import type { SignatureVerifier } from '../ports/signatures.ts';
+import type { Systemctl } from '../ports/systemctl.ts';
 import type { TrustStore } from '../ports/trust-store.ts';
 import { verifyEnvelope } from '../trust/index.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
@@ -32,11 +33,6 @@ export type BreakGlassShown =
   /** Milliseconds since the epoch. */
   | { readonly is: 'open'; readonly until: number }
   | { readonly is: 'unclear'; readonly text: string };
-
-/** Runs `systemctl` with these arguments; rejects when it cannot be run at all. */
-export type Systemctl = (
-  args: readonly string[],
-) => Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>;
 
 export interface BreakGlassPlace {
   /** `/run/felhom-break-glass` */

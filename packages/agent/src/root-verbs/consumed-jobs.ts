@@ -4,6 +4,8 @@
  */
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { syncFolder } from './durable-file.ts';
+import { ownFolder } from './root-files.ts';
 
 export interface ConsumedJobs {
   has(jobId: string): boolean;
@@ -19,6 +21,7 @@ export function consumedJobsIn(file: string): ConsumedJobs {
         .split('\n')
         .some((line) => line.split(' ')[0] === jobId),
     add: (jobId, at) => {
+      ownFolder(dirname(file));
       // What a power cut left of a line must not swallow the next one.
       const torn = !/(?:^|\n)$/.test(textOf(file));
       const flags = constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY | constants.O_NOFOLLOW;
@@ -29,7 +32,7 @@ export function consumedJobsIn(file: string): ConsumedJobs {
       } finally {
         closeSync(opened);
       }
-      syncDirectory(dirname(file));
+      syncFolder(dirname(file));
     },
   };
 }
@@ -47,15 +50,6 @@ function textOf(file: string): string {
     if (uid !== process.getuid?.() || (mode & 0o022) !== 0)
       throw new Error(`cannot use ${file}: others may write it; chown root and chmod 600 it after a look`);
     return readFileSync(opened, 'utf8');
-  } finally {
-    closeSync(opened);
-  }
-}
-
-function syncDirectory(directory: string): void {
-  const opened = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(opened);
   } finally {
     closeSync(opened);
   }

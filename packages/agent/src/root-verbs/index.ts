@@ -1,10 +1,17 @@
 /**
- * What root does when the agent asks, or a person at the host. Runs in the root helper, never in the agent's process.
+ * What root does when the agent asks, or a person at the host. Runs in root's own program, never in the agent's process.
  *
  * Owns verifying each gated verb again, against root-owned files, and carrying it out [R13]. Never believes the agent: what
  * it asks for comes as the operator's envelope.
- * Read in this order: trust-update, trust-file-write; break-glass, break-glass-units, root-files.
+ * Read in this order: serve-verb (with receipts, one-at-a-time, program-files); trust-update, trust-file-write; break-glass,
+ * break-glass-units, root-files.
  */
+export { serveVerb } from './serve-verb.ts';
+export type { RootAnswer, RootParts, RootRequest } from './serve-verb.ts';
+export { receiptsIn } from './receipts.ts';
+export type { Receipts } from './receipts.ts';
+export { takeTurn } from './one-at-a-time.ts';
+export { exposedProgram } from './program-files.ts';
 export { trustUpdate } from './trust-update.ts';
 export type { TrustUpdateAnswer, TrustUpdateOptions } from './trust-update.ts';
 export { replaceTrustFile, writeFirstTrustFile } from './trust-file-write.ts';
@@ -13,4 +20,4 @@ export type { BreakGlassAnswer, BreakGlassPlace, BreakGlassShown, OpenOptions } 
 export { breakGlassSettings } from './break-glass-units.ts';
 export type { BreakGlassSettings } from './break-glass-units.ts';
 export { consumedJobsIn } from './consumed-jobs.ts';
-export { rootFiles } from './root-files.ts';
+export { ownFolder, rootFiles } from './root-files.ts';

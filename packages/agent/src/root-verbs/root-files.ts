@@ -4,6 +4,7 @@ import {
   constants,
   fchmodSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -47,3 +48,14 @@ export const rootFiles: RootFiles = {
     }
   },
 };
+
+/** Makes a folder that is root's alone, where it is missing. Throws where it is a link, somebody else's, or open to others. */
+export function ownFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const found = lstatSync(path);
+  const { uid, mode } = found;
+  if (!found.isDirectory()) throw new Error(`cannot use ${path}: it is no folder`);
+  if (uid !== process.geteuid?.()) throw new Error(`cannot use ${path}: it belongs to uid ${uid}`);
+  if ((mode & 0o077) !== 0)
+    throw new Error(`cannot use ${path}: others may enter it; after a look at it run: chmod 700 ${path}`);
+}

@@ -28,7 +28,10 @@ export type TrustUpdateAnswer =
   /** Nothing was changed; it may work when asked again. */
   | { readonly is: 'busy'; readonly text: string };
 
-/** The same envelope twice does the work once. Throws what the disk throws; the old document then is still in force. */
+/**
+ * The same envelope twice does the work once. Throws what the disk throws; the old document then is still in force, except
+ * where the text says that the new one cannot be read back.
+ */
 export async function trustUpdate(
   options: TrustUpdateOptions,
   envelopeText: string,
@@ -79,10 +82,9 @@ function trustJobOf(
 function written(trust: TrustStore, document: TrustDocument): TrustUpdateAnswer {
   const read = trust.read();
   if (read.is === 'held' && read.digest === digestOfTrust(document)) return { is: 'done', version: document.version };
-  return {
-    is: 'busy',
-    text: `cannot tell whether trust was changed: ${read.is === 'unreadable' ? read.why.text : 'the file says something else'}`,
-  };
+  // Not "busy", which would say that nothing was changed.
+  const found = read.is === 'unreadable' ? read.why.text : 'the file says something else';
+  throw new Error(`cannot tell whether trust was changed: version ${document.version} was written, and ${found}`);
 }
 
 const refused = (text: string): TrustUpdateAnswer => ({

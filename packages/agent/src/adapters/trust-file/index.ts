@@ -1,5 +1,6 @@
 /**
- * The trust document in its root-owned file: the adapter of `ports/trust-store.ts`. Reads; changing it is root's.
+ * The trust document in its root-owned file: the adapter of `ports/trust-store.ts`; and other files that only root may
+ * have written. Reads; changing them is root's.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -22,7 +23,7 @@ export function createTrustFile(path: string, { ownerUids }: TrustFileOptions): 
   let last: { readonly text: string; readonly read: TrustRead } | undefined;
   return {
     read() {
-      const found = readBelieved(path, ownerUids);
+      const found = readRootOwned(path, ownerUids);
       if (found.is !== 'text') return found;
       if (last?.text !== found.text) last = { text: found.text, read: parseTrustText(path, found.text) };
       return last.read;
@@ -30,9 +31,10 @@ export function createTrustFile(path: string, { ownerUids }: TrustFileOptions): 
   };
 }
 
-type Believed = Exclude<TrustRead, { is: 'held' }> | { readonly is: 'text'; readonly text: string };
+export type RootOwned = Exclude<TrustRead, { is: 'held' }> | { readonly is: 'text'; readonly text: string };
 
-function readBelieved(path: string, ownerUids: readonly number[]): Believed {
+/** The text of a small file that nobody but its owners can write or replace. Errors: `trust.exposed`, `trust.unreadable`. */
+export function readRootOwned(path: string, ownerUids: readonly number[]): RootOwned {
   let descriptor: number;
   try {
     // A link would let whoever owns it choose the file; a pipe would make the agent wait.

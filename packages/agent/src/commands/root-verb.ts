@@ -1,0 +1,215 @@
+/**
+ * `felhom-agent root-verb`: root's program for what takes the operators' envelope. The agent starts it through an exact
+ * sudo rule: one request on stdin, one answer on stdout (`adapters/helper-command/index.ts`). It takes no argument, reads
+ * no configuration of the agent, and looks at nothing but files of root's own. Exit code 0: the answer is whole; else none
+ * was given, and what became of the request is open.
+ */
+import { realpathSync, statSync } from 'node:fs';
+import { addAbortSignal } from 'node:stream';
+import type { Readable } from 'node:stream';
+import { join } from 'node:path';
+import { maxEnvelopeBytes } from '@felhom/protocol';
+import { loadFile } from '../adapters/config-file/index.ts';
+import { helperRequest } from '../adapters/helper-command/index.ts';
+import type { HelperAnswer, HelperRequest } from '../adapters/helper-command/index.ts';
+import { createSshKeygenVerifier } from '../adapters/ssh-keygen/index.ts';
+import { systemClock } from '../adapters/system-clock/index.ts';
+import { createSystemctl } from '../adapters/systemctl/index.ts';
+import { createTrustFile, readRootOwned } from '../adapters/trust-file/index.ts';
+import { hostPolicy } from '../host-policy.ts';
+import type { Clock } from '../kernel/index.ts';
+import type { Systemctl } from '../ports/systemctl.ts';
+import {
+  breakGlassSettings,
+  consumedJobsIn,
+  exposedProgram,
+  ownFolder,
+  receiptsIn,
+  rootFiles,
+  serveVerb,
+  takeTurn,
+} from '../root-verbs/index.ts';
+import type { OpenOptions, RootAnswer, RootParts } from '../root-verbs/index.ts';
+
+/** Where root's things are. Nobody who asks may choose any of it. */
+export interface RootPlaces {
+  readonly trust: string;
+  readonly breakGlass: string;
+  readonly policy: string;
+  /** Receipts and spent jobs. */
+  readonly state: string;
+  /** Turns, and a private folder for ssh-keygen. */
+  readonly run: string;
+  readonly breakGlassRun: string;
+  readonly units: string;
+}
+
+export const rootPlaces: RootPlaces = {
+  trust: '/etc/felhom/trust.json',
+  breakGlass: '/etc/felhom/break-glass.json',
+  policy: '/etc/felhom/policy.yaml',
+  state: '/var/lib/felhom-root',
+  run: '/run/felhom-root',
+  breakGlassRun: '/run/felhom-break-glass',
+  units: '/run/systemd/system',
+};
+
+export interface RootWorld {
+  /** Who runs this, and who owns what is believed: both 0 on a host. */
+  readonly uid: number | undefined;
+  readonly rootUid: number;
+  readonly places: RootPlaces;
+  /** What is being run; it has to be root's like everything else. */
+  readonly program: readonly string[];
+  readonly systemctl: Systemctl;
+  readonly sshKeygen: string;
+  readonly clock: Pick<Clock, 'now' | 'sleep'>;
+}
+
+export interface RootVerbIo {
+  readonly stdin: Readable;
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+}
+
+/** A host as it is. */
+export function hostRoot(): RootWorld {
+  return {
+    uid: process.getuid?.(),
+    rootUid: 0,
+    places: rootPlaces,
+    program: [process.execPath, process.argv[1] ?? process.execPath].map((file) => realpathSync(file)),
+    systemctl: createSystemctl(),
+    sshKeygen: '/usr/bin/ssh-keygen',
+    clock: systemClock(),
+  };
+}
+
+/** Leaves behind what whoever started this process set for it; so do the programs it starts. */
+export function enterRoot(): void {
+  process.umask(0o077);
+  process.chdir('/');
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  process.env['PATH'] = '/usr/sbin:/usr/bin:/sbin:/bin';
+  process.env['LC_ALL'] = 'C';
+}
+
+/** What the process ends with where it gives no answer. */
+const noAnswer = 70;
+/** An envelope is text inside of text: each of its quotes and line ends takes more bytes here. */
+const longestRequestBytes = 4 * maxEnvelopeBytes;
+const longestReadMs = 10_000;
+const longestAnswerText = 1_000;
+
+/** Resolves with the exit code. */
+export async function runRootVerb(io: RootVerbIo, world: RootWorld, signal: AbortSignal): Promise<number> {
+  try {
+    const answer = await answerOne(io.stdin, world, signal);
+    const said = 'text' in answer ? { ...answer, text: answer.text.slice(0, longestAnswerText) } : answer;
+    io.stdout.write(JSON.stringify({ v: 1, ...said } satisfies HelperAnswer));
+    return 0;
+  } catch (error) {
+    io.stderr.write(`felhom-agent root-verb: ${error instanceof Error ? error.message : String(error)}\n`);
+    return noAnswer;
+  }
+}
+
+async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal): Promise<RootAnswer> {
+  if (world.uid !== world.rootUid) return refused('cannot act for root: this is not root; look at the sudo rule');
+  const exposed = exposedProgram(world.program, statSync, world.rootUid);
+  if (exposed !== undefined)
+    return refused(`cannot act for root: whoever can write this program would be root: ${exposed.text}`);
+  const read = await readRequest(stdin, world.clock, signal);
+  if (read.is === 'refused') return read;
+  const { request } = read;
+  switch (request.verb) {
+    case 'volumes-of':
+    case 'reap-stub':
+    case 'unlock':
+    case 'pool-ensure':
+      return refused(`cannot ${request.verb}: this release's root program does not do it`);
+    case 'trust-update':
+    case 'break-glass-open':
+    case 'break-glass-close':
+    case 'break-glass-show':
+    case 'show':
+  }
+  ownFolder(world.places.run);
+  // Looking takes a turn too: no receipt means "not done" only while nobody is doing it.
+  const turn = takeTurn({ folder: join(world.places.run, 'turns') });
+  if (turn.is === 'taken')
+    return { is: 'busy', text: `cannot ${request.verb}: process ${turn.pid} is at work for root; ask again` };
+  try {
+    return await serveVerb(request, partsOf(world), signal);
+  } finally {
+    turn.end();
+  }
+}
+
+/** Makes nothing yet: closing has to work on a disk that takes no more. */
+function partsOf({ places, rootUid, clock, sshKeygen, systemctl }: RootWorld): RootParts {
+  return {
+    trustFile: places.trust,
+    trust: createTrustFile(places.trust, { ownerUids: [rootUid] }),
+    verifier: createSshKeygenVerifier({ program: sshKeygen, directory: join(places.run, 'verify'), clock }),
+    place: { runDirectory: places.breakGlassRun, unitDirectory: places.units, systemctl, files: rootFiles },
+    breakGlass: () => readBreakGlass(places, rootUid),
+    consumed: consumedJobsIn(join(places.state, 'consumed-jobs')),
+    receipts: receiptsIn(join(places.state, 'receipts')),
+    now: () => clock.now(),
+  };
+}
+
+/** Both files are root's: what others can write says nothing about how far the host may be opened. */
+function readBreakGlass(places: RootPlaces, rootUid: number): ReturnType<RootParts['breakGlass']> {
+  const owned = (file: string) => readRootOwned(file, [rootUid]);
+  const glass = owned(places.breakGlass);
+  const policy = owned(places.policy);
+  if (glass.is === 'unreadable') return { bad: glass.why.text };
+  if (policy.is === 'unreadable') return { bad: policy.why.text };
+  const bounds = loadFile(places.policy, hostPolicy);
+  if (bounds.is === 'bad') return { bad: bounds.why.text };
+  const { maxMinutes } = bounds.value.breakGlass;
+  if (glass.is === 'none') return { settings: undefined, maxMinutes };
+  const settings = loadFile<OpenOptions['settings']>(places.breakGlass, breakGlassSettings);
+  return settings.is === 'bad' ? { bad: settings.why.text } : { settings: settings.value, maxMinutes };
+}
+
+type ReadRequest = { readonly is: 'request'; readonly request: HelperRequest } | RefusedRequest;
+type RefusedRequest = { readonly is: 'refused'; readonly text: string };
+
+/** Exactly one document, whole, small and in time: a request that never ends would keep everybody else waiting. */
+async function readRequest(stdin: Readable, clock: RootWorld['clock'], signal: AbortSignal): Promise<ReadRequest> {
+  const late = new AbortController();
+  const ended = new AbortController();
+  clock.sleep(longestReadMs, ended.signal).then(
+    () => late.abort(new Error('it did not end in time')),
+    () => {},
+  );
+  addAbortSignal(AbortSignal.any([signal, late.signal]), stdin);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of stdin as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > longestRequestBytes) return unreadable(`it has more than ${longestRequestBytes} bytes`);
+      chunks.push(chunk);
+    }
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+    const parsed = helperRequest.safeParse(JSON.parse(text));
+    if (parsed.success) return { is: 'request', request: parsed.data };
+    const [issue] = parsed.error.issues;
+    return unreadable(`${issue?.path.map(String).join('.') ?? ''} ${issue?.message ?? ''}`.trim());
+  } catch (error) {
+    if (late.signal.aborted) return unreadable('it did not end in time');
+    if (signal.aborted) return unreadable('this process was told to stop');
+    // Words of the parser may show what was sent, and an envelope is nobody's business.
+    return unreadable(error instanceof SyntaxError ? 'it is not one JSON document' : 'it is not whole UTF-8 text');
+  } finally {
+    ended.abort();
+  }
+}
+
+const unreadable = (why: string): RefusedRequest => refused(`cannot read the request: ${why}`);
+
+const refused = (text: string): RefusedRequest => ({ is: 'refused', text });

@@ -1,0 +1,101 @@
+/**
+ * One request to root, from receipt to receipt. Who asks may have been taken over: what widens something comes as the
+ * operators' envelope and is verified here, what only narrows is done for anybody [R13]. The host is the one that the
+ * root-owned trust document is for.
+ */
+import type { HostId } from '@felhom/protocol';
+import type { HelperOperation, HelperReceipt } from '../ports/host-helper.ts';
+import type { SignatureVerifier } from '../ports/signatures.ts';
+import type { TrustStore } from '../ports/trust-store.ts';
+import { closeBreakGlass, openBreakGlass, showBreakGlass } from './break-glass.ts';
+import type { BreakGlassPlace, OpenOptions } from './break-glass.ts';
+import type { ConsumedJobs } from './consumed-jobs.ts';
+import type { Receipts } from './receipts.ts';
+import { trustUpdate } from './trust-update.ts';
+
+interface Signed {
+  readonly operation: HelperOperation;
+  readonly envelope: string;
+}
+
+export type RootRequest =
+  | ({ readonly verb: 'trust-update' } & Signed)
+  | ({ readonly verb: 'break-glass-open' } & Signed)
+  | { readonly verb: 'break-glass-close'; readonly operation: HelperOperation }
+  | { readonly verb: 'break-glass-show' }
+  | { readonly verb: 'show'; readonly operation: HelperOperation };
+
+export type RootAnswer =
+  | {
+      readonly is: 'done';
+      /** Of `show`; null = never completed. */
+      readonly receipt?: HelperReceipt | null;
+      /** Of `break-glass-show`, milliseconds since the epoch; null = closed. */
+      readonly openUntil?: number | null;
+    }
+  /** `refused`: nothing was changed. `busy`: that, or it is not known to be closed; ask again. */
+  | { readonly is: 'refused' | 'busy'; readonly text: string };
+
+export interface RootParts {
+  readonly trustFile: string;
+  /** Reads the same file, and refuses it where others may write it. */
+  readonly trust: TrustStore;
+  readonly verifier: SignatureVerifier;
+  readonly place: BreakGlassPlace;
+  /** From root-owned files, as they are now; only asked for when something is to be opened. */
+  readonly breakGlass: () => Pick<OpenOptions, 'settings' | 'maxMinutes'> | { readonly bad: string };
+  readonly consumed: ConsumedJobs;
+  readonly receipts: Receipts;
+  /** Wall time, milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** One at a time; the caller sees to that. Throws what leaves open whether something was changed: answer nothing then. */
+export async function serveVerb(request: RootRequest, parts: RootParts, signal: AbortSignal): Promise<RootAnswer> {
+  const { place, receipts } = parts;
+  switch (request.verb) {
+    case 'trust-update':
+      return once(request, parts, (host) =>
+        trustUpdate({ ...parts, file: parts.trustFile, host, now: parts.now() }, request.envelope, signal),
+      );
+    case 'break-glass-open':
+      return once(request, parts, (host) => {
+        const found = parts.breakGlass();
+        if ('bad' in found) return Promise.resolve(refused(`cannot open break-glass: ${found.bad}`));
+        return openBreakGlass({ ...place, ...parts, ...found, host, now: parts.now() }, request.envelope, signal);
+      });
+    case 'break-glass-close': {
+      // Whatever was written down about an earlier closing: it may have been opened since.
+      const closed = await closeBreakGlass(place);
+      if (closed.is === 'done') receipts.keep({ operation: request.operation, verb: request.verb, at: parts.now() });
+      return closed;
+    }
+    case 'break-glass-show': {
+      const shown = await showBreakGlass(place);
+      if (shown.is === 'unclear') return { is: 'busy', text: `cannot look at break-glass: ${shown.text}` };
+      return { is: 'done', openUntil: shown.is === 'open' ? shown.until : null };
+    }
+    case 'show':
+      return { is: 'done', receipt: receipts.of(request.operation) ?? null };
+  }
+}
+
+/** The same operation twice does the work once. */
+async function once(
+  { verb, operation }: Extract<RootRequest, Signed>,
+  { trust, receipts, now }: RootParts,
+  work: (host: HostId) => Promise<RootAnswer>,
+): Promise<RootAnswer> {
+  const before = receipts.of(operation);
+  if (before?.verb === verb) return { is: 'done' };
+  if (before !== undefined) return refused(`cannot ${verb}: operation ${operation} was a ${before.verb}`);
+  const held = trust.read();
+  if (held.is === 'none') return refused(`cannot ${verb}: this host trusts nobody yet; see felhom-agent trust init`);
+  if (held.is === 'unreadable') return { is: 'busy', text: held.why.text };
+  const answer = await work(held.document.host);
+  if (answer.is !== 'done') return answer;
+  receipts.keep({ operation, verb, at: now() });
+  return { is: 'done' };
+}
+
+const refused = (text: string): RootAnswer => ({ is: 'refused', text });
