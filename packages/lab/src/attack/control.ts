@@ -8,7 +8,7 @@ import { minute } from './trick.ts';
 
 /** Answers what is wrong with the suite; nothing when it can be believed. */
 export async function checkTheJudge(folder: string): Promise<string | undefined> {
-  const target = await setUp({}, folder);
+  const target = await setUp({ real: true }, folder);
   const before = lookAt(target);
   const { vmid, name } = target.guest('photos');
   await target.deliver(target.removal([target.cast.alice, target.cast.bob]).envelope);

@@ -1,21 +1,22 @@
 /**
  * `npm run attack -- [--only WORDS] [--list]`: a hub in the wrong hands, with everything that it knows and all that it
- * can say, against a real agent whose signatures the real `ssh-keygen` verifies. Ends with 0 only if nothing came of it.
+ * can say, against a real agent; the real `ssh-keygen` verifies where signatures are what it is about. Ends with 0 only if nothing came of it.
  */
 import { parseArgs } from 'node:util';
 import { ensureSshKeygen } from '../stage/openssh.ts';
 import { tricks } from './catalog.ts';
 import { checkTheJudge } from './control.ts';
-import { runTrick } from './run-trick.ts';
 import { withFolder } from './folder.ts';
+import { placesOf, playAll } from './play-all.ts';
+import { outcomeOf } from './run-trick.ts';
+import type { Verdict } from './run-trick.ts';
 
 const { values } = parseArgs({
   options: { only: { type: 'string' }, list: { type: 'boolean', default: false } },
 });
-const { only } = values;
-const chosen = only === undefined ? tricks : tricks.filter(({ name }) => name.includes(only));
+const chosen = placesOf(values.only);
 
-if (values.list) for (const { name, gain } of chosen) console.log(`${name}\n    ${gain}`);
+if (values.list) for (const at of chosen) console.log(`${tricks[at]?.name}\n    ${tricks[at]?.gain}`);
 else process.exitCode = await attack();
 
 async function attack(): Promise<number> {
@@ -25,7 +26,7 @@ async function attack(): Promise<number> {
     return 1;
   }
   if (chosen.length === 0) {
-    console.error(`attack: no trick is called ${only}; see: npm run attack -- --list`);
+    console.error(`attack: no trick is called ${values.only}; see: npm run attack -- --list`);
     return 2;
   }
   return withFolder(async (folder) => {
@@ -35,21 +36,31 @@ async function attack(): Promise<number> {
       return 1;
     }
     console.log('two people removed a guest by signature, and the judge saw it; now without them:');
-    let succeeded = 0;
-    for (const trick of chosen) {
-      const startedAt = performance.now();
-      const { name, got, broken } = await runTrick(trick, folder);
-      const took = `${((performance.now() - startedAt) / 1000).toFixed(1)} s`;
-      if (broken === undefined && got.length === 0) {
-        console.log(`  failed     ${name}  (${took})`);
-        continue;
-      }
-      succeeded += 1;
-      console.log(broken === undefined ? `  SUCCEEDED  ${name}` : `  BROKEN     ${name}: ${broken}`);
-      if (broken === undefined) console.log(`    it wants: ${trick.gain}`);
-      for (const line of got) console.log(`    ${line}`);
-    }
-    console.log(`attack: ${chosen.length} tried, ${succeeded} succeeded`);
+    const startedAt = performance.now();
+    const verdicts = await playAll(chosen, folder, tell);
+    console.log(`took ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+    const outcomes = verdicts.map(outcomeOf);
+    const known = outcomes.filter((outcome) => outcome === 'known').length;
+    const succeeded = outcomes.filter((outcome) => outcome !== 'failed' && outcome !== 'known').length;
+    if (known > 0) console.log(`${known} more is known to work, see above; not counted`);
+    console.log(`attack: ${verdicts.length - known} tried, ${succeeded} succeeded`);
     return succeeded === 0 ? 0 : 1;
   });
+}
+
+function tell(verdict: Verdict): void {
+  const { name, gain, got, broken, undefended } = verdict;
+  switch (outcomeOf(verdict)) {
+    case 'failed':
+      return console.log(`  failed     ${name}`);
+    case 'broken':
+      return console.log(`  BROKEN     ${name}: ${broken}`);
+    case 'known':
+      return console.log(`  KNOWN      ${name}\n    it works: ${undefended}`);
+    case 'known-no-more':
+      return console.log(`  CHANGED    ${name}: it is known to work and did not; take it off that list`);
+    case 'succeeded':
+      console.log(`  SUCCEEDED  ${name}\n    it wants: ${gain}`);
+      for (const line of got) console.log(`    ${line}`);
+  }
 }

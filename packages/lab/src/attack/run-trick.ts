@@ -6,8 +6,12 @@ import type { Trick } from './trick.ts';
 
 export interface Verdict {
   readonly name: string;
+  /** What the hub wants by it. */
+  readonly gain: string;
   /** What the hub got, and what nobody would have found out; empty = it failed, in the open. */
   readonly got: readonly string[];
+  /** Of a trick that is known to work: why. */
+  readonly undefended: string | undefined;
   /** It could not be played to its end, so it says nothing. */
   readonly broken: string | undefined;
 }
@@ -16,7 +20,7 @@ export interface Verdict {
 const aftermathMs = 2 * minute;
 
 export async function runTrick(trick: Trick, folder: string): Promise<Verdict> {
-  const { name } = trick;
+  const { name, gain, undefended } = trick;
   try {
     const host = await setUp(trick, folder);
     let before = lookAt(host);
@@ -28,8 +32,22 @@ export async function runTrick(trick: Trick, folder: string): Promise<Verdict> {
     const got = [...gainsOf(trick, target, before, heard), ...gapsOf(trick, target, before)];
     await target.world.clock.runUntil(target.agent().stop());
     target.world.cut();
-    return { name, got, broken: undefined };
+    return { name, gain, got, undefended, broken: undefined };
   } catch (error) {
-    return { name, got: [], broken: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    return {
+      name,
+      gain,
+      got: [],
+      undefended,
+      broken: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    };
   }
+}
+
+export type Outcome = 'failed' | 'succeeded' | 'broken' | 'known' | 'known-no-more';
+
+export function outcomeOf({ got, broken, undefended }: Verdict): Outcome {
+  if (broken !== undefined) return 'broken';
+  if (undefended !== undefined) return got.length > 0 ? 'known' : 'known-no-more';
+  return got.length > 0 ? 'succeeded' : 'failed';
 }

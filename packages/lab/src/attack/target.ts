@@ -8,6 +8,7 @@ import { labGuest } from '../world/desired.ts';
 import { addNeighbour } from '../world/neighbour.ts';
 import { createOperator, createOperators } from '../world/operators.ts';
 import { labPeople } from '../world/people.ts';
+import { simVerifier } from '../world/sim-verifier.ts';
 import { createSimWorld } from '../world/sim-world.ts';
 import type { SimWorld } from '../world/sim-world.ts';
 import { rangeOf } from '../world/traces.ts';
@@ -27,13 +28,12 @@ export function castOf(): Cast {
 }
 
 /** `folder`: for the nameless files that the real `ssh-keygen` reads; made and removed by the caller. */
-export async function setUp(trick: Pick<Trick, 'host'>, folder: string): Promise<Target> {
+export async function setUp(trick: Pick<Trick, 'host' | 'real'>, folder: string): Promise<Target> {
   const cast = castOf();
   const { policy, ...options } = trick.host?.(cast) ?? {};
   const real = createSshKeygenVerifier({ directory: folder, clock: systemClock() });
-  const verifierIn = (clock: SimClock): SignatureVerifier => ({
-    verify: (question, signal) => clock.io(real.verify(question, signal)),
-  });
+  const verifierIn = (clock: SimClock): SignatureVerifier =>
+    trick.real === true ? { verify: (question, signal) => clock.io(real.verify(question, signal)) } : simVerifier();
   const world = await createSimWorld({
     seed,
     guestRange: 6,

@@ -9,11 +9,18 @@ export interface Trick {
   readonly name: string;
   /** What the hub would have if it worked. */
   readonly gain: string;
+  /** Signatures are what it is about: the real `ssh-keygen` verifies them, not its stand-in. */
+  readonly real?: boolean;
   /** Changes to the host before the trick begins. */
   readonly host?: (people: Cast) => Partial<Omit<SimWorldOptions, 'seed' | 'verifier'>>;
   play(target: Target): Promise<void>;
   /** Answers what the hub got, beyond what every trick is judged by; nothing when it got nothing. */
   readonly judge?: (target: Target) => string | undefined;
+  /**
+   * It works, and why that is so for now. Shown with every run and not counted; when it fails some day, the run says
+   * that this line has to go.
+   */
+  readonly undefended?: string;
   /** What must be found of it afterwards, as parts of the texts. */
   readonly leaves: Traces;
 }
@@ -42,7 +49,7 @@ export interface Cast {
 export interface Target {
   readonly world: SimWorld;
   readonly cast: Cast;
-  /** The real `ssh-keygen`, as the host asks it. */
+  /** As the host asks it. */
   readonly verifier: SignatureVerifier;
   /** The life that the agent is in. */
   readonly agent: () => Agent;
