@@ -14,6 +14,8 @@ export interface AuditLog {
    * `also`. Texts that are too long are cut. Throws `JournalError`.
    */
   append(event: AuditEvent, also?: Also): AuditEntry;
+  /** Several at once, all of them or none. */
+  appendAll(events: readonly AuditEvent[], also?: Also): readonly AuditEntry[];
   head(): ChainHead;
   /** The newest ones, newest last. */
   newest(limit: number): readonly AuditEntry[];
@@ -44,29 +46,38 @@ export function createAuditLog(journal: Pick<Journal, 'append' | 'facts' | 'get'
   let host = headAt(headsKey);
   // Reports and polls look at the end of the log many times a minute.
   let tail = read(journal, tailLength);
-  return {
-    append: (event, also = {}) => {
-      const guest = event.guest === undefined ? emptyChain : headAt(guestKey(event.guest));
-      const linked = chainEntry({ host, guest }, fitted(event));
-      const next: ChainHead = { count: host.count + 1, head: linked.digest };
-      journal.append(
-        [...(also.records ?? []), { v: 1, kind: 'fact', at: linked.entry.at, topic, body: linked.entry }],
-        [
-          ...(also.documents ?? []),
-          { put: { key: headsKey, v: 1, body: next } },
-          ...(event.guest === undefined
-            ? []
-            : [
-                {
-                  put: { key: guestKey(event.guest), v: 1, body: { count: guest.count + 1, head: linked.digest } },
-                },
-              ]),
-        ],
-      );
-      host = next;
-      tail = [...tail.slice(1 - tailLength), linked.entry];
+  const appendAll: AuditLog['appendAll'] = (events, also = {}) => {
+    let next = host;
+    const guests = new Map<GuestUid, ChainHead>();
+    const entries = events.map((event) => {
+      const guest = event.guest === undefined ? emptyChain : (guests.get(event.guest) ?? headAt(guestKey(event.guest)));
+      const linked = chainEntry({ host: next, guest }, fitted(event));
+      next = { count: next.count + 1, head: linked.digest };
+      if (event.guest !== undefined) guests.set(event.guest, { count: guest.count + 1, head: linked.digest });
       return linked.entry;
+    });
+    journal.append(
+      [
+        ...(also.records ?? []),
+        ...entries.map((entry) => ({ v: 1, kind: 'fact', at: entry.at, topic, body: entry }) as const),
+      ],
+      [
+        ...(also.documents ?? []),
+        { put: { key: headsKey, v: 1, body: next } },
+        ...[...guests].map(([uid, head]) => ({ put: { key: guestKey(uid), v: 1, body: head } })),
+      ],
+    );
+    host = next;
+    tail = [...tail, ...entries].slice(-tailLength);
+    return entries;
+  };
+  return {
+    append: (event, also) => {
+      const [entry] = appendAll([event], also);
+      if (entry === undefined) throw new TypeError('cannot append to the audit log: no entry was made of the event');
+      return entry;
     },
+    appendAll,
     head: () => host,
     newest: (limit) => tail.slice(-Math.min(limit, tailLength)),
     from: (from, limit) => {

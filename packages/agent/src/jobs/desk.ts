@@ -3,7 +3,7 @@
  * the audit log; and the one way in which a job begins a saga.
  */
 import { jobKind, parsePayload, reason, signatureNamespaces } from '@felhom/protocol';
-import type { Digest, HostId, Job, Reason, TrustDocument } from '@felhom/protocol';
+import type { AuditEvent, Digest, HostId, Job, Reason, TrustDocument } from '@felhom/protocol';
 import type { Admission, Submission } from '../admission/index.ts';
 import type { AuditLog } from '../audit/index.ts';
 import { guestRefOf } from '../authority/index.ts';
@@ -100,17 +100,7 @@ export function createDesk(needs: JobsNeeds): Desk {
       return before?.state !== each.state || before.code !== each.code;
     });
     if (told.length === 0) journal.append([], documents);
-    for (const [at, each] of told.entries())
-      audit.append(
-        {
-          at: each.at,
-          kind: `job.${each.state}`,
-          text: `job ${each.jobId} (${each.kind}) of ${each.people.join(' and ') || 'nobody'}: ${each.text}`,
-          detail: { job: each.jobId, digest: each.digest, code: each.code ?? null, people: each.people },
-          guest: each.uid,
-        },
-        at === 0 ? { documents } : {},
-      );
+    else audit.appendAll(told.map(eventOf), { documents });
     for (const each of records) store.wrote(each);
   };
 
@@ -207,6 +197,16 @@ export function createDesk(needs: JobsNeeds): Desk {
   };
 }
 
+function eventOf(record: JobRecord): AuditEvent {
+  return {
+    at: record.at,
+    kind: `job.${record.state}`,
+    text: `job ${record.jobId} (${record.kind}) of ${record.people.join(' and ') || 'nobody'}: ${record.text}`,
+    detail: { job: record.jobId, digest: record.digest, code: record.code ?? null, people: record.people },
+    guest: record.uid,
+  };
+}
+
 export const busy = (record: Pick<JobRecord, 'jobId'>, because: string): Reason =>
   reason('job.busy', `cannot begin job ${record.jobId} at the moment: ${because}`);
 
@@ -222,7 +222,9 @@ const mended: ReadonlySet<string> = new Set([
   'trust.verifier-missing',
 ]);
 
-const isPassing = (why: Reason): boolean => why.retry === 'later' || mended.has(why.code);
+/** Whatever Proxmox says while facts are gathered is about the moment, not about the job. */
+const isPassing = (why: Reason): boolean =>
+  why.retry === 'later' || mended.has(why.code) || why.code.startsWith('pve.');
 
 /** `undefined`: it is under way already. */
 function whyNotBegun(record: JobRecord, result: Exclude<Submission, { is: 'started' }>): Reason | undefined {

@@ -83,7 +83,7 @@ function needs({
       },
     },
     trust: { read: () => trust },
-    store: { find: (id) => records.find(({ jobId }) => jobId === id), all: () => records, isFull: () => full },
+    store: { find: (id) => records.find(({ jobId }) => jobId === id), all: () => records, isFullFor: () => full },
     now,
   };
   return { inbox, asked };

@@ -50,7 +50,7 @@ export interface SignedParts {
 export interface InboxNeeds {
   readonly verifier: SignatureVerifier;
   readonly trust: TrustStore;
-  readonly store: Pick<JobStore, 'find' | 'all' | 'isFull'>;
+  readonly store: Pick<JobStore, 'find' | 'all' | 'isFullFor'>;
   /** Wall time, milliseconds. */
   readonly now: number;
 }
@@ -85,7 +85,7 @@ export async function takeEnvelope(text: string, needs: InboxNeeds, signal: Abor
   const known = needs.store.find(job.jobId);
   if (known === undefined) {
     // It may come again: there is room as soon as something is forgotten.
-    if (needs.store.isFull()) {
+    if (needs.store.isFullFor(verified.people)) {
       const text = `cannot take job ${job.jobId} yet: this host remembers a thousand jobs already`;
       return { is: 'later', why: reason('job.too-many', text) };
     }

@@ -46,6 +46,7 @@ export const isOver = ({ state }: Pick<JobRecord, 'state'>): boolean =>
 
 const prefix = 'job/';
 const mostRecords = 1000;
+const mostOfOne = 200;
 
 export interface JobStore {
   find(id: string): JobRecord | undefined;
@@ -57,8 +58,8 @@ export interface JobStore {
   wrote(record: JobRecord): void;
   /** Drops what is over and whose challenge is worth nothing any more, at `elapsedMs`. */
   prune(elapsedMs: number): void;
-  /** No room for one more, even after pruning. */
-  isFull(): boolean;
+  /** No room for one more that only these people signed; nobody alone can take all of it. */
+  isFullFor(people: readonly string[]): boolean;
 }
 
 /** Throws where a record does not read: a job that is forgotten could be run again. */
@@ -81,7 +82,12 @@ export function createJobStore(documents: Pick<Documents, 'list' | 'remove'>): J
           known.delete(record.jobId);
         }
     },
-    isFull: () => known.size >= mostRecords,
+    isFullFor: (people) => {
+      if (known.size >= mostRecords) return true;
+      if (people.length > 1) return false;
+      const alone = [...known.values()].filter((record) => record.people.length <= 1 && record.people[0] === people[0]);
+      return alone.length >= mostOfOne;
+    },
   };
 }
 

@@ -9,7 +9,7 @@ import { digestOfText, maxEnvelopeBytes, parseSshsig, reason } from '@felhom/pro
 import type { Digest, Finding, Job, ReportedJob } from '@felhom/protocol';
 import { rowOf } from '../authority/index.ts';
 import { JournalError } from '../kernel/index.ts';
-import { trustStanding } from '../trust/index.ts';
+import { raisesFloor, trustStanding } from '../trust/index.ts';
 import { bindJob } from './bind-job.ts';
 import { planJob } from './catalog.ts';
 import { createDesk } from './desk.ts';
@@ -84,6 +84,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
       await unlessUndigested(`go on with job ${jobId}`, () => goOn(record, signal));
     }
     store.prune(time.elapsedMs());
+    removals.prune();
   };
 
   const goOn = async (record: JobRecord, signal: AbortSignal): Promise<void> => {
@@ -166,7 +167,9 @@ export function createJobs(needs: JobsNeeds): Jobs {
   /** What goes on with a removal is as old as a removal may be [R14]. */
   const leadsTo = (job: Job, view: JobView): string | undefined => {
     if (job.kind === 'approve') return view.blocked(job.params.digest)?.action.document.effectClass;
-    return job.kind === 'saga' && view.parked(job.params.saga)?.removal === true ? 'destroy' : undefined;
+    if (job.kind === 'saga') return view.parked(job.params.saga)?.removal === true ? 'destroy' : undefined;
+    const { kind, params } = job;
+    return kind === 'floor-change' && !raisesFloor(params.floor, params.from, params.to) ? 'destroy' : undefined;
   };
 
   const begin = async (waiting: JobRecord, signal: AbortSignal): Promise<void> => {
@@ -320,5 +323,7 @@ function onePerKey(signatures: readonly string[]): Iterable<string> {
 function destroys(plan: JobPlan): boolean {
   if (plan.is === 'remove') return true;
   if (plan.is === 'saga') return plan.effect.removal;
-  return plan.is === 'submit' && rowOf(plan.effect.kind).classes.includes('destroy');
+  // A change of trust destroys nothing by itself, and a revocation must not wait for a clock.
+  if (plan.is !== 'submit' || plan.effect.kind === 'trust-change') return false;
+  return rowOf(plan.effect.kind).classes.includes('destroy');
 }

@@ -11,7 +11,7 @@ export interface Refusals {
 }
 
 const hourMs = 60 * 60_000;
-const entriesPerHour = 60;
+const entriesPerHour = 20;
 const shownForMs = 24 * hourMs;
 
 interface Seen {

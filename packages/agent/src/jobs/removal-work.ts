@@ -36,6 +36,8 @@ export interface RemovalWork {
   completed(record: JobRecord, doing: Exclude<Doing, 'act'>, state: Readonly<Record<string, unknown>>): void;
   /** A saga of it came to nothing: taken back, or `givenUp` as it stood, with what its journal held by then. */
   failed(record: JobRecord, doing: Exclude<Doing, 'act'>, givenUp?: Readonly<Record<string, unknown>>): void;
+  /** Forgets what is over and whose job is forgotten. */
+  prune(): void;
   /** Guests that are stopped or on their way to be. */
   removing(): ReadonlySet<string>;
 }
@@ -116,6 +118,13 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       const nextAt = Math.ceil(plan.untilElapsedMs);
       if (record.nextAt !== nextAt) desk.keep(desk.become(record, record.state, plan.why.text, { nextAt }));
       return;
+    }
+    // Nobody expects any more what could not begin for a week; who still wants it signs again.
+    if (removal.stage === 'cooling-off' && now > removal.acceptedAtElapsed + removal.coolOffMs + longestStallMs) {
+      const text = `guest ${removal.guest.name} stays: its removal could not begin for a week after its cool-off`;
+      return desk.keep(desk.become(record, 'failed', text, { code: 'job.not-fresh' }), [
+        removals.write({ ...removal, stage: 'cancelled' }),
+      ]);
     }
     // Whatever the plan skips for a guest that never served, nothing is destroyed while it runs.
     const stage = plan.is === 'free' && removal.quarantinedAtElapsed === undefined ? 'quarantine' : plan.is;
@@ -261,6 +270,10 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
     cancel,
     completed,
     failed,
+    prune: () => {
+      for (const removal of removals.all())
+        if (!isOpen(removal) && desk.store.find(removal.jobId) === undefined) removals.remove(removal.jobId);
+    },
     removing: () =>
       new Set(
         removals
@@ -270,6 +283,8 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
       ),
   };
 }
+
+const longestStallMs = 7 * 24 * 60 * 60_000;
 
 const keptFromCancelling: ReadonlySet<string> = new Set<JobKind>(['trust-change', 'cancel', 'break-glass-close']);
 
