@@ -28,14 +28,8 @@ export type { Log } from './ports/log.ts';
 export type { HostKey, SignatureAnswer, SignatureQuestion, SignatureVerifier } from './ports/signatures.ts';
 export type { SignedHelper } from './ports/signed-helper.ts';
 export type { TrustRead, TrustStore } from './ports/trust-store.ts';
-export {
-  closeBreakGlass,
-  consumedJobsIn,
-  openBreakGlass,
-  rootFiles,
-  showBreakGlass,
-  trustUpdate,
-} from './root-verbs/index.ts';
+export { closeBreakGlass, consumedJobsIn, receiptsIn, witnessIn, rootFiles, serveVerb } from './root-verbs/index.ts';
+export type { RootParts, RootRequest } from './root-verbs/index.ts';
 export { createTrustFile } from './adapters/trust-file/index.ts';
 export { createSagaRegistry } from './saga-registry.ts';
 export { applyTrustChange, decideRelease, isApplied, verifyEnvelope } from './trust/index.ts';

@@ -15,7 +15,7 @@ function folder(t: TestContext): string {
 }
 
 /** A host whose Proxmox does not answer: nothing listens on port 1. */
-function writeHost(at: string, policy: string): string {
+function writeHost(at: string, policy: string, more: object = {}): string {
   writeFileSync(join(at, 'token'), 'felhom@pve!agent=00000000-1111-2222-3333-444444444444\n', { mode: 0o600 });
   writeFileSync(join(at, 'policy.yaml'), policy);
   writeFileSync(
@@ -27,6 +27,7 @@ function writeHost(at: string, policy: string): string {
       policyFile: join(at, 'policy.yaml'),
       proxmox: { url: 'https://127.0.0.1:1', tokenFile: join(at, 'token'), trust: { spkiSha256: 'a'.repeat(64) } },
       desired: { file: join(at, 'desired.yaml') },
+      ...more,
     }),
   );
   return join(at, 'agent.yaml');
@@ -66,4 +67,40 @@ test('a configuration or a policy that does not read is the diagnosis', async (t
   const broken = await diagnose(writeHost(at, '{"v":1,"nodes":[]}'), join(at, 'no.sock'), never);
   assert.deepEqual([broken.at(-1)?.check, broken.at(-1)?.verdict], ['configuration', 'failed']);
   assert.match(broken.at(-1)?.text ?? '', /policy\.yaml/);
+});
+
+const until = Date.UTC(2027, 0, 15, 8);
+const answers: [name: string, answer: object | undefined, verdict: string, says: RegExp][] = [
+  ['closed', { v: 1, is: 'done', openUntil: null }, 'ok', /root's program answers; break-glass is closed/],
+  ['open', { v: 1, is: 'done', openUntil: until }, 'ok', /open until 2027-01-15T08:00:00\.000Z/],
+  ['one that does other things', { v: 1, is: 'refused', text: 'not here' }, 'warning', /felhom-agent trust apply FILE/],
+  ['one that is at work', { v: 1, is: 'busy', text: 'ask again' }, 'failed', /ask again/],
+  ['one that says nothing', undefined, 'failed', /cannot be read/],
+];
+for (const [name, answer, verdict, says] of answers)
+  test(`root's program for what is signed: ${name}: ${verdict}`, async (t) => {
+    const at = folder(t);
+    const script = join(at, 'program.cjs');
+    const said = answer === undefined ? '' : JSON.stringify(answer);
+    writeFileSync(
+      script,
+      `if (JSON.parse(require('fs').readFileSync(0, 'utf8')).verb === 'break-glass-show')
+      process.stdout.write(${JSON.stringify(said)}); else process.exitCode = 9;`,
+    );
+    const signedHelper = { command: [process.execPath, script] };
+    const helper = { command: ['/nonexistent/helper'] };
+    const checks = await diagnose(writeHost(at, policy, { helper, signedHelper }), join(at, 'no.sock'), never);
+    const found = checks.find(({ check }) => check === 'signed helper');
+    assert.equal(found?.verdict, verdict);
+    assert.match(`${found?.text} ${found?.advice}`, says);
+    assert.match(checks.find(({ check }) => check === 'helper')?.text ?? '', /nonexistent/);
+  });
+
+test('without one of its own the other helper is asked for what is signed', async (t) => {
+  const at = folder(t);
+  const helper = { command: ['/nonexistent/helper'] };
+  const checks = await diagnose(writeHost(at, policy, { helper }), join(at, 'no.sock'), never);
+  const found = checks.find(({ check }) => check === 'signed helper');
+  assert.equal(found?.verdict, 'failed');
+  assert.match(found?.text ?? '', /cannot break-glass-show: the root helper \/nonexistent\/helper did not start/);
 });

@@ -7,13 +7,12 @@ import {
   consumedJobsIn,
   createSshKeygenVerifier,
   createTrustFile,
-  openBreakGlass,
+  receiptsIn,
+  witnessIn,
   rootFiles,
-  showBreakGlass,
-  trustUpdate,
+  serveVerb,
 } from '@felhom/agent';
-import type { HelperAnswer, HelperRequest, HostPolicy } from '@felhom/agent';
-import type { HostId } from '@felhom/protocol';
+import type { HelperAnswer, HostPolicy, RootParts, RootRequest } from '@felhom/agent';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootHelper } from '../world/root-helper.ts';
@@ -27,7 +26,6 @@ export interface StageRoot extends RootHelper {
 
 export interface StageRootOptions {
   readonly place: Place;
-  readonly host: HostId;
   readonly policy: HostPolicy;
   /** For every other verb. */
   readonly helper: RootHelper;
@@ -36,55 +34,47 @@ export interface StageRootOptions {
 /** Whoever runs the lab is root on its stage. */
 export const stageUid = process.getuid?.() ?? 0;
 
-export function createStageRoot({ place, host, policy, helper }: StageRootOptions): StageRoot {
+export function createStageRoot({ place, policy, helper }: StageRootOptions): StageRoot {
   const own = join(place.folder, 'root');
   mkdirSync(join(own, 'units'), { recursive: true, mode: 0o700 });
   const runDirectory = join(own, 'break-glass');
   const unitDirectory = join(own, 'units');
   const systemd = createFakeSystemd({ unitDirectory, onElapsed: () => void closeBreakGlass(glass) });
   const glass = { runDirectory, unitDirectory, systemctl: systemd.systemctl, files: rootFiles };
-  const trust = createTrustFile(place.trust, { ownerUids: [stageUid] });
-  const verifier = createSshKeygenVerifier({ directory: join(own, 'verify') });
-  const consumed = consumedJobsIn(join(own, 'consumed-jobs'));
-  const receipts = new Map<string, { operation: string; verb: string; at: number }>();
   const never = new AbortController().signal;
-
-  const once = async (
-    request: Extract<HelperRequest, { operation: string }>,
-    work: () => Promise<{ readonly is: string; readonly text?: string }>,
-  ): Promise<HelperAnswer> => {
-    if (receipts.has(request.operation)) return { v: 1, is: 'done' };
-    const answer = await work();
-    if (answer.is !== 'done')
-      return { v: 1, is: answer.is === 'busy' ? 'busy' : 'refused', text: answer.text ?? answer.is };
-    receipts.set(request.operation, { operation: request.operation, verb: request.verb, at: Date.now() });
-    return { v: 1, is: 'done' };
+  const parts: RootParts = {
+    trustFile: place.trust,
+    trust: createTrustFile(place.trust, { ownerUids: [stageUid] }),
+    verifier: createSshKeygenVerifier({ directory: join(own, 'verify') }),
+    place: glass,
+    breakGlass: () => ({ settings, maxMinutes: policy.breakGlass.maxMinutes }),
+    consumed: consumedJobsIn(join(own, 'consumed-jobs')),
+    receipts: receiptsIn(join(own, 'receipts')),
+    witness: witnessIn(join(own, 'witness')),
+    now: () => Date.now(),
   };
-
-  const open = async (envelope: string): Promise<{ readonly is: string; readonly text?: string }> => {
-    const { maxMinutes } = policy.breakGlass;
-    const options = { ...glass, settings, maxMinutes, host, trust, verifier, consumed, now: Date.now() };
-    return openBreakGlass(options, envelope, never);
+  let before: Promise<unknown> = Promise.resolve();
+  /** One at a time, as on a host. */
+  const serve = (request: RootRequest): Promise<HelperAnswer> => {
+    const answer = before.then(async (): Promise<HelperAnswer> => ({
+      v: 1,
+      ...(await serveVerb(request, parts, never)),
+    }));
+    before = answer.catch(() => undefined);
+    return answer;
   };
 
   const answer: RootHelper['answer'] = async (request) => {
     switch (request.verb) {
       case 'trust-update':
-        return once(request, () =>
-          trustUpdate({ file: place.trust, trust, verifier, host, now: Date.now() }, request.envelope, never),
-        );
       case 'break-glass-open':
-        return once(request, () => open(request.envelope));
       case 'break-glass-close':
-        return once(request, () => closeBreakGlass(glass));
-      case 'break-glass-show': {
-        const shown = await showBreakGlass(glass);
-        if (shown.is === 'unclear') return { v: 1, is: 'busy', text: shown.text };
-        return { v: 1, is: 'done', openUntil: shown.is === 'open' ? shown.until : null };
-      }
+      case 'break-glass-show':
+      case 'witness':
+        return serve(request);
       case 'show': {
-        const receipt = receipts.get(request.operation);
-        return receipt === undefined ? helper.answer(request) : { v: 1, is: 'done', receipt };
+        const shown = await serve(request);
+        return shown.is === 'done' && shown.receipt === null ? helper.answer(request) : shown;
       }
       case 'volumes-of':
       case 'reap-stub':

@@ -119,7 +119,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   };
   const server = await serve(counted, { port: 0, cert: nodeTls.cert, key: nodeTls.key });
   const policy = withTrueDigests(pve.policy, place.disk);
-  const root = createStageRoot({ place, host: labHost, policy, helper: pve.helper });
+  const root = createStageRoot({ place, policy, helper: pve.helper });
   const control = await openControlSocket(place.controlSocket, root);
   const hubTls = authority.issue();
   const hub = await openHubPlace({ folder: place.folder, tls: hubTls, host: labHost });
