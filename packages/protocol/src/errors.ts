@@ -89,13 +89,13 @@ export const errorCatalogue = {
   'pve.version-unsupported': row('This version of Proxmox VE is not supported', 'operator', 'Upgrade Proxmox VE to a supported version.'),
 
   // --------------------------------------------------------------------------------------- root helper
-  'helper.absent': row('There is no root helper', 'operator', 'Install the helper and name its command in the configuration under helper.command.'),
+  'helper.absent': row('There is no root helper', 'operator', 'Install the helper and name its command in the configuration: helper.command, or signedHelper.command for what operators sign.'),
   'helper.cannot-run': row('The root helper cannot be run', 'operator', 'Check the command in the configuration, its rights and the sudo rule.'),
   'helper.timeout': row('The root helper did not answer in time', 'later', 'Its receipt tells what it did; look for a storage that hangs.'),
   'helper.died': row('The root helper ended without an answer', 'later', 'Its receipt tells what it did; look at its log on the host.'),
   'helper.unreadable-answer': row('The root helper answered in a shape that is not known', 'operator', 'Install the helper that belongs to this version of the agent.'),
   'helper.refused': row('The root helper refused', 'operator', 'Its text names the fact that spoke against it; look at the guest before anything else.'),
-  'helper.busy': row('The root helper is at work on this guest', 'later', 'Nothing; it is tried again.'),
+  'helper.busy': row('The root helper is at work', 'later', 'Nothing; it is tried again.'),
 
   // ---------------------------------------------------------------------------------------------- hub
   'hub.unreachable': row('The hub cannot be reached', 'later', 'Nothing at once; guests go on as they are. Check the address and the network.'),
