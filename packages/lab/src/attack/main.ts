@@ -8,7 +8,7 @@ import { tricks } from './catalog.ts';
 import { checkTheJudge } from './control.ts';
 import { withFolder } from './folder.ts';
 import { placesOf, playAll } from './play-all.ts';
-import { outcomeOf } from './run-trick.ts';
+import { isBad } from './run-trick.ts';
 import type { Verdict } from './run-trick.ts';
 
 const { values } = parseArgs({
@@ -39,28 +39,16 @@ async function attack(): Promise<number> {
     const startedAt = performance.now();
     const verdicts = await playAll(chosen, folder, tell);
     console.log(`took ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
-    const outcomes = verdicts.map(outcomeOf);
-    const known = outcomes.filter((outcome) => outcome === 'known').length;
-    const succeeded = outcomes.filter((outcome) => outcome !== 'failed' && outcome !== 'known').length;
-    if (known > 0) console.log(`${known} more is known to work, see above; not counted`);
-    console.log(`attack: ${verdicts.length - known} tried, ${succeeded} succeeded`);
+    const succeeded = verdicts.filter(isBad).length;
+    console.log(`attack: ${verdicts.length} tried, ${succeeded} succeeded`);
     return succeeded === 0 ? 0 : 1;
   });
 }
 
 function tell(verdict: Verdict): void {
-  const { name, gain, got, broken, undefended } = verdict;
-  switch (outcomeOf(verdict)) {
-    case 'failed':
-      return console.log(`  failed     ${name}`);
-    case 'broken':
-      return console.log(`  BROKEN     ${name}: ${broken}`);
-    case 'known':
-      return console.log(`  KNOWN      ${name}\n    it works: ${undefended}`);
-    case 'known-no-more':
-      return console.log(`  CHANGED    ${name}: it is known to work and did not; take it off that list`);
-    case 'succeeded':
-      console.log(`  SUCCEEDED  ${name}\n    it wants: ${gain}`);
-      for (const line of got) console.log(`    ${line}`);
-  }
+  const { name, gain, got, broken } = verdict;
+  if (!isBad(verdict)) return console.log(`  failed     ${name}`);
+  console.log(broken === undefined ? `  SUCCEEDED  ${name}` : `  BROKEN     ${name}: ${broken}`);
+  if (broken === undefined) console.log(`    it wants: ${gain}`);
+  for (const line of got) console.log(`    ${line}`);
 }

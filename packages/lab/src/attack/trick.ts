@@ -16,11 +16,6 @@ export interface Trick {
   play(target: Target): Promise<void>;
   /** Answers what the hub got, beyond what every trick is judged by; nothing when it got nothing. */
   readonly judge?: (target: Target) => string | undefined;
-  /**
-   * It works, and why that is so for now. Shown with every run and not counted; when it fails some day, the run says
-   * that this line has to go.
-   */
-  readonly undefended?: string;
   /** What must be found of it afterwards, as parts of the texts. */
   readonly leaves: Traces;
 }

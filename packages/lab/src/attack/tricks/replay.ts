@@ -179,9 +179,6 @@ export const replayTricks: readonly Trick[] = [
   {
     name: 'a journal from before the job was done, with a hub that says nothing of it',
     gain,
-    undefended:
-      'the hub is the only witness of the journal so far, and this one keeps silent; within the life of its challenge ' +
-      'a job can run once more. A counter of the root helper has to be the second witness',
     play: async (target) => {
       const { world } = target;
       const copy = world.copyDisk();
