@@ -22,8 +22,8 @@ export interface SignedTrafficNeeds {
   readonly trust: TrustStore;
   readonly clock: Pick<Clock, 'now'>;
   readonly random: Random;
-  /** Earlier signatures are void; somebody has to know. */
-  readonly rolledBack: (why: Reason) => void;
+  /** This journal has forgotten: earlier signatures are void from the moment it returns. */
+  readonly rolledBack: (why: Reason, detail: Readonly<Record<string, number>>) => void;
 }
 
 export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
@@ -67,15 +67,7 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
       `the journal of ${needs.host} is older than what this host has signed: it counts polls to ${sequence}, and poll ` +
         `${said.sequence} was signed already; every earlier signature is void`,
     );
-    journal.renewHostEpoch(Buffer.from(needs.random.bytes(16)).toString('hex'));
-    time.voidAll();
-    audit.append({
-      at: needs.clock.now(),
-      kind: 'journal.rolled-back',
-      text: why.text,
-      detail: { sequence, signed: said.sequence, auditCount: said.audit.count },
-    });
-    needs.rolledBack(why);
+    needs.rolledBack(why, { sequence, signed: said.sequence, auditCount: said.audit.count });
   };
 
   return {

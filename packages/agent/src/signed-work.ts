@@ -113,16 +113,44 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
     wake: needs.wake,
   });
 
+  /** Jobs may have run that this journal does not know [R11]. */
+  const voidSignatures = (why: Reason, detail: Readonly<Record<string, number>>): void => {
+    journal.renewHostEpoch(Buffer.from(random.bytes(16)).toString('hex'));
+    time.voidAll();
+    audit.append({ at: clock.now(), kind: 'journal.rolled-back', text: why.text, detail });
+    rolledBack = { why, at: clock.now() };
+    needs.wake();
+  };
+
   const traffic = createSignedTraffic({
     ...needs,
     jobs,
     time,
     trust: trustStore,
-    rolledBack: (why) => {
-      rolledBack = { why, at: clock.now() };
-      needs.wake();
-    },
+    rolledBack: voidSignatures,
   });
+
+  /** Root's own count, asked at the start and raised with each job: the copy that was put back cannot know it. */
+  let witnessed: 'not-asked' | 'absent' | number = 'not-asked';
+  const askWitness = async (signal: AbortSignal): Promise<void> => {
+    if (witnessed === 'absent' || witnessed === jobs.spent()) return;
+    const spent = jobs.spent();
+    const { count } = audit.head();
+    const before = await signedHelper.witness(journal.hostEpoch, count, signal);
+    // Without a helper there is nobody to ask; one that dies is asked again.
+    if (before.is === 'refused' && before.why.retry !== 'later') witnessed = 'absent';
+    if (before.is !== 'done') return;
+    if (witnessed === 'not-asked' && before.value > count)
+      voidSignatures(
+        reason(
+          'journal.rolled-back',
+          `the journal of ${needs.host} is older than what root remembers: its audit log has ${count} entries, and had ` +
+            `${before.value} when a job was last carried out; every earlier signature is void`,
+        ),
+        { auditCount: count, witnessed: before.value },
+      );
+    witnessed = spent;
+  };
 
   /** Asked of the helper at the start, and for as long as it is open: a process per pass for nothing would be waste. */
   const watchBreakGlass = async (signal: AbortSignal): Promise<void> => {
@@ -160,7 +188,10 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
     traffic,
     time,
     work: async (signal) => {
+      // Before the first job of a run is believed.
+      if (witnessed === 'not-asked') await askWitness(signal);
       await jobs.work(signal);
+      if (!signal.aborted) await askWitness(signal);
       if (!signal.aborted) await watchBreakGlass(signal);
     },
     policy: () => {

@@ -25,6 +25,7 @@ import {
   exposedProgram,
   ownFolder,
   receiptsIn,
+  witnessIn,
   rootFiles,
   serveVerb,
   takeTurn,
@@ -132,6 +133,7 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'break-glass-open':
     case 'break-glass-close':
     case 'break-glass-show':
+    case 'witness':
     case 'show':
   }
   ownFolder(world.places.run);
@@ -156,6 +158,7 @@ function partsOf({ places, rootUid, clock, sshKeygen, systemctl }: RootWorld): R
     breakGlass: () => readBreakGlass(places, rootUid),
     consumed: consumedJobsIn(join(places.state, 'consumed-jobs')),
     receipts: receiptsIn(join(places.state, 'receipts')),
+    witness: witnessIn(join(places.state, 'witness')),
     now: () => clock.now(),
   };
 }

@@ -64,6 +64,8 @@ export interface Beginning {
 
 export interface Desk {
   readonly store: JobStore;
+  /** Grows with each job whose id is used up. */
+  spent(): number;
   /** Durable when it returns. A change of state or code is a line in the audit log. */
   keep(record: JobRecord, writes?: readonly DocumentWrite[], others?: readonly JobRecord[]): void;
   become(record: JobRecord, state: JobRecord['state'], text: string, changes?: Changes): JobRecord;
@@ -91,6 +93,7 @@ const toldForMs = 2 * 24 * 60 * 60_000;
 export function createDesk(needs: JobsNeeds): Desk {
   const { journal, audit, clock, time, admission } = needs;
   const store = createJobStore(journal);
+  let spent = 0;
 
   const keep: Desk['keep'] = (record, writes = [], others = []) => {
     const records = [record, ...others];
@@ -101,7 +104,13 @@ export function createDesk(needs: JobsNeeds): Desk {
     });
     if (told.length === 0) journal.append([], documents);
     else audit.appendAll(told.map(eventOf), { documents });
-    for (const each of records) store.wrote(each);
+    for (const each of records) wrote(each);
+  };
+
+  const wrote = (record: JobRecord): void => {
+    const before = store.find(record.jobId)?.state ?? 'waiting';
+    if (before === 'waiting' && record.state !== 'waiting') spent += 1;
+    store.wrote(record);
   };
 
   const become: Desk['become'] = (record, state, text, changes = {}) => {
@@ -137,6 +146,7 @@ export function createDesk(needs: JobsNeeds): Desk {
 
   return {
     store,
+    spent: () => spent,
     keep,
     become,
     refuse,
@@ -187,7 +197,7 @@ export function createDesk(needs: JobsNeeds): Desk {
           return [...begun.map((each) => store.write(each)), ...(more?.writes ?? [])];
         },
       });
-      for (const each of begun) store.wrote(each);
+      for (const each of begun) wrote(each);
       if (result.is === 'started') return void result.ended.then(needs.wake);
       const why = whyNotBegun(record, result);
       const missing = result.is === 'refused' ? result.missing : undefined;

@@ -34,6 +34,8 @@ export interface Jobs {
   /** Digests of envelopes that need not come again. */
   taken(): readonly Digest[];
   report(): readonly ReportedJob[];
+  /** Grows with each job whose id is used up in this run. */
+  spent(): number;
   readonly releases: Pick<Releases, 'inForce' | 'report'>;
   findings(): readonly Finding[];
   /** Guests in quarantine or beyond: the reconciler leaves them as they are. */
@@ -294,6 +296,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
       return next;
     },
     taken: () => taken,
+    spent: () => desk.spent(),
     releases,
     report: () => store.all().map((record) => reportedOf(record, wallOf)),
     findings: () => refusals.findings(clock.now()),

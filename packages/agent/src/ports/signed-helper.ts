@@ -18,6 +18,12 @@ export interface SignedHelper {
   /** Until when the tunnel is open, milliseconds since the epoch; `undefined` = it is closed. */
   breakGlassShow(signal: AbortSignal): Promise<Outcome<{ readonly until: number } | undefined>>;
   /**
+   * Root remembers the largest count it was ever told in this epoch of the host, and answers the one before: a journal
+   * that counts less, or is of an epoch that was left, was put back from a copy [R11]. Whoever lies here voids signatures
+   * and gains none.
+   */
+  witness(epoch: string, count: number, signal: AbortSignal): Promise<Outcome<number>>;
+  /**
    * The receipt of one of these operations, or `undefined` if it was never completed. Of its own, because the program that
    * does them need not be the one behind `HostHelper`.
    */

@@ -9,6 +9,7 @@
 export { serveVerb } from './serve-verb.ts';
 export type { RootAnswer, RootParts, RootRequest } from './serve-verb.ts';
 export { receiptsIn } from './receipts.ts';
+export { witnessIn } from './witness-count.ts';
 export type { Receipts } from './receipts.ts';
 export { takeTurn } from './one-at-a-time.ts';
 export { exposedProgram } from './program-files.ts';

@@ -12,6 +12,7 @@ import type { BreakGlassPlace, OpenOptions } from './break-glass.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
 import type { Receipts } from './receipts.ts';
 import { trustUpdate } from './trust-update.ts';
+import type { WitnessCount } from './witness-count.ts';
 
 interface Signed {
   readonly operation: HelperOperation;
@@ -23,6 +24,7 @@ export type RootRequest =
   | ({ readonly verb: 'break-glass-open' } & Signed)
   | { readonly verb: 'break-glass-close'; readonly operation: HelperOperation }
   | { readonly verb: 'break-glass-show' }
+  | { readonly verb: 'witness'; readonly epoch: string; readonly count: number }
   | { readonly verb: 'show'; readonly operation: HelperOperation };
 
 export type RootAnswer =
@@ -32,6 +34,8 @@ export type RootAnswer =
       readonly receipt?: HelperReceipt | null;
       /** Of `break-glass-show`, milliseconds since the epoch; null = closed. */
       readonly openUntil?: number | null;
+      /** Of `witness`: the count before. */
+      readonly witnessed?: number;
     }
   /** `refused`: nothing was changed. `busy`: that, or it is not known to be closed; ask again. */
   | { readonly is: 'refused' | 'busy'; readonly text: string };
@@ -46,6 +50,7 @@ export interface RootParts {
   readonly breakGlass: () => Pick<OpenOptions, 'settings' | 'maxMinutes'> | { readonly bad: string };
   readonly consumed: ConsumedJobs;
   readonly receipts: Receipts;
+  readonly witness: WitnessCount;
   /** Wall time, milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -75,6 +80,8 @@ export async function serveVerb(request: RootRequest, parts: RootParts, signal: 
       if (shown.is === 'unclear') return { is: 'busy', text: `cannot look at break-glass: ${shown.text}` };
       return { is: 'done', openUntil: shown.is === 'open' ? shown.until : null };
     }
+    case 'witness':
+      return { is: 'done', witnessed: parts.witness.raise(request.epoch, request.count) };
     case 'show':
       return { is: 'done', receipt: receipts.of(request.operation) ?? null };
   }

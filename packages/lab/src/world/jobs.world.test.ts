@@ -223,3 +223,38 @@ test('the next trust document is the one that was signed, and voids what its sig
   assert.equal(stalled?.code, 'job.more-people');
   assert.ok(world.node.guests.isRunning(recordOf(world, 'photos').vmid));
 });
+
+test('a journal that was put back runs no job again, also where the hub keeps back what it knows', async () => {
+  const world = await worldOf(['photos']);
+  const photos = recordOf(world, 'photos');
+  const copy = world.copyDisk();
+  const smaller = (memoryMiB: number) => world.hub.publish([labGuest('photos', { memoryMiB })]);
+  const memory = () => /^memory: (\d+)$/m.exec(world.host.rawConfig(photos.vmid) ?? '')?.[1];
+  const hold = world.sign('hold', { scope: 'host', set: true }, [world.people.alice]);
+  world.hub.mail(hold.envelope);
+  await reaches(world, hold.jobId, 'done', 2 * minute);
+  const release = world.sign('hold', { scope: 'host', set: false }, [world.people.alice]);
+  world.hub.mail(release.envelope);
+  await reaches(world, release.jobId, 'done', 2 * minute);
+  const epoch = world.hub.lastStatement()?.said.hostEpoch;
+
+  world.cut();
+  world.replaceDisk(copy);
+  world.hub.twist = (answer) => {
+    const { newerStatement: _keptBack, ...rest } = answer;
+    return { ...rest, envelopes: [hold.envelope] };
+  };
+  const { agent } = world.boot();
+  await world.clock.advance(3 * minute);
+  assert.notEqual(world.hub.lastStatement()?.said.hostEpoch, epoch, 'root remembers, so this is a new life');
+  assert.equal(jobOf(world, hold.jobId)?.state, 'refused');
+  assert.equal(jobOf(world, hold.jobId)?.code, 'job.other-epoch');
+  assert.ok(agent.report().findings.some(({ key }) => key === 'host.journal-rolled-back'));
+  smaller(1024);
+  assert.ok(await world.until(() => memory() === '1024', 5 * minute), 'and it is not on hold');
+  const lives = world.hub.lastStatement()?.said.hostEpoch;
+  world.cut();
+  world.boot();
+  await world.clock.advance(minute);
+  assert.equal(world.hub.lastStatement()?.said.hostEpoch, lives, 'the new life is one, over restarts too');
+});

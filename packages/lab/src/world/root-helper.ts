@@ -107,6 +107,7 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
         case 'break-glass-open':
         case 'break-glass-close':
         case 'break-glass-show':
+        case 'witness':
           return refuse(`cannot ${request.verb}: this stand-in does not know how`);
         case 'show':
           return done({ receipt: receipts.get(request.operation) ?? null });

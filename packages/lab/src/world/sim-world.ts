@@ -264,6 +264,7 @@ function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
     breakGlassOpen: (...asked) => whilePowered(off, helper.breakGlassOpen(...asked)),
     breakGlassClose: (...asked) => whilePowered(off, helper.breakGlassClose(...asked)),
     breakGlassShow: (...asked) => whilePowered(off, helper.breakGlassShow(...asked)),
+    witness: (...asked) => whilePowered(off, helper.witness(...asked)),
     show: (...asked) => whilePowered(off, helper.show(...asked)),
   };
 }

@@ -65,6 +65,9 @@ export type Mishap =
   | 'dies without a receipt'
   | 'dies without an answer';
 
+/** More than any audit log can have. */
+const leftEpoch = 999_999_999_999;
+
 export function createSimRoot(
   first: TrustDocument,
   clock: Pick<SimClock, 'now'>,
@@ -74,6 +77,8 @@ export function createSimRoot(
   let glass: { readonly until: number } | undefined;
   /** Ids of jobs that root carried out: none is good for a second time. */
   const consumed = new Set<string>();
+  /** The largest count that the agent told, per epoch, the present one last. */
+  let witnessed: readonly { readonly epoch: string; readonly count: number }[] = [];
   /** Written when a verb has done its work, under the operation it was asked for. */
   const receipts = new Map<string, Receipt>();
   let mishap: Mishap | undefined;
@@ -162,6 +167,13 @@ export function createSimRoot(
           return done(undefined);
         }),
       show: async (operation) => done(receipts.get(operation)),
+      witness: async (epoch, count) => {
+        const last = witnessed.at(-1);
+        if (last?.epoch !== epoch && witnessed.some((each) => each.epoch === epoch)) return done(leftEpoch);
+        const before = last?.epoch === epoch ? last.count : 0;
+        witnessed = [...witnessed.filter((each) => each.epoch !== epoch), { epoch, count: Math.max(before, count) }];
+        return done(before);
+      },
       breakGlassShow: async () => {
         const until = openUntil();
         return done(until === undefined ? undefined : { until });

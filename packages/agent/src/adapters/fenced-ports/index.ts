@@ -45,6 +45,7 @@ export function fenceHelper(helper: HostHelper, fence: Check): HostHelper {
 export function fenceSignedHelper(helper: SignedHelper, fence: Check): SignedHelper {
   return {
     breakGlassShow: (...call) => helper.breakGlassShow(...call),
+    witness: (...call) => ifHeld(fence, () => helper.witness(...call)),
     show: (...call) => helper.show(...call),
     trustUpdate: (...call) => ifHeld(fence, () => helper.trustUpdate(...call)),
     breakGlassOpen: (...call) => ifHeld(fence, () => helper.breakGlassOpen(...call)),

@@ -44,6 +44,12 @@ export function createHelperCommand(options: HelperCommandOptions): HostHelper &
     breakGlassOpen: (operation, envelope, signal) =>
       act({ v: 1, verb: 'break-glass-open', operation, envelope }, signal),
     breakGlassClose: (operation, signal) => act({ v: 1, verb: 'break-glass-close', operation }, signal),
+    async witness(epoch, count, signal) {
+      const answer = await ask({ v: 1, verb: 'witness', epoch, count }, signal);
+      if (answer.is !== 'done') return answer;
+      const { witnessed } = answer.value;
+      return witnessed === undefined ? missing('witness', 'witnessed') : done(witnessed);
+    },
     async breakGlassShow(signal) {
       const answer = await ask({ v: 1, verb: 'break-glass-show' }, signal);
       if (answer.is !== 'done') return answer;
@@ -76,6 +82,7 @@ export function noHelper(): HostHelper & SignedHelper {
     breakGlassOpen: () => absent('break-glass-open'),
     breakGlassClose: () => absent('break-glass-close'),
     breakGlassShow: () => absent('break-glass-show'),
+    witness: () => absent('witness'),
     show: () => absent('show'),
   };
 }

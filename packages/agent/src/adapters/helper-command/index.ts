@@ -12,10 +12,12 @@
  *   {"v":1,"verb":"break-glass-open","operation":"<id>","envelope":"{…}"}
  *   {"v":1,"verb":"break-glass-close","operation":"<id>"}
  *   {"v":1,"verb":"break-glass-show"}
+ *   {"v":1,"verb":"witness","epoch":"<32 hex digits>","count":41}
  *   {"v":1,"verb":"show","operation":"<id>"}
  *
  *   {"v":1,"is":"done"}                                         every verb that changes something
  *   {"v":1,"is":"done","volumes":["local:…"]}                   volumes-of
+ *   {"v":1,"is":"done","witnessed":40}                          witness: the count before
  *   {"v":1,"is":"done","openUntil":null}                        break-glass-show: closed
  *   {"v":1,"is":"done","receipt":null}                          show: never completed
  *   {"v":1,"is":"done","receipt":{"operation":"<id>","verb":"unlock","at":1800000000000}}

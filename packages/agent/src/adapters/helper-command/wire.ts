@@ -1,5 +1,5 @@
 /** The two documents between agent and helper. Strict on both sides: an unknown field means another version. */
-import { maxEnvelopeBytes, vmid, volumeId } from '@felhom/protocol';
+import { hostEpoch, maxEnvelopeBytes, vmid, volumeId } from '@felhom/protocol';
 import { z } from 'zod';
 
 const operation = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/);
@@ -14,6 +14,12 @@ export const helperRequest = z.discriminatedUnion('verb', [
   z.strictObject({ v, verb: z.literal('break-glass-open'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
   z.strictObject({ v, verb: z.literal('break-glass-close'), operation }),
   z.strictObject({ v, verb: z.literal('break-glass-show') }),
+  z.strictObject({
+    v,
+    verb: z.literal('witness'),
+    epoch: hostEpoch,
+    count: z.number().int().min(0).max(999_999_999_999),
+  }),
   z.strictObject({ v, verb: z.literal('show'), operation }),
 ]);
 export type HelperRequest = z.output<typeof helperRequest>;
@@ -27,6 +33,8 @@ export const helperAnswer = z.discriminatedUnion('is', [
     is: z.literal('done'),
     volumes: z.array(volumeId).max(10_000).optional(),
     receipt: receipt.nullable().optional(),
+    /** witness: what was remembered before. */
+    witnessed: z.number().int().min(0).optional(),
     /** break-glass-show: milliseconds since the epoch; null = closed. */
     openUntil: z.number().int().min(0).nullable().optional(),
   }),
