@@ -36,7 +36,6 @@ export async function runTrick(trick: Trick, folder: string): Promise<Verdict> {
       name,
       gain,
       got: [],
-      undefended,
       broken: error instanceof Error ? (error.stack ?? error.message) : String(error),
     };
   }
