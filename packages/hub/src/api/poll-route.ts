@@ -87,6 +87,7 @@ async function answerPoll(
           : { at: now, digest: digestOfReport(poll.report), text: JSON.stringify(poll.report) },
       stale: decision.stale,
       fork,
+      statement: heard.statement,
     },
   );
   const envelopes = await deliver(needs.store, host.hostId, poll.taken, now);

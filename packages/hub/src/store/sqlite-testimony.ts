@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { digest as digestSchema, signedStatement } from '@felhom/protocol';
 import { inTransaction, integer, text } from './sqlite-rows.ts';
 import type { Row } from './sqlite-rows.ts';
-import type { AuditCopy, KeptStatement, TestimonyStore } from './testimony-store.ts';
+import type { AuditCopy, KeptStatement, StatementToKeep, TestimonyStore } from './testimony-store.ts';
 
 export const testimonyTables = `
   ALTER TABLE host ADD COLUMN audit_fork_since INTEGER;
@@ -65,13 +65,39 @@ export function testimonyOn(db: DatabaseSync): TestimonyStore {
 
 type Statements = Pick<
   TestimonyStore,
-  'newestStatement' | 'highestStatement' | 'keepStatement' | 'forgetHigherStatements' | 'headsBetween' | 'lastHead'
+  'newestStatement' | 'highestStatement' | 'forgetHigherStatements' | 'headsBetween' | 'lastHead'
 >;
 
 function statementsOn(db: DatabaseSync): Statements {
   const newest = db.prepare('SELECT text, signature FROM newest_statement WHERE host_id = ?');
-  const setNewest = db.prepare('INSERT OR REPLACE INTO newest_statement VALUES (?, ?, ?)');
   const highest = db.prepare('SELECT * FROM highest_statement WHERE host_id = ? AND epoch = ?');
+  const forget = db.prepare('DELETE FROM highest_statement WHERE host_id = ? AND epoch = ? AND sequence > ?');
+  const lastHead = db.prepare('SELECT * FROM statement_head WHERE host_id = ? AND epoch = ? ORDER BY id DESC LIMIT 1');
+  const headsBetween = db.prepare(
+    'SELECT * FROM statement_head WHERE host_id = ? AND epoch = ? AND count BETWEEN ? AND ? ORDER BY id',
+  );
+  return {
+    async newestStatement(hostId) {
+      return signedStatement.safeParse(newest.get(hostId)).data;
+    },
+    async highestStatement(hostId, epoch) {
+      return toStatement(highest.get(hostId, epoch));
+    },
+    async forgetHigherStatements(hostId, epoch, sequence) {
+      forget.run(hostId, epoch, sequence);
+    },
+    async headsBetween(hostId, epoch, from, to) {
+      return headsBetween.all(hostId, epoch, from, to).flatMap((row) => toStatement(row) ?? []);
+    },
+    async lastHead(hostId, epoch) {
+      return toStatement(lastHead.get(hostId, epoch));
+    },
+  };
+}
+
+/** What it answers runs within a transaction of its caller: a poll is one commit, because each of them waits for the disk. */
+export function statementKeeperOn(db: DatabaseSync): (hostId: string, statement: StatementToKeep) => void {
+  const setNewest = db.prepare('INSERT OR REPLACE INTO newest_statement VALUES (?, ?, ?)');
   const setHighest = db.prepare(
     'INSERT INTO highest_statement VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (host_id, epoch) DO UPDATE SET ' +
       'sequence = excluded.sequence, count = excluded.count, head = excluded.head, at = excluded.at, ' +
@@ -81,13 +107,8 @@ function statementsOn(db: DatabaseSync): Statements {
     'DELETE FROM highest_statement WHERE host_id = ? AND epoch NOT IN ' +
       '(SELECT epoch FROM highest_statement WHERE host_id = ? ORDER BY at DESC, epoch LIMIT ?)',
   );
-  const forget = db.prepare('DELETE FROM highest_statement WHERE host_id = ? AND epoch = ? AND sequence > ?');
   const addHead = db.prepare(
     'INSERT INTO statement_head (host_id, epoch, sequence, count, head, at, text, signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-  );
-  const lastHead = db.prepare('SELECT * FROM statement_head WHERE host_id = ? AND epoch = ? ORDER BY id DESC LIMIT 1');
-  const headsBetween = db.prepare(
-    'SELECT * FROM statement_head WHERE host_id = ? AND epoch = ? AND count BETWEEN ? AND ? ORDER BY id',
   );
   const outOfBounds = db.prepare(
     'SELECT id, at FROM statement_head WHERE host_id = ? ORDER BY id DESC LIMIT 2 OFFSET ?',
@@ -100,35 +121,16 @@ function statementsOn(db: DatabaseSync): Statements {
     if (Math.floor(integer(older, 'at') / dayMs) === Math.floor(integer(younger, 'at') / dayMs))
       dropHead.run(integer(older, 'id'));
   }
-  return {
-    async newestStatement(hostId) {
-      return signedStatement.safeParse(newest.get(hostId)).data;
-    },
-    async highestStatement(hostId, epoch) {
-      return toStatement(highest.get(hostId, epoch));
-    },
-    async keepStatement(hostId, signed, as, bounds) {
-      inTransaction(db, () => {
-        setNewest.run(hostId, signed.text, signed.signature);
-        if (as.highest !== undefined) {
-          setHighest.run(hostId, ...columnsOf(as.highest));
-          dropEpochs.run(hostId, hostId, bounds.epochs);
-        }
-        if (as.head !== undefined) {
-          addHead.run(hostId, ...columnsOf(as.head));
-          thinHeads(hostId, bounds.heads);
-        }
-      });
-    },
-    async forgetHigherStatements(hostId, epoch, sequence) {
-      forget.run(hostId, epoch, sequence);
-    },
-    async headsBetween(hostId, epoch, from, to) {
-      return headsBetween.all(hostId, epoch, from, to).flatMap((row) => toStatement(row) ?? []);
-    },
-    async lastHead(hostId, epoch) {
-      return toStatement(lastHead.get(hostId, epoch));
-    },
+  return (hostId, { signed, highest, head, bounds }) => {
+    setNewest.run(hostId, signed.text, signed.signature);
+    if (highest !== undefined) {
+      setHighest.run(hostId, ...columnsOf(highest));
+      dropEpochs.run(hostId, hostId, bounds.epochs);
+    }
+    if (head !== undefined) {
+      addHead.run(hostId, ...columnsOf(head));
+      thinHeads(hostId, bounds.heads);
+    }
   };
 }
 

@@ -5,7 +5,7 @@ import { alertStoreOn, alertTables } from './sqlite-alerts.ts';
 import { mailboxOn, mailboxTables } from './sqlite-mailbox.ts';
 import { inTransaction, integer, optionalInteger, optionalText, text } from './sqlite-rows.ts';
 import type { Row } from './sqlite-rows.ts';
-import { testimonyOn, testimonyTables } from './sqlite-testimony.ts';
+import { statementKeeperOn, testimonyOn, testimonyTables } from './sqlite-testimony.ts';
 import type { ContactRow, DesiredRow, HostRow, HubStore, OperatorRow, Role, StaleMark } from './store.ts';
 
 const upgrades: readonly string[] = [
@@ -87,6 +87,7 @@ function storeOn(db: DatabaseSync): HubStore {
   const stale = db.prepare(
     'UPDATE host SET stale_lineage = ?, stale_generation = ?, stale_digest = ?, stale_since = ?, stale_text = ? WHERE host_id = ?',
   );
+  const keepStatement = statementKeeperOn(db);
   const fork = db.prepare('UPDATE host SET fork_since = ?, fork_text = ? WHERE host_id = ?');
   const setStale = (hostId: string, mark: StaleMark | undefined) =>
     stale.run(
@@ -137,6 +138,7 @@ function storeOn(db: DatabaseSync): HubStore {
           report.run(changes.report.at, changes.report.digest, changes.report.text, hostId);
         if (changes.stale !== undefined) setStale(hostId, changes.stale);
         if (changes.fork !== undefined) fork.run(changes.fork.since, changes.fork.text, hostId);
+        if (changes.statement !== undefined) keepStatement(hostId, changes.statement);
       });
     },
     async putDesired(hostId, row, base, options) {

@@ -6,7 +6,7 @@ import type { DesiredRef, Digest, HostId } from '@felhom/protocol';
 import type { AlertStore } from '../alerts/alert-store.ts';
 import type { StoredSecret } from '../credentials.ts';
 import type { MailboxStore } from './mailbox-store.ts';
-import type { TestimonyStore } from './testimony-store.ts';
+import type { StatementToKeep, TestimonyStore } from './testimony-store.ts';
 
 export type Role = 'operator' | 'reader';
 
@@ -93,6 +93,7 @@ export interface HubStore extends MailboxStore, TestimonyStore {
       readonly report?: ReportRow | undefined;
       readonly stale?: StaleMark | undefined;
       readonly fork?: ForkMark | undefined;
+      readonly statement?: StatementToKeep | undefined;
     },
   ): Promise<void>;
   /**

@@ -39,18 +39,19 @@ export interface TestimonyBounds {
   readonly conflicts: number;
 }
 
+/** Kept as the newest one, and further as what is named; together with the contact that it came with. */
+export interface StatementToKeep {
+  readonly signed: SignedStatement;
+  readonly highest?: KeptStatement | undefined;
+  readonly head?: KeptStatement | undefined;
+  readonly bounds: Pick<TestimonyBounds, 'epochs' | 'heads'>;
+}
+
 export interface TestimonyStore {
   /** The newest by receipt, readable or not. */
   newestStatement(hostId: HostId): Promise<SignedStatement | undefined>;
   /** That of the highest sequence within the epoch. */
   highestStatement(hostId: HostId, epoch: string): Promise<KeptStatement | undefined>;
-  /** Keeps it as the newest one, and further as what is named. */
-  keepStatement(
-    hostId: HostId,
-    signed: SignedStatement,
-    as: { readonly highest?: KeptStatement | undefined; readonly head?: KeptStatement | undefined },
-    bounds: TestimonyBounds,
-  ): Promise<void>;
   /** Lets go of highest statements that a later one of the same epoch has fallen behind of. */
   forgetHigherStatements(hostId: HostId, epoch: string, sequence: number): Promise<void>;
   /** Kept heads of an epoch with `from` ≤ count ≤ `to`, oldest first. */

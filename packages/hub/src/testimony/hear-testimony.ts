@@ -1,7 +1,7 @@
 /** Testimony's part of a poll: keeps what the host says about itself, and compares it with what it said before. */
 import type { HostId, PollAnswer, PollRequest } from '@felhom/protocol';
 import type { ForkMark, HostRow } from '../store/store.ts';
-import type { KeptStatement, TestimonyBounds, TestimonyStore } from '../store/testimony-store.ts';
+import type { KeptStatement, StatementToKeep, TestimonyBounds, TestimonyStore } from '../store/testimony-store.ts';
 import { findOtherHead, judgeAudit } from './judge-audit.ts';
 import { compareStatement, readStatement } from './judge-statement.ts';
 
@@ -20,6 +20,8 @@ export interface HeardTestimony {
   /** Set where this poll is not of the one agent that the hub knows. */
   readonly fork: ForkMark | undefined;
   readonly auditFork: ForkMark | undefined;
+  /** To be kept together with the contact. */
+  readonly statement: StatementToKeep | undefined;
 }
 
 export async function hearTestimony(
@@ -41,6 +43,7 @@ export async function hearTestimony(
     newerStatement: highest !== undefined && highest.sequence >= poll.sequence ? highest.signed : undefined,
     fork: fork === undefined ? undefined : { since: now, text: fork },
     auditFork,
+    statement: heard.keep,
   };
 }
 
@@ -91,15 +94,16 @@ async function hearStatement(
   poll: PollRequest,
   highest: KeptStatement | undefined,
   now: number,
-): Promise<{ readonly contradiction?: string | undefined; readonly foreign?: string }> {
+): Promise<{
+  readonly keep?: StatementToKeep;
+  readonly contradiction?: string | undefined;
+  readonly foreign?: string;
+}> {
   const signed = poll.statement;
   if (signed === undefined) return {};
   const read = readStatement(poll, signed, now);
   if (read.is === 'foreign') return { foreign: read.text };
-  if (read.is === 'opaque') {
-    await store.keepStatement(hostId, signed, {}, testimonyBounds);
-    return {};
-  }
+  if (read.is === 'opaque') return { keep: { signed, bounds: testimonyBounds } };
   const said = read.statement;
   const entries = said.count === 0 ? [] : await store.auditEntries(hostId, said.epoch, said.count, 1);
   const verdict = compareStatement(said, {
@@ -107,7 +111,13 @@ async function hearStatement(
     lastHead: await store.lastHead(hostId, said.epoch),
     sameCount: await store.headsBetween(hostId, said.epoch, said.count, said.count),
   });
-  const kept = { highest: verdict.isHighest ? said : undefined, head: verdict.isNewHead ? said : undefined };
-  await store.keepStatement(hostId, signed, kept, testimonyBounds);
-  return { contradiction: verdict.contradiction ?? findOtherHead(said.count, entries, [said]) };
+  return {
+    keep: {
+      signed,
+      highest: verdict.isHighest ? said : undefined,
+      head: verdict.isNewHead ? said : undefined,
+      bounds: testimonyBounds,
+    },
+    contradiction: verdict.contradiction ?? findOtherHead(said.count, entries, [said]),
+  };
 }

@@ -355,13 +355,14 @@ test('what one host can make the hub keep is bounded', async () => {
   const store = openSqliteStore(':memory:');
   await store.addHost({ hostId: alpha, secret: { salt: '00', hash: '11' }, createdAt: 1 });
   const bounds = { epochs: 3, heads: 10, conflicts: 5 };
+  const contact = { at: 1, hostEpoch: epochA, sequence: 1, agentVersion: '1', held: '{}' };
   const day = 24 * 60 * 60_000;
   const count = 60;
   for (let i = 1; i <= count; i += 1) {
     const at = Math.floor((i * day) / 4);
     const head = { epoch: epochA, sequence: i, count: i, head: chainStart, at, signed: statementOf(i) };
     const highest = { ...head, epoch: `${i % 7}`.repeat(32) };
-    await store.keepStatement(alpha, head.signed, { head, highest }, bounds);
+    await store.recordContact(alpha, contact, { statement: { signed: head.signed, head, highest, bounds } });
     await store.keepConflicts(alpha, [{ epoch: epochA, seq: i, text: `${i}`, at }], bounds);
   }
   const heads = (await store.headsBetween(alpha, epochA, 0, count)).map(({ count: at }) => at);
