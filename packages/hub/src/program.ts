@@ -21,12 +21,13 @@ const usage = `usage: felhom-hub COMMAND [--config FILE]
 
   init [--operator NAME] [--role operator|reader]
            create the database where there is none, and a token, printed once
-  serve    answer agents, operators and the dashboard
+  serve    answer agents, operators and the dashboard; watch the hosts, send alerts and the heartbeat
   version  print the version
 
-Configuration: /etc/felhom-hub/config.json (host, port, database, tls.certFile, tls.keyFile, logLevel,
-pollAfterSeconds, alerts, heartbeat); each but the last two also as FELHOM_HUB_HOST, _PORT, _DATABASE, _TLS_CERT, _TLS_KEY, _LOG_LEVEL,
-_POLL_AFTER_SECONDS. Exit codes: 0 done, 1 failed, 2 wrong usage.
+Configuration: --config FILE, else FELHOM_HUB_CONFIG, else /etc/felhom-hub/config.json. Entries, with the variable that
+overrides them: host (FELHOM_HUB_HOST), port (_PORT), database (_DATABASE), tls.certFile and tls.keyFile (_TLS_CERT and
+_TLS_KEY), logLevel (_LOG_LEVEL), pollAfterSeconds (_POLL_AFTER_SECONDS); in the file only: alerts, heartbeat.
+Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
 
 export async function runHub(argv: readonly string[], io: ProgramIo): Promise<number> {
