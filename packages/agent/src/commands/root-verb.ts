@@ -119,7 +119,9 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
   if (world.uid !== world.rootUid) return refused('cannot act for root: this is not root; look at the sudo rule');
   const exposed = exposedProgram(world.program, statSync, world.rootUid);
   if (exposed !== undefined)
-    return refused(`cannot act for root: whoever can write this program would be root: ${exposed.text}`);
+    return refused(
+      `cannot act for root: whoever can write this program would be root: ${exposed.text}; make it root's alone (chown -R root, chmod -R go-w)`,
+    );
   const read = await readRequest(stdin, world.clock, signal);
   if (read.is === 'refused') return read;
   const { request } = read;

@@ -166,15 +166,21 @@ async function checkHelper({ helper, policy }: DoctorNeeds, signal: AbortSignal)
 }
 
 const withoutSignedHelper =
-  'without it break-glass stays closed, and a signed change of trust is applied by root: felhom-agent trust apply FILE; ' +
-  'set signedHelper.command in the configuration';
+  'break-glass stays closed, and a signed change of trust is applied by root: felhom-agent trust apply FILE';
 
 /** Looks whether break-glass is open: the one thing that root's program tells without changing anything. */
 async function checkSignedHelper({ signedHelper }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
   const check = 'signed helper';
   if (signedHelper === undefined) {
     const text = 'no program of root for what operators sign is configured';
-    return [{ check, verdict: 'warning', text, advice: withoutSignedHelper }];
+    return [
+      {
+        check,
+        verdict: 'warning',
+        text,
+        advice: `until signedHelper.command is set in the configuration, ${withoutSignedHelper}`,
+      },
+    ];
   }
   const shown = await signedHelper.breakGlassShow(signal);
   if (shown.is === 'done') {
@@ -183,7 +189,14 @@ async function checkSignedHelper({ signedHelper }: DoctorNeeds, signal: AbortSig
   }
   // The program that is configured may be one for other verbs.
   if (shown.why.code === 'helper.refused')
-    return [{ check, verdict: 'warning', text: shown.why.text, advice: withoutSignedHelper }];
+    return [
+      {
+        check,
+        verdict: 'warning',
+        text: shown.why.text,
+        advice: `see to what it says; until then ${withoutSignedHelper}`,
+      },
+    ];
   return [cannot(check, shown.why)];
 }
 
