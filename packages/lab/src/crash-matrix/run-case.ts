@@ -131,8 +131,9 @@ async function prepare(world: SimWorld, story: Story): Promise<string | undefine
     world.hub.publish(story.before);
     const { agent } = world.boot();
     const ready = await world.until(() => agent.report().converged, 10 * minute);
+    const report = JSON.stringify(agent.report());
     world.cut();
-    if (!ready) return `the story cannot begin: ${JSON.stringify(agent.report())}`;
+    if (!ready) return `the story cannot begin: ${report}`;
   }
   await story.prepare?.(world);
   return undefined;

@@ -9,7 +9,6 @@ import type { SignedJob } from '../world/sign-job.ts';
 import type { SimWorld } from '../world/sim-world.ts';
 import { markedUid, ownTasks, registered } from '../world/traces.ts';
 import {
-  changedSince,
   doesNotStartAtOnce,
   lacks,
   notRunning,
@@ -246,6 +245,10 @@ export const signedStories: Readonly<Record<string, Story>> = {
       'does not start at once': doesNotStartAtOnce,
       'the start is killed': ({ node }) => node.tasks.trap({ type: 'vzstart', action: 'kill' }),
       'somebody started it': ({ node }) => void node.guests.start(storyVmid),
+      'somebody started it, and the opening is denied': (world) => {
+        void world.node.guests.start(storyVmid);
+        deniedOnce(world, configs, 'PUT');
+      },
     },
     missing: (world) => [
       ...lacks(world, /^onboot: 1$/m, /^net0: (?!.*link_down)/m),

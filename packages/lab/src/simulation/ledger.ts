@@ -5,6 +5,8 @@
 import { report as reportSchema } from '@felhom/protocol';
 import type { Neighbour } from '../world/neighbour.ts';
 import type { SimWorld } from '../world/sim-world.ts';
+import { createBook } from './orders.ts';
+import type { Book, RemovalPace } from './orders.ts';
 import { disorderAt, markedUid, openSagas, rangeOf, registered } from '../world/traces.ts';
 
 export interface Ledger {
@@ -17,6 +19,8 @@ export interface Ledger {
   readonly disturbed: Set<number>;
   /** Digests of the documents that may be adopted. */
   readonly goodDocuments: Set<string>;
+  /** What honest people signed. */
+  readonly book: Book;
   /** Somebody's volume without a guest: it must not go away, and nothing may be made at its VMID. */
   keep(volid: string, vmid: number): void;
   /** After every event. */
@@ -25,10 +29,12 @@ export interface Ledger {
 
 interface Kept {
   readonly vmid: number;
+  /** Of the guest, if it is one's. */
+  readonly uid: string | undefined;
   readonly sizeBytes: number;
 }
 
-export function createLedger(world: SimWorld): Ledger {
+export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
   const { node, tokenId } = world;
   const violations: string[] = [];
   const neighbours = new Map<number, Neighbour>();
@@ -42,7 +48,8 @@ export function createLedger(world: SimWorld): Ledger {
     if (!violations.includes(text)) violations.push(text);
   };
 
-  watchWorkers(world, neighbours, accuse);
+  const book = createBook(world, pace, accuse);
+  watchWorkers(world, neighbours, book, accuse);
 
   const checkVolumes = (): void => {
     for (const record of registered(world))
@@ -51,11 +58,12 @@ export function createLedger(world: SimWorld): Ledger {
         const known = kept.get(volid);
         // Growing is allowed and remembered.
         if (volume !== undefined && volume.sizeBytes >= (known?.sizeBytes ?? 0))
-          kept.set(volid, { vmid: record.vmid, sizeBytes: volume.sizeBytes });
+          kept.set(volid, { vmid: record.vmid, uid: record.uid, sizeBytes: volume.sizeBytes });
       }
     if (!storagesAnswer(world)) return;
-    for (const [volid, { vmid, sizeBytes }] of kept) {
+    for (const [volid, { vmid, uid, sizeBytes }] of kept) {
       if (touchedByPeople.has(vmid)) continue;
+      if (uid !== undefined && book.released.get(volid) === uid) continue;
       const now = node.storage.volume(volid);
       if (now === undefined) accuse(`volume ${volid} bore data and is gone`);
       else if (now.sizeBytes < sizeBytes) accuse(`volume ${volid} shrank from ${sizeBytes} to ${now.sizeBytes}`);
@@ -64,8 +72,16 @@ export function createLedger(world: SimWorld): Ledger {
 
   const checkGuests = (): void => {
     if (storagesAnswer(world))
-      for (const neighbour of neighbours.values()) for (const difference of neighbour.differences()) accuse(difference);
+      for (const neighbour of neighbours.values())
+        for (const difference of neighbour.differences())
+          // An adoption writes into the notes, and nowhere else.
+          if (!book.isAdopted(neighbour.vmid) || !difference.startsWith('config of')) accuse(difference);
     const records = registered(world);
+    for (const { vmid, name } of records) {
+      if (!neighbours.has(vmid)) continue;
+      if (!book.isAdopted(vmid)) accuse(`guest ${name} (${vmid}) is on record, and it is somebody else's`);
+      neighbours.delete(vmid);
+    }
     for (const [name, same] of Map.groupBy(records, (record) => record.name))
       if (same.length > 1) accuse(`guest ${name} is on record ${same.length} times`);
     for (const { name, vmid } of records) {
@@ -125,12 +141,13 @@ export function createLedger(world: SimWorld): Ledger {
     touchedByPeople,
     disturbed,
     goodDocuments,
+    book,
     keep: (volid, vmid) => {
       lying.set(vmid, volid);
-      kept.set(volid, { vmid, sizeBytes: node.storage.volume(volid)?.sizeBytes ?? 0 });
+      kept.set(volid, { vmid, uid: undefined, sizeBytes: node.storage.volume(volid)?.sizeBytes ?? 0 });
     },
     check: () => {
-      for (const look of [checkVolumes, checkGuests, checkAgent, checkQuiet])
+      for (const look of [checkVolumes, checkGuests, checkAgent, checkQuiet, () => book.check()])
         try {
           look();
         } catch (error) {
@@ -154,6 +171,7 @@ export const storagesAnswer = ({ node }: SimWorld): boolean =>
 function watchWorkers(
   world: SimWorld,
   neighbours: ReadonlyMap<number, Neighbour>,
+  book: Book,
   accuse: (text: string) => void,
 ): void {
   const { node, tokenId } = world;
@@ -164,11 +182,15 @@ function watchWorkers(
         .running()
         .find((other) => other.id === id && node.tasks.find(other.upid)?.parts.user === tokenId);
       if (busy !== undefined) accuse(`${type} of guest ${id} begins while our ${busy.type} is at work: ${busy.upid}`);
-      if (neighbours.has(Number(id))) accuse(`${type} on guest ${id}, which is somebody else's`);
       const record = registered(world).find(({ vmid }) => String(vmid) === id);
-      if (type === 'vzdestroy' && record !== undefined)
-        accuse(`guest ${record.name} (${id}) is on record and is destroyed`);
-      if (type === 'vzstop' && record !== undefined) accuse(`guest ${record.name} (${id}) is on record and is stopped`);
+      if (neighbours.has(Number(id)) && !(record !== undefined && book.isAdopted(record.vmid)))
+        accuse(`${type} on guest ${id}, which is somebody else's`);
+      if (type === 'vzdestroy' && record !== undefined) {
+        const why = book.whyNotDestroy(record.vmid);
+        if (why !== undefined) accuse(`guest ${record.name} (${id}) is on record and is destroyed: ${why}`);
+      }
+      if ((type === 'vzstop' || type === 'vzshutdown') && record !== undefined && !book.mayStop(record.uid))
+        accuse(`guest ${record.name} (${id}) is on record and is brought down, and nobody signed for that`);
     }
     return fork(who, type, id, body);
   };

@@ -196,4 +196,5 @@ export function healAll(play: Play): void {
   play.world.node.faults.clear();
   play.world.node.tasks.clearTraps();
   play.world.hub.mood = 'well';
+  play.world.hub.twist = undefined;
 }

@@ -1,18 +1,26 @@
 /** One simulated history under way: the world, who watches it, what is wished for, and what is written down of it. */
 import type { CrashPoint } from '@felhom/agent';
-import { desiredState, digestOfText } from '@felhom/protocol';
+import { desiredState, digestOfText, hostStatementKind, parseVersionedJson } from '@felhom/protocol';
+import type { SignedStatement } from '@felhom/protocol';
 import type { LabGuest } from '../world/desired.ts';
 import type { SimWorld } from '../world/sim-world.ts';
 import { isPowered } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
+import type { Book } from './orders.ts';
 import type { SimRandom } from './sim-random.ts';
 
 export interface Play {
   readonly world: SimWorld;
   readonly random: SimRandom;
   readonly ledger: Ledger;
+  readonly book: Book;
+  /** Challenges and statements that the host showed, by their first sight. */
+  readonly challenges: { readonly challenge: string; readonly at: number }[];
+  readonly statements: SignedStatement[];
   /** Nothing is asked for or done by people that only a signature could carry out or mend: it must converge. */
   readonly isMild: boolean;
+  /** People sign more than they do anything else. */
+  readonly isSigned: boolean;
   /** What the last good document asks for. */
   wanted: readonly LabGuest[];
   /** Digest of the newest document of the hub. */
@@ -88,4 +96,16 @@ export async function taskAsRoot(
   if (typeof upid !== 'string') return false;
   await world.clock.runUntil(world.node.tasks.settled(upid));
   return /^(?:OK|WARNINGS)/.test(world.node.tasks.find(upid)?.exitStatus ?? '');
+}
+
+/** Writes down what the host shows with each poll. */
+export function listen({ world, challenges, statements }: Play): void {
+  world.hub.onPoll = ({ statement }) => {
+    if (statement === undefined) return;
+    statements.push(statement);
+    const said = parseVersionedJson(hostStatementKind, statement.text);
+    if (said.is !== 'ok') return;
+    const { challenge } = said.value;
+    if (challenges.at(-1)?.challenge !== challenge) challenges.push({ challenge, at: world.clock.bootMs() });
+  };
 }

@@ -7,10 +7,12 @@ import type { LabGuest } from '../world/desired.ts';
 import { createSimWorld } from '../world/sim-world.ts';
 import { diagnosis, openSagas, registered } from '../world/traces.ts';
 import { createLedger } from './ledger.ts';
+import { hubTurns } from './hostile-hub.ts';
 import * as mishaps from './mishaps.ts';
 import * as people from './people.ts';
-import { pass, start, supervise } from './play.ts';
+import { listen, pass, start, supervise } from './play.ts';
 import type { Play } from './play.ts';
+import * as signing from './signing.ts';
 import { createSimRandom } from './sim-random.ts';
 import { changeMood, nonsensicalWish, wish } from './wishes.ts';
 import { publish } from './play.ts';
@@ -33,7 +35,11 @@ interface Kind {
   readonly event: Event;
   /** Leaves behind what only a person or a signature settles; left out of mild histories. */
   readonly harsh?: true;
+  /** Every fourth history is mostly about what is signed. */
+  readonly signed?: true;
 }
+
+const signedFactor = 4;
 
 const kinds: readonly Kind[] = [
   { weight: 34, event: wish },
@@ -63,7 +69,18 @@ const kinds: readonly Kind[] = [
   { weight: 2, event: people.volumeLeftLying },
   { weight: 2, event: people.guestLocked },
   { weight: 1, event: people.leftPool },
+  { weight: 8, event: hubTurns },
+  { weight: 10, event: signing.approves, harsh: true, signed: true },
+  { weight: 14, event: signing.decommissions, harsh: true, signed: true },
+  { weight: 5, event: signing.cosigns, harsh: true, signed: true },
+  { weight: 3, event: signing.cancels, harsh: true, signed: true },
+  { weight: 2, event: signing.holds, harsh: true, signed: true },
+  { weight: 2, event: signing.changesTrust, harsh: true, signed: true },
+  { weight: 3, event: signing.adopts, harsh: true, signed: true },
+  { weight: 6, event: (play) => pass(play, 6 * minute), harsh: true, signed: true },
 ];
+/** Short enough that a history sees the end of a removal. */
+const removal = { coolOffMinutes: 1, quarantineHours: 0.05, perDay: 2 };
 const guestRange = 12;
 const reconcileMs = 60_000;
 /** Pauses between events, milliseconds: what happens shall happen in the middle of something. */
@@ -75,15 +92,23 @@ export async function runSeed(seed: number, onNote: (line: string) => void = () 
   // The usual limits would end most stories early; some keep them.
   const isMild = seed % 2 === 1;
   const limits = seed % 4 === 0 ? {} : { blastRadius: 50, growPercentPerDay: 400 };
-  const world = await createSimWorld({ seed, guestRange, reconcileMs, policy: { limits } });
+  const world = await createSimWorld({ seed, guestRange, reconcileMs, policy: { limits, removal } });
   const random = createSimRandom(seed).fork('script');
   const trail: string[] = [];
-  const ledger = createLedger(world);
+  const ledger = createLedger(world, {
+    coolOffMs: removal.coolOffMinutes * minute,
+    quarantineMs: removal.quarantineHours * 60 * minute,
+    perDay: removal.perDay,
+  });
   const play: Play = {
     world,
     random,
     ledger,
+    book: ledger.book,
+    challenges: [],
+    statements: [],
     isMild,
+    isSigned: seed % 4 === 2,
     wanted: [],
     newest: '',
     named: 0,
@@ -95,6 +120,7 @@ export async function runSeed(seed: number, onNote: (line: string) => void = () 
       onNote(line);
     },
   };
+  listen(play);
   start(play);
   await wish(play);
   const count = 20 + random.int(41);
@@ -120,8 +146,10 @@ export async function runSeed(seed: number, onNote: (line: string) => void = () 
   return { seed, events: done, violations, trail, hash };
 }
 
-function pickEvent({ random, isMild }: Play): Event {
-  const possible = kinds.filter(({ harsh }) => !isMild || harsh !== true);
+function pickEvent({ random, isMild, isSigned }: Play): Event {
+  const possible = kinds
+    .filter(({ harsh }) => !isMild || harsh !== true)
+    .map((kind) => (isSigned && kind.signed === true ? { ...kind, weight: kind.weight * signedFactor } : kind));
   let left = random.int(possible.reduce((sum, { weight }) => sum + weight, 0));
   for (const { weight, event } of possible) {
     if (left < weight) return event;
@@ -146,6 +174,7 @@ async function epilogue(play: Play): Promise<void> {
   const working = (): boolean => openSagas(world).some(({ parked }) => !parked);
   for (let hours = 0; hours < 12 && working(); hours += 1) await pass(play, 60 * minute);
   ledger.check();
+  ledger.book.checkChain();
   const problems = [
     ...openSagas(world).flatMap(({ id, parked }) => (parked ? [] : [`saga ${id} neither ends nor parks`])),
     ...unexplained(play),
@@ -161,7 +190,7 @@ function unexplained({ world, wanted }: Play): readonly string[] {
   const agent = world.life()?.agent;
   if (agent === undefined) return ['nobody is there to say what is missing'];
   const report = agent.report();
-  const spoken = JSON.stringify([report.findings, report.blocked, report.parked, report.sagas]);
+  const spoken = JSON.stringify([report.findings, report.blocked, report.parked, report.sagas, report.jobs]);
   const records = registered(world);
   const isNamed = (name: string): boolean => {
     const uid = records.find((record) => record.name === name)?.uid;
