@@ -219,6 +219,16 @@ test('trust for this host, from two people, once; a receipt says so afterwards',
   assert.equal(trust(), after);
 });
 
+test('root remembers the longest audit log that it was told of, and takes nothing else for a count', async (t) => {
+  const { ask, request } = setUp(t);
+  const epoch = '0'.repeat(32);
+  const told = async (count: unknown) => (await ask(request('witness', { epoch, count }))).answer;
+  assert.deepEqual(await told(7), { v: 1, is: 'done', witnessed: 0 });
+  assert.deepEqual(await told(3), { v: 1, is: 'done', witnessed: 7 });
+  for (const count of [-1, 0.5, '9', null, 1e300]) assert.match(textOf(await told(count)), /^refused: .*count/);
+  assert.deepEqual(await told(7), { v: 1, is: 'done', witnessed: 7 });
+});
+
 test('a trust document that others may write, or none', async (t) => {
   const { ask, request, world } = setUp(t);
   chmodSync(world.places.trust, 0o666);
