@@ -45,7 +45,7 @@ import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconci
 import type { Observation, PassReport } from './reconcile/index.ts';
 import { createRemovalStore } from './removal/index.ts';
 import { sagaForEffect } from './saga-for-effect.ts';
-import { parkedSaga } from './jobs/index.ts';
+import { createRefusals, parkedSaga } from './jobs/index.ts';
 import { createSagaRegistry } from './saga-registry.ts';
 import { createSignedWork } from './signed-work.ts';
 
@@ -367,7 +367,18 @@ export function createAgent(parts: AgentParts): Agent {
     ];
   };
 
-  const source = openSource(parts, { report, wake: () => loop.wake(), sequence, signed: signed.traffic });
+  const refusedDesired = createRefusals();
+  const source = openSource(parts, {
+    refused: (why) => {
+      const at = clock.now();
+      if (refusedDesired.note(why, at))
+        auditLog.append({ at, kind: 'desired.refused', text: why.text, detail: { code: why.code } });
+    },
+    report,
+    wake: () => loop.wake(),
+    sequence,
+    signed: signed.traffic,
+  });
 
   return {
     start: () => {

@@ -2,7 +2,7 @@
  * Where desired state comes from, behind one face: a hub that is polled, or a file on the host that is read anew before
  * every pass. What was held last is kept in the journal either way.
  */
-import type { Finding, HostId, Report } from '@felhom/protocol';
+import type { Finding, HostId, Reason, Report } from '@felhom/protocol';
 import type { DesiredFile } from './adapters/desired-file/index.ts';
 import type { HostPolicy } from './host-policy.ts';
 import { createHubLink, findingsOfLink } from './hub-link/index.ts';
@@ -42,6 +42,8 @@ export function openSource(
   about: {
     readonly report: () => Report;
     readonly wake: () => void;
+    /** A document was not taken; told once per cause. */
+    readonly refused: (why: Reason) => void;
     readonly sequence: PollSequence;
     readonly signed: SignedTraffic;
   },
@@ -68,7 +70,10 @@ export function openSource(
       signed: about.signed,
       report: about.report,
       wake: about.wake,
-      note: (event) => noteHubEvent(parts.log, event),
+      note: (event) => {
+        noteHubEvent(parts.log, event);
+        if (event.kind === 'desired-refused') about.refused(event.why);
+      },
     },
     {
       hostId: parts.host,

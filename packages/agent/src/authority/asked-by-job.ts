@@ -101,8 +101,11 @@ export function askedByJob(effect: JobEffect, facts: GuestFacts | undefined): As
   }
 }
 
-/** What a removal loses: all that is asked, on record, or seen. */
+/**
+ * What a removal loses: all that is on record or seen, whatever was named, so that a name too many is no part of it and a
+ * name too few hides nothing. Where nobody has looked it is what was named.
+ */
 export function everyVolumeOf(named: readonly string[], facts: GuestFacts | undefined): readonly string[] {
-  const recorded = facts?.record.volumes.map((volume) => volume.volid) ?? [];
-  return [...new Set([...named, ...recorded, ...(facts?.seenVolumes ?? [])])];
+  if (facts === undefined) return [...new Set(named)];
+  return [...new Set([...facts.record.volumes.map((volume) => volume.volid), ...facts.seenVolumes])];
 }

@@ -11,4 +11,5 @@ export { createJobs } from './jobs.ts';
 export type { Jobs } from './jobs.ts';
 export type { JobsNeeds } from './desk.ts';
 export { heldBy } from './holds.ts';
+export { createRefusals } from './refusals.ts';
 export { parkedSaga } from './saga-outcome.ts';

@@ -25,7 +25,7 @@ export type JobPlan =
   | { readonly is: 'saga'; readonly effect: Of<'saga-resume'> | Of<'saga-abandon'>; readonly signed: Digest }
   | { readonly is: 'cancel'; readonly job: string }
   /** What it is about cannot be known at the moment. */
-  | { readonly is: 'wait'; readonly why: Reason }
+  | { readonly is: 'wait'; readonly why: Reason; readonly missing?: number }
   | { readonly is: 'refuse'; readonly why: Reason };
 
 /** What the plan may look at. */

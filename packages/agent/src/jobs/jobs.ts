@@ -5,7 +5,7 @@
  *
  * Read in this order: Jobs, round, arrive, begin, carryOut, follow.
  */
-import { digestOfText, maxEnvelopeBytes, parseSshsig, reason } from '@felhom/protocol';
+import { digestOfText, maxEnvelopeBytes, maxEnvelopesPerPoll, parseSshsig, reason } from '@felhom/protocol';
 import type { Digest, Finding, Job, ReportedJob } from '@felhom/protocol';
 import { rowOf } from '../authority/index.ts';
 import { JournalError } from '../kernel/index.ts';
@@ -45,8 +45,8 @@ export interface Jobs {
   nextAt(): number | undefined;
 }
 
-/** Envelopes that may wait for a round. */
-const mostBrought = 64;
+/** Envelopes that may wait for a round: as many as one poll may bring. */
+const mostBrought = maxEnvelopesPerPoll;
 const mostTaken = 200;
 const cutShort =
   'the agent ended in the moment in which it told the saga; felhom status shows how it stands, and what is still parked takes another job';
@@ -206,7 +206,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
       case 'refuse':
         return desk.settle(record, plan.why);
       case 'wait':
-        return desk.wait(record, plan.why);
+        return desk.wait(record, plan.why, plan.missing);
       case 'submit': {
         const evidence = desk.evidenceOf(verified, plan.signed);
         return desk.submit(record, plan.effect, evidence, { doing: 'act', after: plan.after }, signal);
@@ -282,12 +282,17 @@ export function createJobs(needs: JobsNeeds): Jobs {
 
   return {
     bring: (texts) => {
+      const known = new Set([...taken, ...brought.map(({ digest }) => digest)]);
+      // What was answered, or waits for its round, is worth neither a place nor a look at the whole host.
+      const fresh = texts
+        .map((text) => ({ text, digest: digestOfText(text) }))
+        .filter(({ digest }) => !known.has(digest));
       const room = Math.max(0, mostBrought - brought.length);
-      dropped += Math.max(0, texts.length - room);
+      dropped += Math.max(0, fresh.length - room);
       // Of what is too long to be an envelope no more is kept until the round than shows that it is.
-      for (const text of texts.slice(0, room))
-        brought.push({ text: text.slice(0, maxEnvelopeBytes + 1), digest: digestOfText(text) });
-      if (texts.length > 0) needs.wake();
+      for (const { text, digest } of fresh.slice(0, room))
+        brought.push({ text: text.slice(0, maxEnvelopeBytes + 1), digest });
+      if (fresh.length > 0) needs.wake();
     },
     work: (signal) => {
       // A round that is asked for during another one begins after it.

@@ -22,7 +22,9 @@ export function revokedText(document: TrustDocument): string {
   return document.revoked.map((key) => `${key}\n`).join('');
 }
 
-/** `YYYYMMDDHHMMSSZ`, the second that has begun. The document's own milliseconds are judged in `verify-envelope.ts`. */
+/**
+ * `YYYYMMDDHHMMSS`, the second that has begun. In UTC, which the program is told by its environment: a Z for it is known
+ * from OpenSSH 9.1 on only. The document's own milliseconds are judged in `verify-envelope.ts`. */
 function secondOf(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19).replaceAll(/[-:T]/g, '')}Z`;
+  return new Date(ms).toISOString().slice(0, 19).replaceAll(/[-:T]/g, '');
 }

@@ -147,7 +147,7 @@ test('the texts for ssh-keygen: a line per signer of the namespace, in seconds',
     ],
     revoked: [mallory.key],
   });
-  const window = 'valid-after="20260102030405Z",valid-before="99991231000000Z"';
+  const window = 'valid-after="20260102030405",valid-before="99991231000000"';
   assert.equal(
     allowedSignersText(document, 'felhom-job@1'),
     `alice namespaces="felhom-job@1",${window} ${alice.key}\nbob namespaces="felhom-job@1" ${bob.key}\n`,

@@ -1,6 +1,6 @@
 /** An envelope on its way: into a file, or into the hub's mailbox and then watched until the host says what became of it. */
 import { writeFile } from 'node:fs/promises';
-import { digestOfPayload } from '@felhom/protocol';
+import { digestOfPayload, parseEnvelope, parseSshsig } from '@felhom/protocol';
 import type { Job, ReportedJob } from '@felhom/protocol';
 import { printableLine } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
@@ -41,7 +41,7 @@ export async function deliver(
   if (hub === undefined) return context.withHub((opened) => deliver(context, job, text, options, opened));
   await hub.putEnvelope(job.host, text);
   if (options.wait === false) return { is: 'sent', jobId: job.jobId };
-  const seen = await waitForHost(context, job, hub, options.json === true);
+  const seen = await waitForHost(context, job, signersOf(text), hub, options.json === true);
   return seen === undefined ? { is: 'sent', jobId: job.jobId } : { is: 'settled', jobId: job.jobId, job: seen };
 }
 
@@ -84,6 +84,7 @@ export function concludeDelivery(context: CommandContext, host: string, delivery
 async function waitForHost(
   context: CommandContext,
   job: Job,
+  signers: number,
   hub: HubClient,
   quiet: boolean,
 ): Promise<ReportedJob | undefined> {
@@ -99,10 +100,23 @@ async function waitForHost(
       if (!quiet) io.stderr.write(`${printableLine(`${job.host}: ${found.state}: ${found.text}`)}\n`);
       last = found;
     }
-    if (last !== undefined && last.state !== 'accepted' && last.state !== 'running') return last;
+    if (last !== undefined && rests(last, signers)) return last;
     await machine.sleep(betweenLooksMs);
   }
   return last;
+}
+
+/** A job that waits has been looked at only when the host counts everybody who signed and says for what it waits. */
+function rests({ state, by, code }: ReportedJob, signers: number): boolean {
+  if (state === 'waiting') return by.length >= signers && code !== undefined;
+  return state !== 'accepted' && state !== 'running';
+}
+
+function signersOf(text: string): number {
+  const parsed = parseEnvelope(text);
+  if (parsed.is !== 'ok') return 0;
+  return new Set(parsed.value.envelope.signatures.map((signature) => parseSshsig(signature)?.key.line ?? signature))
+    .size;
 }
 
 /** What cannot be verified at the moment says nothing about the job; anything else than that ends the wait. */

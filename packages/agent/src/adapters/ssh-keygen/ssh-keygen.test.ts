@@ -217,7 +217,7 @@ test('what the program is given: nothing secret in its arguments, nothing of our
   const seen = JSON.parse(readFileSync(join(program, '..', 'seen'), 'utf8')) as Record<string, unknown>;
   assert.deepEqual(seen['files'], ['the signature', 'the signers', 'the revoked']);
   assert.equal(seen['input'], 'x');
-  assert.deepEqual(Object.keys(seen['env'] as object).sort(), ['LC_ALL', 'PATH']);
+  assert.deepEqual(Object.keys(seen['env'] as object).sort(), ['LC_ALL', 'PATH', 'TZ']);
   const files = ['-s', '/dev/fd/3', '-f', '/dev/fd/4', '-r', '/dev/fd/5'];
   const rest = ['-I', 'alice', '-n', namespace, '-Overify-time=20260601000000Z'];
   assert.deepEqual(seen['argv'], ['-Y', 'verify', ...files, ...rest]);

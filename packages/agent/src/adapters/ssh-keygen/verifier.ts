@@ -112,18 +112,18 @@ function run(process: Process, question: SignatureQuestion, files: number[], sig
 }
 
 /**
- * ssh-keygen(1): `-Y verify -f allowed_signers -I identity -n namespace -s signature [-r revocation_file]`. The trailing
- * Z means UTC and is understood from OpenSSH 9.1 on.
+ * ssh-keygen(1): `-Y verify -f allowed_signers -I identity -n namespace -s signature [-r revocation_file]`. The
+ * time is in UTC, which the environment says; a Z for it would need OpenSSH 9.1.
  */
 function argumentsFor({ principal, namespace, at }: SignatureQuestion): string[] {
   const second = new Date(Math.min(Math.max(0, at), lastTime)).toISOString().slice(0, 19).replaceAll(/[-:T]/g, '');
   const files = ['-s', '/dev/fd/3', '-f', '/dev/fd/4', '-r', '/dev/fd/5'];
-  return ['-Y', 'verify', ...files, '-I', principal, '-n', namespace, `-Overify-time=${second}Z`];
+  return ['-Y', 'verify', ...files, '-I', principal, '-n', namespace, `-Overify-time=${second}`];
 }
 
 /** No agent, no askpass, no locale: what the program sees is what is written here. */
 function reducedEnvironment(): NodeJS.ProcessEnv {
-  return { LC_ALL: 'C', PATH: process.env['PATH'] ?? '/usr/bin:/bin' };
+  return { LC_ALL: 'C', TZ: 'UTC', PATH: process.env['PATH'] ?? '/usr/bin:/bin' };
 }
 
 /** The program ends with 255 both for a bad signature and for files it cannot use; only its words tell them apart. */
