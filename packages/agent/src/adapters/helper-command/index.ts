@@ -26,6 +26,10 @@
  *
  * `at` is wall time in milliseconds. Anything else, no answer, or an exit code other than 0 leaves a verb that changes
  * something of unknown outcome; `show` with the same operation id settles it. stderr is for people and is kept short.
+ * After an opening that failed, `busy` may also mean that it is not known to be closed again; close it then.
+ *
+ * `felhom-agent root-verb` is such a command for what takes an envelope, break-glass, `witness` and the receipts of these;
+ * it refuses the other verbs, which are another program's.
  *
  * Read in this order: wire (both documents), helper-command (the process).
  */
