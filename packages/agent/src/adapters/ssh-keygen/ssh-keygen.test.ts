@@ -219,7 +219,7 @@ test('what the program is given: nothing secret in its arguments, nothing of our
   assert.equal(seen['input'], 'x');
   assert.deepEqual(Object.keys(seen['env'] as object).sort(), ['LC_ALL', 'PATH', 'TZ']);
   const files = ['-s', '/dev/fd/3', '-f', '/dev/fd/4', '-r', '/dev/fd/5'];
-  const rest = ['-I', 'alice', '-n', namespace, '-Overify-time=20260601000000Z'];
+  const rest = ['-I', 'alice', '-n', namespace, '-Overify-time=20260601000000'];
   assert.deepEqual(seen['argv'], ['-Y', 'verify', ...files, ...rest]);
 });
 
