@@ -86,11 +86,16 @@ function decommission(world: SimWorld): Promise<SignedJob> {
 const soon = { coolOffMinutes: 0.1, quarantineHours: 0.05 };
 const cutOff = [/^onboot: 0$/m, /^protection: 1$/m, /^net0: .*link_down=1/m];
 
+/** Worlds in which a lost call came when its guest was gone: whoever had the VMID by then would have been hit. */
+const tooSoon = new WeakSet<SimWorld>();
+
 /** Its answer is lost at once, and the call is carried out when it has waited for so long. */
-function landsLate({ node, clock, tokenId }: SimWorld, ms: number): void {
+function landsLate(world: SimWorld, ms: number): void {
+  const { node, clock, tokenId } = world;
   const call = { method: 'DELETE', path: /\/lxc\/\d+$/ } as const;
   const land = async (): Promise<void> => {
     await clock.sleep(ms);
+    if (!node.guests.exists(storyVmid)) tooSoon.add(world);
     const path = `/nodes/${node.name}/lxc/${storyVmid}`;
     await node.handle({ ...call, path, as: tokenId, params: { purge: 1, 'destroy-unreferenced-disks': 0 } });
   };
@@ -131,6 +136,7 @@ function unnamedRest(world: SimWorld, says: string): readonly string[] {
 }
 
 const guestLeft = (world: SimWorld): readonly string[] => [
+  ...(tooSoon.has(world) ? ['the guest was gone while an earlier call to destroy it could still land'] : []),
   ...(world.node.guests.exists(storyVmid) ? [`${storyVmid} is still there`] : []),
   ...world.node.storage.volumesOf(storyVmid).map(({ volid }) => `${volid} was signed for and is still there`),
 ];
