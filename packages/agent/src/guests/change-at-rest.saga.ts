@@ -158,8 +158,18 @@ function rawLine(view: GuestView, key: string): string | undefined {
 async function write(ctx: Context, signal: AbortSignal): Promise<Outcome<Partly>> {
   const found = recordOf(ctx, ctx.params.guest);
   if (found.is !== 'done') return found;
+  const down = await stillDown(ctx, found.value, signal);
+  if (down.is !== 'done') return down;
   const written = await writeConfig(ctx, writeOf(ctx, found.value), signal);
   return written.is === 'done' ? done({ digest: written.value.digest }) : written;
+}
+
+/**
+ * A node that rebooted brought it up by itself. On a running guest Proxmox keeps the change back until the next start,
+ * and what is done would not hold.
+ */
+function stillDown(ctx: Context, { vmid }: GuestRecord, signal: AbortSignal): Promise<Outcome<void>> {
+  return ctx.state.ran === true ? bringDown(ctx, vmid, signal) : Promise.resolve(done(undefined));
 }
 
 async function probeWrite(ctx: Context, signal: AbortSignal): Promise<Probed<Partly>> {
@@ -169,11 +179,12 @@ async function probeWrite(ctx: Context, signal: AbortSignal): Promise<Probed<Par
   return probed.is === 'done' ? done({ digest: probed.value.digest }) : probed;
 }
 
-/** Runs behind the undo of `start`, so the guest stands still. */
 function putBack(ctx: Context, signal: AbortSignal): Promise<Outcome<void>> {
   const lines = Object.entries(ctx.state.before ?? {});
   if (lines.length === 0) return Promise.resolve(done(undefined));
   return ifStillOurs(ctx, signal, async (known) => {
+    const down = await stillDown(ctx, known, signal);
+    if (down.is !== 'done') return down;
     const back = await writeConfig(
       ctx,
       {
