@@ -9,11 +9,13 @@ import type { SignedJob } from '../world/sign-job.ts';
 import type { SimWorld } from '../world/sim-world.ts';
 import { markedUid, ownTasks, registered } from '../world/traces.ts';
 import {
+  changedSince,
   doesNotStartAtOnce,
   lacks,
   notRunning,
   deniedOnce,
   refusedOnce,
+  standing,
   standingOfJob,
   stillRunning,
   storyVmid,
@@ -256,6 +258,8 @@ export const signedStories: Readonly<Record<string, Story>> = {
         deniedOnce(world, configs, 'PUT');
       },
     },
+    // Whether it runs is nothing of the job's where somebody started it.
+    changed: (world, was) => changedSince(world, { ...was, runs: standing(world).runs }),
     missing: (world) => [
       ...lacks(world, /^onboot: 1$/m, /^net0: (?!.*link_down)/m),
       ...(/^protection: 1$/m.test(world.host.rawConfig(storyVmid) ?? '') ? ['it is still protected'] : []),

@@ -14,6 +14,7 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'add-volume/attach/run/handle-written': synchronous,
   'change-at-rest/write/run/handle-written': synchronous,
   'change-at-rest/write/undo/handle-written': synchronous,
+  'change-at-rest/start/undo/handle-written': 'a guest whose start is taken back did not stay up: it is down already',
   'quarantine/no-boot/run/handle-written': synchronous,
   'quarantine/no-boot/undo/handle-written': synchronous,
   'quarantine/isolate/run/handle-written': synchronous,
