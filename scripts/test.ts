@@ -10,7 +10,7 @@ runStages([
   { name: 'world', command: node('--test', '--test-reporter=dot', 'packages/*/src/**/*.world.test.ts') },
   { name: 'conformance', command: node('packages/lab/src/conformance/main.ts') },
   { name: 'crash matrix', command: node('packages/lab/src/crash-matrix/main.ts') },
-  { name: 'simulation', command: node('packages/lab/src/simulation/main.ts', '--seeds', '200') },
+  { name: 'simulation', command: node('packages/lab/src/simulation/main.ts', '--seeds', '120') },
   { name: 'kill -9', command: node('packages/lab/src/chaos/main.ts', '--kills', '5') },
   { name: 'lab', command: node('packages/lab/src/main.ts', '--once') },
 ]);
