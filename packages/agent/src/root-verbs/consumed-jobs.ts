@@ -2,10 +2,10 @@
  * Ids of the jobs that root carried out for good, one line each in a file of root's own. The journal of the agent counts
  * them too, but it belongs to the agent: a copy of it that was put back has forgotten [R11].
  */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { syncFolder } from './durable-file.ts';
-import { ownFolder } from './root-files.ts';
+import { ownFolder, ownText } from './root-files.ts';
 
 export interface ConsumedJobs {
   has(jobId: string): boolean;
@@ -17,13 +17,13 @@ export interface ConsumedJobs {
 export function consumedJobsIn(file: string): ConsumedJobs {
   return {
     has: (jobId) =>
-      textOf(file)
+      ownText(file)
         .split('\n')
         .some((line) => line.split(' ')[0] === jobId),
     add: (jobId, at) => {
       ownFolder(dirname(file));
       // What a power cut left of a line must not swallow the next one.
-      const torn = !/(?:^|\n)$/.test(textOf(file));
+      const torn = !/(?:^|\n)$/.test(ownText(file));
       const flags = constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY | constants.O_NOFOLLOW;
       const opened = openSync(file, flags, 0o600);
       try {
@@ -35,22 +35,4 @@ export function consumedJobsIn(file: string): ConsumedJobs {
       syncFolder(dirname(file));
     },
   };
-}
-
-function textOf(file: string): string {
-  let opened: number;
-  try {
-    opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-    throw error;
-  }
-  try {
-    const { uid, mode } = fstatSync(opened);
-    if (uid !== process.getuid?.() || (mode & 0o022) !== 0)
-      throw new Error(`cannot use ${file}: others may write it; chown root and chmod 600 it after a look`);
-    return readFileSync(opened, 'utf8');
-  } finally {
-    closeSync(opened);
-  }
 }

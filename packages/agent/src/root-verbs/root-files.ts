@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fstatSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -48,6 +49,28 @@ export const rootFiles: RootFiles = {
     }
   },
 };
+
+/**
+ * The text of a file that only root may write, or '' where there is none. Throws otherwise: what is remembered for root
+ * and cannot be believed must never look like nothing remembered.
+ */
+export function ownText(file: string): string {
+  let opened: number;
+  try {
+    opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+  try {
+    const { uid, mode } = fstatSync(opened);
+    if (uid !== process.getuid?.() || (mode & 0o022) !== 0)
+      throw new Error(`cannot use ${file}: others may write it; chown root and chmod 600 it after a look`);
+    return readFileSync(opened, 'utf8');
+  } finally {
+    closeSync(opened);
+  }
+}
 
 /** Makes a folder that is root's alone, where it is missing. Throws where it is a link, somebody else's, or open to others. */
 export function ownFolder(path: string): void {

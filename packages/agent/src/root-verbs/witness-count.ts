@@ -3,10 +3,10 @@
  * journal that is shorter than that, or of an epoch that the host has left, was put back from a copy and has forgotten
  * jobs [R11]. Only ever raised.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { placeFile } from './durable-file.ts';
-import { ownFolder } from './root-files.ts';
+import { ownFolder, ownText } from './root-files.ts';
 
 export interface WitnessCount {
   /**
@@ -44,26 +44,12 @@ interface Remembered {
 
 /** In the order in which they began. */
 function read(file: string): readonly Remembered[] {
-  let opened: number;
-  try {
-    opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-  try {
-    const { uid, mode } = fstatSync(opened);
-    if (uid !== process.getuid?.() || (mode & 0o022) !== 0)
-      throw new Error(`cannot use ${file}: others may write it; chown root and chmod 600 it after a look`);
-    return readFileSync(opened, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => {
-        const [, epoch, count] = /^([0-9a-f]{32}) (\d{1,12})$/.exec(line) ?? [];
-        if (epoch === undefined) throw new Error(`cannot use ${file}: a line of it does not read`);
-        return { epoch, count: Number(count) };
-      });
-  } finally {
-    closeSync(opened);
-  }
+  return ownText(file)
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [, epoch, count] = /^([0-9a-f]{32}) (\d{1,12})$/.exec(line) ?? [];
+      if (epoch === undefined) throw new Error(`cannot use ${file}: a line of it does not read`);
+      return { epoch, count: Number(count) };
+    });
 }
