@@ -74,6 +74,19 @@ export const floors = z.strictObject({
 export type Floors = z.output<typeof floors>;
 export const floorNames = Object.keys(floors.shape) as readonly (keyof Floors)[];
 
+const higherIsWeaker = {
+  keepDays: false,
+  keepWeeks: false,
+  backupEveryHours: true,
+  restoreTestEveryDays: true,
+  tiers: false,
+} as const satisfies Record<keyof Floors, boolean>;
+
+/** Whether `to` asks for more than `from`: more copies, or less time between them. */
+export function raisesFloor(floor: keyof Floors, from: number, to: number): boolean {
+  return higherIsWeaker[floor] ? to < from : to > from;
+}
+
 export const longestTrustMs = 400 * 24 * 60 * 60_000;
 
 export const trustDocument = z

@@ -1,4 +1,5 @@
 /** What the journal knows of a guest: the only provenance there is. Names, tags and notes travel inside archives. */
+import type { GuestRef } from './effects.ts';
 import type { GuestName, GuestUid, Vmid, VolumeId } from '@felhom/protocol';
 
 export interface GuestRecord {
@@ -36,6 +37,13 @@ export interface GuestVolume {
 export function markerLine(record: Pick<GuestRecord, 'uid' | 'incarnation' | 'marker'>): string {
   return `felhom:${record.uid}.${record.incarnation}.${record.marker}`;
 }
+
+/** The guest as effects name it. */
+export const refOf = (record: GuestRecord): GuestRef => ({
+  uid: record.uid,
+  incarnation: record.incarnation,
+  name: record.name,
+});
 
 export interface GuestRegistry {
   all(): readonly GuestRecord[];

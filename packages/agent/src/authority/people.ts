@@ -2,8 +2,7 @@
  * How many different people must have signed. The number hangs on what an effect does and never on the road by which it
  * comes: to approve, resume or abandon takes as many people as the strictest that it leads to [R14].
  */
-import { effectClasses, peopleNeeded } from '@felhom/protocol';
-import type { Floors } from '@felhom/protocol';
+import { effectClasses, peopleNeeded, raisesFloor } from '@felhom/protocol';
 import type { BuiltEffect } from './effects.ts';
 import type { Evidence, GuestFacts } from './facts.ts';
 import type { GateRow } from './gate-row.ts';
@@ -36,7 +35,7 @@ export function peopleFor(
       : peopleNeeded(trust, effect.classes, 1);
   if (effect.kind === 'trust-change')
     return Math.max(...[trust, next ?? trust].map((policy) => peopleNeeded(policy, everyThreshold, mostOfAnyRow)));
-  if (effect.kind === 'floor-change' && !isWeaker(effect.floor, effect.from, effect.to)) return 1;
+  if (effect.kind === 'floor-change' && !raisesFloor(effect.floor, effect.to, effect.from)) return 1;
   const removes = effect.kind === 'guest-remove' || effect.kind === 'guest-decommission';
   const classes = removes && guest?.record.servedAt !== undefined ? [...row.classes, ...removalOfServed] : row.classes;
   // Asked of an operator for its number or size alone, it guards no class and counts as the mildest.
@@ -46,16 +45,3 @@ export function peopleFor(
 
 /** Rows whose number hangs on something else are told apart before they come here. */
 const leastOf = ({ signers }: GateRow): number => (typeof signers === 'number' ? signers : mostOfAnyRow);
-
-const higherIsWeaker = {
-  keepDays: false,
-  keepWeeks: false,
-  tiers: false,
-  backupEveryHours: true,
-  restoreTestEveryDays: true,
-} as const satisfies Record<keyof Floors, boolean>;
-
-/** Whether less would be protected: fewer copies, or more time between them. */
-function isWeaker(floor: keyof Floors, from: number, to: number): boolean {
-  return higherIsWeaker[floor] ? to > from : to < from;
-}

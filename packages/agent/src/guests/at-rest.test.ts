@@ -6,7 +6,7 @@ import type { AnySaga, SagaEnd } from '../kernel/index.ts';
 import { bringUp } from '../bring-up/bring-up.saga.ts';
 import { changeAtRest } from './change-at-rest.saga.ts';
 import type { ChangeAtRest } from './change-at-rest.saga.ts';
-import { refOf } from './plan-guests.ts';
+import { refOf } from '../authority/guest-record.ts';
 import { stopGuest } from './stop.saga.ts';
 import { photos, wish, World } from './test/world.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { DesiredGuest, DesiredVolume, Finding, GuestName, GuestUid, Vmid } from '@felhom/protocol';
 import type { GuestEffect, GuestRef } from '../authority/effects.ts';
-import { markerLine } from '../authority/guest-record.ts';
+import { markerLine, refOf } from '../authority/guest-record.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { identify } from '../authority/identity.ts';
 import type { Identity } from '../authority/identity.ts';
@@ -51,12 +51,6 @@ export interface GuestStanding {
 
 /** After a person's stop the guest is left alone this long. */
 export const personsStopMs = 10 * 60_000;
-
-export const refOf = (record: GuestRecord): GuestRef => ({
-  uid: record.uid,
-  incarnation: record.incarnation,
-  name: record.name,
-});
 
 export function identityOf(sight: GuestSight): Identity {
   const { record, seen } = sight;

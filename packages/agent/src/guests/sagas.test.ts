@@ -10,7 +10,7 @@ import { addVolume } from './add-volume.saga.ts';
 import { bringUp } from '../bring-up/bring-up.saga.ts';
 import { changeConfig } from './change-config.saga.ts';
 import { growVolume } from './grow-volume.saga.ts';
-import { refOf } from './plan-guests.ts';
+import { refOf } from '../authority/guest-record.ts';
 import { startGuest } from './start.saga.ts';
 import { photos, wish, World } from './test/world.ts';
 

@@ -47,7 +47,7 @@ export interface Verified {
   readonly document: TrustDocument;
 }
 
-type Changes = Partial<Pick<JobRecord, 'code' | 'missing' | 'work' | 'nextAt' | 'guest' | 'uid' | 'acceptedAt'>>;
+type Changes = Partial<Pick<JobRecord, 'code' | 'missing' | 'work' | 'nextAt' | 'guest' | 'uid'>>;
 export type Doing = NonNullable<JobRecord['work']>['doing'];
 
 /** What a saga is begun with, besides the effect and what it rests on. */

@@ -1,9 +1,18 @@
 /** What a kind of job makes of a verified payload: an effect, and the digest that the signatures cover. Pure. */
-import { digestOfBlocked } from '@felhom/protocol';
-import type { Digest, EffectClass, Job, JobKind, JobOf, Reason, TrustDocument } from '@felhom/protocol';
+import { digestOfBlocked, reason } from '@felhom/protocol';
+import type {
+  Digest,
+  EffectClass,
+  GuestUid,
+  Job,
+  JobGuest,
+  JobKind,
+  JobOf,
+  Reason,
+  TrustDocument,
+} from '@felhom/protocol';
 import { actionDocument } from '../authority/index.ts';
 import type { BuiltEffect } from '../authority/index.ts';
-import type { GuestRef } from '../authority/effects.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import type { SeenBlockedAction } from '../admission/index.ts';
 
@@ -37,7 +46,7 @@ export interface JobView {
   readonly people: readonly string[];
   /** Wall time, milliseconds. */
   readonly now: number;
-  guest(uid: string): GuestRecord | undefined;
+  guest(uid: GuestUid): GuestRecord | undefined;
   blocked(digest: Digest): SeenBlockedAction | undefined;
   /** A parked saga, and what going on or giving up would touch. */
   parked(saga: string): ParkedSaga | undefined;
@@ -63,16 +72,14 @@ export function signedDigest(effect: BuiltEffect, view: Pick<JobView, 'hostEpoch
   return digestOfBlocked(actionDocument(effect, { hostEpoch: view.hostEpoch, guest: undefined }));
 }
 
-export function refOf(record: GuestRecord): GuestRef {
-  return { uid: record.uid, incarnation: record.incarnation, name: record.name };
-}
-
 /** The guest that a job names, in the incarnation that it names. */
-export function guestOf(
-  job: Pick<Job, 'jobId' | 'kind'>,
-  named: { readonly uid: string; readonly incarnation: number },
-  view: Pick<JobView, 'guest'>,
-): GuestRecord | undefined {
+export function guestOf(named: JobGuest, view: Pick<JobView, 'guest'>): GuestRecord | undefined {
   const record = view.guest(named.uid);
   return record?.incarnation === named.incarnation ? record : undefined;
+}
+
+/** There is no such guest, or not in that incarnation any more. */
+export function noSuchGuest(job: Pick<Job, 'jobId'>, named: JobGuest): JobPlan {
+  const text = `cannot carry out job ${job.jobId}: no guest ${named.uid}.${named.incarnation} is on record`;
+  return { is: 'refuse', why: reason('job.unknown-target', text) };
 }

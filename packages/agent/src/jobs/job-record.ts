@@ -32,7 +32,6 @@ export const jobRecord = z.strictObject({
   /** What is carried out at the moment, and the saga that does it. */
   work: z.strictObject({ doing: z.enum(['act', 'quarantine', 'free', 'lift']), saga: z.string().max(120) }).optional(),
   /** Milliseconds that the host has waited for certain; `forgetAt`: of its elapsed time, by which challenges age. */
-  acceptedAt: time.optional(),
   nextAt: time.optional(),
   forgetAt: time,
   /** Wall time in milliseconds: first seen, last changed. */

@@ -5,11 +5,18 @@
  *
  * Read in this order: Jobs, round, arrive, begin, carryOut, follow.
  */
-import { digestOfText, maxEnvelopeBytes, maxEnvelopesPerPoll, parseSshsig, reason } from '@felhom/protocol';
+import {
+  digestOfText,
+  maxEnvelopeBytes,
+  maxEnvelopesPerPoll,
+  parseSshsig,
+  raisesFloor,
+  reason,
+} from '@felhom/protocol';
 import type { Digest, Finding, Job, ReportedJob } from '@felhom/protocol';
 import { rowOf } from '../authority/index.ts';
 import { JournalError } from '../kernel/index.ts';
-import { raisesFloor, trustStanding } from '../trust/index.ts';
+import { trustStanding } from '../trust/index.ts';
 import { bindJob } from './bind-job.ts';
 import { planJob } from './catalog.ts';
 import { createDesk } from './desk.ts';
@@ -160,7 +167,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
     trust: document,
     people,
     now: clock.now(),
-    guest: (uid) => registry.all().find((guest) => guest.uid === uid),
+    guest: (uid) => registry.byUid(uid),
     blocked: (digest) => admission.blocked.find(digest),
     parked: (saga) => parkedSaga(saga, needs.runner.status(), journal),
     breakGlass: needs.breakGlass,

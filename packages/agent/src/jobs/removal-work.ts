@@ -79,7 +79,6 @@ export function createRemovalWork(needs: JobsNeeds, desk: Desk): RemovalWork {
     const changes = {
       guest: guest.name,
       uid: guest.uid,
-      acceptedAt: removal.acceptedAtElapsed,
       nextAt: removal.acceptedAtElapsed + Math.trunc(removal.coolOffMs),
     };
     desk.keep(desk.become(record, 'cooling-off', text, changes), [removals.write(removal)]);

@@ -4,7 +4,7 @@ import { reason } from '@felhom/protocol';
 import type { VolumeId } from '@felhom/protocol';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { bringUp } from '../bring-up/bring-up.saga.ts';
-import { refOf } from '../guests/plan-guests.ts';
+import { refOf } from '../authority/guest-record.ts';
 import { photos, wish, World } from '../guests/test/world.ts';
 import { crashPointsOf, refused } from '../kernel/index.ts';
 import type { AnySaga, SagaEnd } from '../kernel/index.ts';

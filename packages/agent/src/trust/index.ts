@@ -9,7 +9,7 @@
 export { allowedSignersText, revokedText } from './allowed-signers.ts';
 export { verifyEnvelope } from './verify-envelope.ts';
 export type { SignedBytes, VerifiedEnvelope } from './verify-envelope.ts';
-export { applyTrustChange, isApplied, peopleForTrustChange, raisesFloor, trustStanding } from './trust-change.ts';
+export { applyTrustChange, isApplied, peopleForTrustChange, trustStanding } from './trust-change.ts';
 export type { TrustChange, TrustJob, TrustStanding } from './trust-change.ts';
 export { decideRelease } from './decide-release.ts';
 export type { ReleasePlace, ReleaseVerdict } from './decide-release.ts';

@@ -1,6 +1,6 @@
 /** What a signed change of trust makes of the document in force. Pure; the root helper decides with the same lines. */
-import { digestOfTrust, floorNames, peopleNeeded, reason, trustDocumentKind, parseVersioned } from '@felhom/protocol';
-import type { ErrorCode, Floors, JobOf, Reason, TrustDocument } from '@felhom/protocol';
+import { digestOfTrust, peopleNeeded, raisesFloor, reason, trustDocumentKind, parseVersioned } from '@felhom/protocol';
+import type { ErrorCode, JobOf, Reason, TrustDocument } from '@felhom/protocol';
 
 export type TrustJob = JobOf<'trust-change' | 'floor-change'>;
 
@@ -66,13 +66,6 @@ export function isApplied(document: TrustDocument, job: TrustJob): boolean {
   const previous = { ...document, version: document.version - 1, floors: { ...document.floors, [floor]: from } };
   return digestOfTrust(previous) === before;
 }
-
-/** Whether the new value asks for more than the old one: of intervals the shorter is the higher floor. */
-export function raisesFloor(floor: keyof Floors, from: number, to: number): boolean {
-  return intervals.has(floor) ? to < from : to > from;
-}
-
-const intervals: ReadonlySet<keyof Floors> = new Set(floorNames.filter((name) => /Every/.test(name)));
 
 function objectionToJob(current: TrustDocument, job: TrustJob, at: number): Reason | undefined {
   if (job.host !== current.host)

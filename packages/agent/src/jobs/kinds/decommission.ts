@@ -1,20 +1,13 @@
 /** Removes a guest whether desired state names it or not: cool-off, quarantine, then exactly the volumes that are named. */
-import { reason } from '@felhom/protocol';
 import type { VolumeId } from '@felhom/protocol';
-import { guestOf, refOf, signedDigest } from '../job-plan.ts';
+import { refOf } from '../../authority/guest-record.ts';
+import { guestOf, noSuchGuest, signedDigest } from '../job-plan.ts';
 import type { PlanJob } from '../job-plan.ts';
 
 export const planDecommission: PlanJob<'decommission'> = (job, view) => {
   const { guest, lossSet, backups, coolOffMinutes } = job.params;
-  const record = guestOf(job, guest, view);
-  if (record === undefined)
-    return {
-      is: 'refuse',
-      why: reason(
-        'job.unknown-target',
-        `cannot carry out job ${job.jobId}: no guest ${guest.uid}.${guest.incarnation} is on record`,
-      ),
-    };
+  const record = guestOf(guest, view);
+  if (record === undefined) return noSuchGuest(job, guest);
   const effect = {
     kind: 'guest-decommission',
     guest: refOf(record),
