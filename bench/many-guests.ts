@@ -7,7 +7,7 @@ import { createAgent, createPveClient, noCrashPoints, openJournalOn, systemClock
 import type { Agent, Clock, DesiredSource, GuestRecord, HostHelper, Transport } from '@felhom/agent';
 import { createSimWorld, labGuest } from '@felhom/lab';
 import type { SimWorld } from '@felhom/lab';
-import { desiredGuest, digestOfText } from '@felhom/protocol';
+import { backupPlan, desiredGuest, digestOfText } from '@felhom/protocol';
 import type { DesiredGuest, GuestName, GuestUid, HostId, Vmid } from '@felhom/protocol';
 import { unsignedParts } from '../packages/agent/test/unsigned-parts.ts';
 
@@ -153,7 +153,8 @@ export function steppedAgent({ world, desired, records }: ManyGuests, transport:
 
 /** Desired state as it was adopted once; parsing it is no part of a pass. */
 function fixedSource(guests: readonly DesiredGuest[]): DesiredSource {
-  const state = { v: 1 as const, lineage: 'benchbenchbenchbenchbenchb', generation: 1, guests: [...guests] };
+  const backups = backupPlan.parse({});
+  const state = { v: 1 as const, lineage: 'benchbenchbenchbenchbenchb', generation: 1, guests: [...guests], backups };
   const text = JSON.stringify(state);
   const held = { is: 'held' as const, state, digest: digestOfText(text), receivedAt: 0, text };
   return {
@@ -168,6 +169,9 @@ const unused = (): never => {
 const noHelper: HostHelper = {
   volumesOf: unused,
   reapStub: unused,
+  archiveDigest: unused,
+  scratchRead: unused,
+  keyTest: unused,
   unlock: unused,
   poolEnsure: unused,
   show: unused,

@@ -33,13 +33,17 @@ import type { HostKey, SignatureVerifier } from './ports/signatures.ts';
 import type { SignedHelper } from './ports/signed-helper.ts';
 import type { TrustStore } from './ports/trust-store.ts';
 import type {
+  BackupRemover,
+  BackupWriter,
   GuestDestroyer,
   GuestReader,
   GuestWriter,
   NodeFacts,
   NodePackages,
   PveTasks,
+  Snapshots,
   Stores,
+  VolumeMover,
 } from './ports/proxmox.ts';
 import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconcile/index.ts';
 import type { Observation, PassReport } from './reconcile/index.ts';
@@ -56,6 +60,10 @@ export interface ProxmoxPorts {
   readonly destroyer: GuestDestroyer;
   readonly tasks: PveTasks;
   readonly stores: Stores;
+  readonly backups: BackupWriter;
+  readonly remover: BackupRemover;
+  readonly snapshots: Snapshots;
+  readonly mover: VolumeMover;
   readonly facts: NodeFacts & NodePackages;
 }
 
@@ -332,6 +340,7 @@ export function createAgent(parts: AgentParts): Agent {
         signed: signed.report(),
         records: registry.all(),
         lossOf: (saga) => parkedSaga(saga, runner.status(), journal)?.loss,
+        protection: { backups: [], bulk: [], copies: [], restoreTests: [], restores: [], queue: [] },
         strangers: observation === undefined ? [] : strangersIn(observation),
       }),
     );

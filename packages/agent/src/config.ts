@@ -43,6 +43,24 @@ export const agentConfig = z.strictObject({
   helper: command.optional(),
   /** Root's program for what takes the operators' envelope, `felhom-agent root-verb` under sudo; absent, `helper` is asked. */
   signedHelper: command.optional(),
+  /** Where guests reach their host; absent: they do not, and nothing is app-consistent. */
+  localApi: z
+    .strictObject({
+      /** An address of a bridge that guests are on. */
+      listen: z.strictObject({
+        address: z.union([z.ipv4(), z.ipv6()]),
+        port: z.number().int().min(1).max(65_535).default(8470),
+      }),
+    })
+    .optional(),
+  /** Where the kernel shows neighbours, bridges and cgroups; elsewhere only in a lab. */
+  kernel: z
+    .strictObject({
+      arp: path.default('/proc/net/arp'),
+      net: path.default('/sys/class/net'),
+      cgroup: path.default('/sys/fs/cgroup'),
+    })
+    .prefault({}),
   reconcile: z.strictObject({ everySeconds: z.number().min(1).max(900).default(30) }).prefault({}),
 });
 export type AgentConfig = z.output<typeof agentConfig>;

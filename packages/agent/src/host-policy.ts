@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { digest, guestName, storageId, vmid, volumeId } from '@felhom/protocol';
 
+const slug = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/);
 const range = z.strictObject({ from: vmid, to: vmid }).refine((r) => r.from <= r.to, 'from must not be above to');
 
 export const hostPolicy = z.strictObject({
@@ -61,6 +62,76 @@ export const hostPolicy = z.strictObject({
     .prefault({}),
   /** The longest that break-glass may stand open, whatever a signed job asks for. */
   breakGlass: z.strictObject({ maxMinutes: z.number().int().min(1).max(480).default(60) }).prefault({}),
+  backups: z
+    .strictObject({
+      /** Where copies may go, by the name that desired state uses: root's word, because a new target discloses [R15]. */
+      targets: z
+        .record(
+          slug,
+          z.strictObject({
+            storage: storageId,
+            class: z.enum(['fast', 'slow']),
+            /** Away from this host: what is left when it burns. */
+            offsite: z.boolean().default(false),
+            /** The device that must lie under it, as the root helper names it; absent: not checked. */
+            device: z.string().max(200).optional(),
+          }),
+        )
+        .default({}),
+      /** Between two scheduled backups of one guest and tier: oftener is clamped to this. */
+      minIntervalMinutes: z.number().int().min(5).default(60),
+      /** Seconds from the start of quiesce until the storage must hold the state; else the backup is given up [R35]. */
+      captureSeconds: z.number().int().min(10).max(600).default(120),
+      /** Made on demand by one guest per rolling day. */
+      onDemandPerDay: z.number().int().min(0).max(48).default(4),
+      /** Files or bytes that a guest's manifest may lose or change against the one before, in percent, before it counts
+       * as a mass change and stops the pruning of what was there before [R12]. */
+      massChangePercent: z.number().int().min(1).max(100).default(50),
+      /** No proven copy of a tier for so long is an alarm. */
+      provenAlarmDays: z.number().int().min(1).max(365).default(14),
+      /** Snapshots that one guest may hold. */
+      snapshotsPerGuest: z.number().int().min(0).max(20).default(3),
+      /** After which a checkpoint is dropped. */
+      checkpointHours: z
+        .number()
+        .int()
+        .min(1)
+        .max(24 * 90)
+        .default(7 * 24),
+      /** Free part of a storage, in percent, below which no snapshot is taken [R37]. */
+      reservePercent: z.number().int().min(0).max(90).default(10),
+    })
+    .prefault({}),
+  restoreTests: z
+    .strictObject({
+      /** Where scratch guests lie; absent: the first of `storages`. */
+      storage: storageId.optional(),
+      cores: z.number().int().min(1).default(1),
+      memoryMiB: z.number().int().min(64).default(1024),
+      /** Until the guest must say that it is booted, and afterwards until its services must be well. */
+      bootSeconds: z.number().int().min(10).max(7200).default(600),
+      healthySeconds: z.number().int().min(10).max(7200).default(300),
+    })
+    .prefault({}),
+  recovery: z
+    .strictObject({
+      /** Whether a lost guest is brought back unasked. */
+      automatic: z.boolean().default(true),
+      /** Undo window of a restore, unless the job says another. */
+      undoHours: z.number().int().min(1).max(720).default(72),
+    })
+    .prefault({}),
+  localApi: z
+    .strictObject({
+      requestsPerMinute: z.number().int().min(10).default(120),
+      /** At once, of one guest. */
+      concurrent: z.number().int().min(1).max(64).default(4),
+      connections: z.number().int().min(1).max(256).default(16),
+      /** Proxmox tasks that one guest may cause per hour [R42]. */
+      tasksPerHour: z.number().int().min(1).default(30),
+      claimMinutes: z.number().int().min(1).max(10).default(10),
+    })
+    .prefault({}),
   hold: z.strictObject({ host: z.boolean().default(false), guests: z.array(guestName).default([]) }).prefault({}),
 });
 export type HostPolicy = z.output<typeof hostPolicy>;

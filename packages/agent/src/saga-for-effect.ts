@@ -72,6 +72,7 @@ type Choices = {
 type RemovalOf = (guest: GuestRef) => OpenRemoval | undefined;
 
 const not = (why: string) => (): SagaChoice => ({ is: 'not-supported', why });
+const soon = not('its saga is being built');
 const elsewhere = not('it needs no saga on a guest; another part of the agent carries it out');
 
 const change = (effect: { readonly guest: ChangeConfigParams['guest'] }, settings: SettingsChange): SagaChoice => ({
@@ -171,6 +172,27 @@ const choices: Choices = {
     params: { vmid, name, configDigest, volumes },
   }),
   'guest-re-register': not(cannotReRegister),
+  'backup-run': soon,
+  'backup-on-demand': soon,
+  'backup-force': soon,
+  'backup-prune': soon,
+  'backup-delete': soon,
+  'backup-unprotect': soon,
+  'marker-renew': soon,
+  'restore-test': soon,
+  'scratch-sweep': soon,
+  'guest-recover': soon,
+  'checkpoint-drop': soon,
+  'controller-update': soon,
+  'claim-issue': soon,
+  'snapshot-take': soon,
+  'self-rollback': soon,
+  'restore-overwrite': soon,
+  'restore-in-place': soon,
+  'restore-copy': soon,
+  'guest-rollback': soon,
+  'restore-undo': soon,
+  'restore-finish': soon,
   'hold-set': elsewhere,
   'hold-clear': elsewhere,
   'saga-resume': elsewhere,

@@ -182,6 +182,7 @@ export const evidences = {
     listedBeforeCreate: [],
     seen: { ...seen, vmid: scratchRecord.vmid },
   },
+  'guest-itself': { is: 'guest-itself', uid: ref.uid },
   'signed-job': {
     is: 'signed-job',
     jobId: 'j1',
@@ -215,7 +216,8 @@ const sha256 = digest.parse('e'.repeat(64));
 const archive = volumeId.parse('slow:backup/a.tar.zst');
 const change = { guest: ref, from: 'a', to: 'b' } as const;
 const volume = { guest: ref, volume: 'data', volid: dataVolume } as const;
-const restore = { guest: ref, archive, sha256 } as const;
+const backup = { archive, sha256 } as const;
+const restore = { guest: ref, backup, bulk: [], loss: [dataVolume, rootVolume] } as const;
 const setting = { setting: 's', from: 'a', to: 'b' } as const;
 const target = { target: 't', from: 'a', to: 'b' } as const;
 
@@ -285,12 +287,35 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
   'backup-options-change': { kind: 'backup-options-change', ...change, option: 'excludes' },
   'bulk-backup-drop': { kind: 'bulk-backup-drop', guest: ref, volume: 'data', target: 't' },
   'backup-force': { kind: 'backup-force', guest: ref, tier: 'local' },
-  'backup-delete': { kind: 'backup-delete', archive, sha256 },
-  'backup-unprotect': { kind: 'backup-unprotect', archive, sha256 },
-  'restore-overwrite': { kind: 'restore-overwrite', ...restore },
+  'backup-delete': { kind: 'backup-delete', guest: ref, backup },
+  'backup-unprotect': { kind: 'backup-unprotect', guest: ref, backup },
+  'restore-overwrite': { kind: 'restore-overwrite', ...restore, undoHours: 72 },
   'restore-in-place': { kind: 'restore-in-place', ...restore },
-  'restore-copy': { kind: 'restore-copy', ...restore },
-  'guest-rollback': { kind: 'guest-rollback', guest: ref, snapshot: 's', takenAt: 1 },
+  'restore-copy': { kind: 'restore-copy', guest: ref, backup, name: guestName.parse('web-copy') },
+  'guest-rollback': {
+    kind: 'guest-rollback',
+    guest: ref,
+    snapshot: 's',
+    takenAt: 1,
+    volumes: [rootVolume, dataVolume],
+  },
+  'restore-undo': { kind: 'restore-undo', guest: ref, sagaId: 's', loss: [rootVolume] },
+  'restore-finish': { kind: 'restore-finish', guest: ref, sagaId: 's', loss: [rootVolume] },
+  'backup-run': { kind: 'backup-run', guest: ref, tier: 'local', slot: 1 },
+  'backup-prune': { kind: 'backup-prune', guest: ref, backup },
+  'marker-renew': { kind: 'marker-renew', guest: ref },
+  'restore-test': { kind: 'restore-test', guest: ref, tier: 'local', backup },
+  'scratch-sweep': { kind: 'scratch-sweep', guest: ref },
+  'guest-recover': { kind: 'guest-recover', guest: ref, tier: 'local', backup },
+  'checkpoint-drop': { kind: 'checkpoint-drop', guest: ref, checkpoint: 'c' },
+  'controller-update': {
+    kind: 'controller-update',
+    guest: ref,
+    role: 'controller',
+    version: '1.0.0',
+    digest: sha256,
+  },
+  'claim-issue': { kind: 'claim-issue', guest: ref },
   'saga-undo': { kind: 'saga-undo', sagaId: 's', step: 'x' },
   'saga-finish': { kind: 'saga-finish', sagaId: 's', step: 'x' },
   'target-attach': { kind: 'target-attach', target: 't', identity: 'i' },
@@ -312,9 +337,9 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
   'controller-image-change': { kind: 'controller-image-change', guest: ref, digest: sha256 },
   'controller-config-provision': { kind: 'controller-config-provision', guest: ref, setting: 's', to: 'b' },
   'controller-config-change': { kind: 'controller-config-change', guest: ref, setting: 's', to: 'b' },
-  'snapshot-take': { kind: 'snapshot-take', guest: ref },
-  'self-rollback': { kind: 'self-rollback', guest: ref },
-  'backup-on-demand': { kind: 'backup-on-demand', guest: ref },
+  'snapshot-take': { kind: 'snapshot-take', guest: ref, purpose: 'deploy' },
+  'self-rollback': { kind: 'self-rollback', guest: ref, checkpoint: 'c' },
+  'backup-on-demand': { kind: 'backup-on-demand', guest: ref, tier: 'local' },
   'claim-redeem': { kind: 'claim-redeem', guest: ref },
   'manifest-store': { kind: 'manifest-store', guest: ref },
   'consent-record': { kind: 'consent-record', guest: ref },

@@ -2,7 +2,14 @@
  * What an edit of desired state asks for, field by field, and what the host's gate will make of it. A preview for
  * people: the gate on the host decides, over what it observes there. Pure.
  */
-import type { DesiredGuest, DesiredNetwork, DesiredVolume } from '@felhom/protocol';
+import type {
+  BackupPlan,
+  BackupTier,
+  DesiredGuest,
+  DesiredNetwork,
+  DesiredState,
+  DesiredVolume,
+} from '@felhom/protocol';
 
 /**
  *   unsigned  happens by itself
@@ -20,6 +27,22 @@ export interface DesiredChange {
   readonly from: string;
   readonly to: string;
   readonly verdict: Verdict;
+}
+
+export type DesiredContent = Pick<DesiredState, 'guests' | 'backups'>;
+
+/** Guests, then the backup plan of the host. */
+export function diffContent(before: DesiredContent, after: DesiredContent): DesiredChange[] {
+  return [...diffDesired(before.guests, after.guests), ...diffBackups(before.backups, after.backups)];
+}
+
+/** Clamped by the host to its floors and ranges, so nothing of it needs a signature and nothing of it undercuts them. */
+function diffBackups(before: BackupPlan, after: BackupPlan): DesiredChange[] {
+  const grace = { graceMinutes: { show: (plan: BackupPlan) => String(plan.graceMinutes), judge: always('ranged') } };
+  return [
+    ...diffFields('backups', '', grace, before, after),
+    ...diffList('backups', 'tiers', tierFields, before.tiers, after.tiers, 'ranged', 'ranged'),
+  ];
 }
 
 /** Changes in the order of guests by name. Equal documents have none, whatever the order of their lists. */
@@ -83,12 +106,30 @@ const guestFields: {
   timezone: { show: (g) => g.timezone ?? '', judge: always('ranged') },
   tags: { show: (g) => [...g.tags].sort().join(' '), judge: always('unsigned') },
   label: { show: (g) => g.label, judge: always('unsigned') },
+  controller: {
+    show: (g) => (g.controller === undefined ? '' : JSON.stringify(g.controller)),
+    judge: always('ranged'),
+  },
+  backup: { show: (g) => (g.backup === undefined ? '' : JSON.stringify(g.backup)), judge: always('ranged') },
 };
 const volumeFields: { readonly [K in Exclude<keyof DesiredVolume, 'name'>]-?: Field<DesiredVolume> } = {
   path: { show: (v) => v.path, judge: always('signed') },
   storage: { show: (v) => v.storage, judge: always('signed') },
   sizeGiB: { show: (v) => String(v.sizeGiB), judge: up },
   backup: { show: (v) => String(v.backup), judge: (_, to) => (to === 'true' ? 'unsigned' : 'signed') },
+  // From a target to nobody is the one direction that takes a signature.
+  ownBackup: {
+    show: (v) => (v.ownBackup === undefined ? '' : v.ownBackup.is === 'none' ? 'none' : v.ownBackup.target),
+    judge: (from, to) => (from !== '' && from !== 'none' && (to === '' || to === 'none') ? 'signed' : 'unsigned'),
+  },
+};
+const tierFields: { readonly [K in Exclude<keyof BackupTier, 'name'>]-?: Field<BackupTier> } = {
+  target: { show: (t) => t.target, judge: always('ranged') },
+  schedule: { show: (t) => t.schedule, judge: always('ranged') },
+  jitterMinutes: { show: (t) => String(t.jitterMinutes), judge: always('ranged') },
+  window: { show: (t) => (t.window === undefined ? '' : `${t.window.from}-${t.window.to}`), judge: always('ranged') },
+  keep: { show: (t) => JSON.stringify(t.keep), judge: always('ranged') },
+  restoreTestEveryDays: { show: (t) => String(t.restoreTestEveryDays), judge: always('ranged') },
 };
 const networkFields: { readonly [K in Exclude<keyof DesiredNetwork, 'name'>]-?: Field<DesiredNetwork> } = {
   bridge: { show: (n) => n.bridge, judge: always('signed') },
@@ -129,6 +170,7 @@ function diffList<T extends { readonly name: string }>(
   before: readonly T[],
   after: readonly T[],
   onAdd: Verdict,
+  onRemove: Verdict = 'signed',
 ): DesiredChange[] {
   const old = new Map(before.map((item) => [item.name, item]));
   const next = new Map(after.map((item) => [item.name, item]));
@@ -142,6 +184,6 @@ function diffList<T extends { readonly name: string }>(
     const field = `${list}.${name}`;
     if (a !== undefined && b !== undefined) return diffFields(guest, `${field}.`, fields, a, b);
     if (b !== undefined) return [{ guest, kind: 'change', field, from: '', to: describe(b), verdict: onAdd }];
-    return a === undefined ? [] : [{ guest, kind: 'change', field, from: describe(a), to: '', verdict: 'signed' }];
+    return a === undefined ? [] : [{ guest, kind: 'change', field, from: describe(a), to: '', verdict: onRemove }];
   });
 }

@@ -3,6 +3,7 @@ import {
   auditAnswer,
   describeIssues,
   desiredAnswer,
+  backupPlan,
   desiredGuest,
   desiredPutAnswer,
   envelopeList,
@@ -15,7 +16,7 @@ import {
 import type {
   AuditAnswer,
   DesiredAnswer,
-  DesiredGuest,
+  DesiredState,
   DesiredRef,
   HostDetail,
   HostSummary,
@@ -37,10 +38,10 @@ export interface HubClient {
   desired(hostId: string, ref?: DesiredRef): Promise<DesiredAnswer | undefined>;
   putDesired(
     hostId: string,
-    put: { readonly base: DesiredRef | null; readonly guests: readonly DesiredGuest[]; readonly startOver: boolean },
+    put: Pick<DesiredState, 'guests' | 'backups'> & { readonly base: DesiredRef | null; readonly startOver: boolean },
   ): Promise<DesiredRef & { readonly digest: string }>;
-  /** The guests of what the host holds, while the hub is behind it. */
-  held(hostId: string): Promise<{ readonly guests: readonly DesiredGuest[]; readonly generation: number }>;
+  /** The content of what the host holds, while the hub is behind it. */
+  held(hostId: string): Promise<Pick<DesiredState, 'guests' | 'backups'> & { readonly generation: number }>;
   resolve(hostId: string, keep: 'agent' | 'hub', generation: number): Promise<DesiredRef & { readonly digest: string }>;
   envelopes(hostId: string): Promise<readonly MailedEnvelope[]>;
   putEnvelope(hostId: string, text: string): Promise<void>;
@@ -55,7 +56,11 @@ export interface HubClient {
 
 const largestAnswer = 64 * 1024 * 1024;
 const loopback = new Set(['localhost', '127.0.0.1', '[::1]']);
-const heldAnswer = z.strictObject({ guests: z.array(desiredGuest), generation: generationNumber });
+const heldAnswer = z.strictObject({
+  guests: z.array(desiredGuest),
+  backups: backupPlan,
+  generation: generationNumber,
+});
 
 export function createHubClient(settings: Settings): HubClient {
   const base = parseUrl(settings.url);

@@ -30,6 +30,8 @@ const hostname = z
   .regex(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/, 'a DNS label');
 const tag = z.string().regex(/^[a-z0-9_][a-z0-9_+.-]{0,30}$/);
 
+const slug = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/);
+
 /** A data volume, mounted at `path`. `backup: false` is bulk: vzdump leaves it out and nothing ever rolls it back. */
 export const desiredVolume = z.strictObject({
   name: z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?$/),
@@ -41,6 +43,16 @@ export const desiredVolume = z.strictObject({
   storage: storageId,
   sizeGiB: z.number().int().min(1).max(65_536),
   backup: z.boolean(),
+  /**
+   * Of a bulk volume: who backs it up. `controller`: the guest's controller copies it to a backup target of this name
+   * [R25]; `none`: nobody, and the customer knows. Absent on a bulk volume is a finding, never a silent loss.
+   */
+  ownBackup: z
+    .discriminatedUnion('is', [
+      z.strictObject({ is: z.literal('controller'), target: slug }),
+      z.strictObject({ is: z.literal('none'), acknowledged: z.literal(true) }),
+    ])
+    .optional(),
 });
 
 export const desiredNetwork = z.strictObject({
@@ -71,7 +83,56 @@ export const desiredGuest = z.strictObject({
     .optional(),
   tags: z.array(tag).max(16).default([]),
   label: z.string().max(200).default(''),
+  /** The controller's role: which image runs in it, the newest signed release of this role says. Absent: none. */
+  controller: z
+    .strictObject({
+      role: slug,
+      config: z.record(z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/), z.string().max(1000)).default({}),
+    })
+    .optional(),
+  backup: z
+    .strictObject({
+      /** Tiers of the host that take this guest; absent: all. Fewer than the signed floor are not honoured. */
+      tiers: z.array(slug).max(8).optional(),
+      /** Whether the controller is asked to hold its apps still first. */
+      appConsistent: z.boolean().default(true),
+    })
+    .optional(),
 });
+
+const clockTime = z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'a time of day like 03:30');
+
+/** One tier of copies: where to, when, how long. Ranges and floors of the host bind it; beyond them it is clamped. */
+export const backupTier = z.strictObject({
+  name: slug,
+  /** A backup target that root registered on the host; never a storage or a path. */
+  target: slug,
+  /** systemd calendar expression, e.g. `*-*-* 03:00:00 Europe/Budapest` or `Mon..Fri 22:30`. */
+  schedule: z.string().min(1).max(100),
+  /** A delay that differs from guest to guest and stays the same for each, at most so long. */
+  jitterMinutes: z.number().int().min(0).max(720).default(0),
+  /** Starts only in between, in the time zone of the schedule; across midnight is fine. */
+  window: z.strictObject({ from: clockTime, to: clockTime }).optional(),
+  /** Newest scheduled copy per distinct day, week and month that is kept; and copies made on demand. */
+  keep: z.strictObject({
+    days: z.number().int().min(1).max(3650),
+    weeks: z.number().int().min(0).max(520).default(0),
+    months: z.number().int().min(0).max(120).default(0),
+    onDemand: z.number().int().min(0).max(20).default(2),
+  }),
+  /** How often each guest's newest copy of this tier is restored as a test. */
+  restoreTestEveryDays: z.number().int().min(1).max(365).default(7),
+});
+export type BackupTier = z.output<typeof backupTier>;
+
+export const backupPlan = z
+  .strictObject({
+    tiers: z.array(backupTier).max(8).default([]),
+    /** How long a due backup waits for the guest's controller before it is taken crash-consistent. */
+    graceMinutes: z.number().int().min(1).max(240).default(10),
+  })
+  .refine(({ tiers }) => new Set(tiers.map(({ name }) => name)).size === tiers.length, 'a tier occurs twice');
+export type BackupPlan = z.output<typeof backupPlan>;
 
 /** 128 bits in lower-case base32: names one history of documents. */
 export const lineageId = z.string().regex(/^[a-z2-7]{26}$/, 'must be 26 characters of lower-case base32');
@@ -86,6 +147,7 @@ export const desiredState = z
     lineage: lineageId,
     generation: generationNumber,
     guests,
+    backups: backupPlan.prefault({}),
   })
   .superRefine(namesOccurOnce);
 
@@ -99,6 +161,7 @@ export const desiredStateFile = z
     lineage: lineageId.optional(),
     generation: generationNumber.optional(),
     guests,
+    backups: backupPlan.prefault({}),
   })
   .superRefine(namesOccurOnce);
 

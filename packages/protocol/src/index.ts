@@ -1,7 +1,7 @@
 /**
  * What crosses a wire or carries a signature. Pure, no IO.
  * Read in this order: ids, desired-state, poll, report, blocked-action; sshsig, envelope, jobs, trust-document,
- * host-statement, audit-chain, release-manifest; errors.
+ * host-statement, audit-chain, release-manifest; content-manifest, restore-evidence, local-api; errors.
  */
 export * from './ids.ts';
 export * from './reason.ts';
@@ -16,6 +16,9 @@ export * from './jobs.ts';
 export * from './host-statement.ts';
 export * from './audit-chain.ts';
 export * from './release-manifest.ts';
+export * from './content-manifest.ts';
+export * from './restore-evidence.ts';
+export * from './local-api.ts';
 export * from './finding.ts';
 export * from './parse.ts';
 export * from './poll.ts';

@@ -22,6 +22,10 @@ const guest = z.strictObject({ uid: guestUid, incarnation: z.number().int().min(
 export type JobGuest = z.output<typeof guest>;
 /** Bytes, not a name: a name can be given to other bytes [R8]. */
 const backup = z.strictObject({ archive: volumeId, sha256: digest });
+const bulkPlan = z
+  .array(volumeId)
+  .max(64)
+  .refine((items) => items.every((x, at) => at === 0 || (items[at - 1] ?? '') < x), 'must be sorted, each once');
 const target = z.strictObject({ target: slug, serial: text, uuid: text, idFile: text });
 
 const common = {
@@ -89,14 +93,31 @@ export const job = z.discriminatedUnion('kind', [
   }),
   kind('break-glass-close', {}),
   kind('hub-re-point', { url: z.url({ protocol: /^https$/ }).max(300), spkiSha256: digest }),
-  // Those whose machinery is a later piece: their shape and their row of the gate are here, carrying out is refused.
+  // Backups and restores.
   kind('force-backup', { guest, tier: slug }),
-  kind('restore-overwrite', { guest, backup, undoHours: z.number().int().min(1).max(720) }),
-  kind('restore-in-place', { guest, backup }),
-  kind('restore-copy', { backup, name: guestName, identity: z.literal('fresh') }),
-  kind('rollback', { guest, snapshot: slug, takenAt: time, volumes: z.array(volumeId).min(1).max(64) }),
-  kind('backup-delete', { backup }),
-  kind('backup-unprotect', { backup }),
+  /**
+   * `bulk`: volumes that are carried over to the restored guest as they are, and so have one history [R4]. `lossSet`: the
+   * other volumes of the guest, which the end of the undo window frees; in place they are freed at once.
+   */
+  kind('restore-overwrite', {
+    guest,
+    backup,
+    bulk: bulkPlan,
+    lossSet: lossSetItems,
+    undoHours: z.number().int().min(1).max(720),
+  }),
+  kind('restore-in-place', { guest, backup, bulk: bulkPlan, lossSet: lossSetItems }),
+  kind('restore-copy', { guest, backup, name: guestName, identity: z.literal('fresh') }),
+  kind('rollback', {
+    guest,
+    /** A name as Proxmox takes it. */
+    snapshot: z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{1,39}$/),
+    takenAt: time,
+    volumes: z.array(volumeId).min(1).max(64),
+  }),
+  kind('backup-delete', { guest, backup }),
+  kind('backup-unprotect', { guest, backup }),
+  // Those whose machinery is a later piece: their shape and their row of the gate are here, carrying out is refused.
   kind('target-detach', target.shape),
   kind('target-wipe', target.shape),
   kind('target-re-point', { ...target.shape, to: text }),

@@ -1,6 +1,6 @@
 /** What the hub and the operator's tools say to each other: the shapes of `/v1/hosts` and below. */
 import { z } from 'zod';
-import { desiredGuest, generationNumber, lineageId } from './desired-state.ts';
+import { backupPlan, desiredGuest, generationNumber, lineageId } from './desired-state.ts';
 import { signedStatement } from './host-statement.ts';
 import { digest, hostEpoch, hostId } from './ids.ts';
 import { heldReference } from './poll.ts';
@@ -104,6 +104,7 @@ export const desiredPut = z.strictObject({
   /** The document that the edit started from; null: there was none. The hub refuses when another is current by now. */
   base: desiredRef.nullable(),
   guests: z.array(desiredGuest).max(200),
+  backups: backupPlan.prefault({}),
   /** Begins a new lineage on purpose. */
   startOver: z.boolean().default(false),
 });

@@ -2,7 +2,7 @@
  * What a host tells the operator. Facts for eyes and alerts, never orders; every list and every string is bounded, so
  * that a report always fits into one poll.
  *
- * RPO, backups and storage targets join in later versions; a reader refuses what it does not know.
+ * Storage targets join in later versions; a reader refuses what it does not know.
  */
 import { z } from 'zod';
 import { blockedAction, lossSetItems } from './blocked-action.ts';
@@ -13,6 +13,7 @@ import type { Digest } from './ids.ts';
 import { reportedJob } from './jobs.ts';
 import type { Versioned } from './parse.ts';
 import { auditEntry } from './audit-chain.ts';
+import { restoreEvidence } from './restore-evidence.ts';
 import { trustDocument } from './trust-document.ts';
 
 export const reportVersions = [1] as const;
@@ -27,6 +28,12 @@ export const reportBounds = {
   jobs: 100,
   strangers: 100,
   audit: 20,
+  backups: 900,
+  bulk: 300,
+  copies: 400,
+  restoreTests: 60,
+  restores: 50,
+  queue: 50,
 } as const;
 
 const shortText = z.string().max(200);
@@ -117,6 +124,104 @@ export const reportedBreakGlass = z.discriminatedUnion('is', [
 ]);
 export type ReportedBreakGlass = z.output<typeof reportedBreakGlass>;
 
+/**
+ * One guest on one tier: how old the newest copy is, how old the newest that was proven, how long a restore takes. These
+ * are what backups are for, so they are fields and not something to be worked out.
+ */
+export const reportedBackup = z.strictObject({
+  guest: guestName,
+  uid: guestUid,
+  tier: z.string().max(40),
+  target: z.string().max(40),
+  /** `late`: longer ago than the schedule wants; `unproven`: there is one and none was proven within the time for it. */
+  state: z.enum(['ok', 'late', 'none', 'failing', 'unproven']),
+  newest: z
+    .strictObject({
+      id: z.string().max(40),
+      at: hostTime,
+      consistency: z.enum(['app', 'crash']),
+      mode: z.enum(['snapshot', 'suspend', 'stop']),
+      sizeBytes: count,
+    })
+    .optional(),
+  /** Milliseconds since the newest good copy. */
+  rpoMs: count.optional(),
+  /** The newest copy that a restore-test proved: when the copy was taken, and when that was shown. */
+  proven: z.strictObject({ id: z.string().max(40), at: hostTime, testedAt: hostTime }).optional(),
+  provenAgeMs: count.optional(),
+  /** As measured by the last restore-test that got that far. */
+  rtoMs: count.optional(),
+  nextAt: hostTime.optional(),
+  copies: count,
+  lastFailure: longText.optional(),
+  /** Why a token could not restore the newest one; empty: it could. */
+  risks: z.array(shortText).max(20),
+});
+export type ReportedBackup = z.output<typeof reportedBackup>;
+
+/** What vzdump leaves out, and who sees to it [R25]. */
+export const reportedBulk = z.strictObject({
+  guest: guestName,
+  volume: z.string().max(40),
+  decision: z.enum(['controller', 'none-acknowledged', 'undecided']),
+  target: z.string().max(40).optional(),
+  newestAt: hostTime.optional(),
+  checkedAt: hostTime.optional(),
+  rpoMs: count.optional(),
+});
+
+/** A copy that a signed job may name, by its bytes [R8]. */
+export const reportedCopy = z.strictObject({
+  id: z.string().max(40),
+  uid: guestUid,
+  guest: guestName,
+  tier: z.string().max(40),
+  archive: volumeId,
+  sha256: digest,
+  at: hostTime,
+  sizeBytes: count,
+  consistency: z.enum(['app', 'crash']),
+  class: z.enum(['scheduled', 'on-demand', 'checkpoint']),
+  proven: z.boolean(),
+  protected: z.boolean(),
+});
+export type ReportedCopy = z.output<typeof reportedCopy>;
+
+export const reportedRestoreTest = z.strictObject({
+  evidence: restoreEvidence,
+  digest,
+  /** Armoured, by the host key under `felhom-evidence@1`. */
+  signature: z.string().max(1024),
+});
+export type ReportedRestoreTest = z.output<typeof reportedRestoreTest>;
+
+/** A restore whose old guest still waits: `undo` brings it back, `finish` frees it. */
+export const reportedRestore = z.strictObject({
+  id: shortText,
+  guest: guestName,
+  uid: guestUid,
+  kind: z.enum(['overwrite', 'in-place', 'copy', 'recovery']),
+  state: z.enum(['undoable', 'undone', 'finished']),
+  at: hostTime,
+  /** End of the undo window. */
+  until: hostTime.optional(),
+  oldVmid: vmid.optional(),
+  newVmid: vmid.optional(),
+  /** What finishing frees, and what an undo discards; a job names it. */
+  lossSet: lossSetItems.optional(),
+  text: longText,
+});
+export type ReportedRestore = z.output<typeof reportedRestore>;
+
+/** Heavy work in order: what runs and what waits for which lane. */
+export const reportedQueue = z.strictObject({
+  saga: shortText,
+  what: shortText,
+  guest: guestName.optional(),
+  since: hostTime,
+  waitsFor: z.array(shortText).max(8),
+});
+
 export const report = z.strictObject({
   v: z.literal(1),
   versions: z.strictObject({
@@ -157,6 +262,12 @@ export const report = z.strictObject({
     )
     .max(50)
     .default([]),
+  backups: z.array(reportedBackup).max(reportBounds.backups).default([]),
+  bulk: z.array(reportedBulk).max(reportBounds.bulk).default([]),
+  copies: z.array(reportedCopy).max(reportBounds.copies).default([]),
+  restoreTests: z.array(reportedRestoreTest).max(reportBounds.restoreTests).default([]),
+  restores: z.array(reportedRestore).max(reportBounds.restores).default([]),
+  queue: z.array(reportedQueue).max(reportBounds.queue).default([]),
   /** The newest entries of the audit log. */
   audit: z.array(auditEntry).max(reportBounds.audit),
   /** Entries that did not fit, per list. */
@@ -169,6 +280,12 @@ export const report = z.strictObject({
     jobs: count,
     strangers: count,
     audit: count,
+    backups: count.default(0),
+    bulk: count.default(0),
+    copies: count.default(0),
+    restoreTests: count.default(0),
+    restores: count.default(0),
+    queue: count.default(0),
   }),
 });
 export type Report = z.output<typeof report>;

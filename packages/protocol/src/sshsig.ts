@@ -13,6 +13,7 @@ export const signatureNamespaces = {
   job: 'felhom-job@1',
   release: 'felhom-release@1',
   report: 'felhom-report@1',
+  evidence: 'felhom-evidence@1',
 } as const;
 export type SignatureNamespace = (typeof signatureNamespaces)[keyof typeof signatureNamespaces];
 

@@ -57,6 +57,27 @@ export function reservationOf(effect: BuiltEffect): Reservation | undefined {
     case 'startup-change':
     case 'timezone-change':
     case 'marker-repair':
+    case 'backup-run':
+    case 'backup-on-demand':
+    case 'backup-force':
+    case 'backup-prune':
+    case 'backup-delete':
+    case 'backup-unprotect':
+    case 'marker-renew':
+    case 'restore-test':
+    case 'scratch-sweep':
+    case 'guest-recover':
+    case 'checkpoint-drop':
+    case 'controller-update':
+    case 'claim-issue':
+    case 'snapshot-take':
+    case 'self-rollback':
+    case 'restore-overwrite':
+    case 'restore-in-place':
+    case 'restore-copy':
+    case 'guest-rollback':
+    case 'restore-undo':
+    case 'restore-finish':
     case 'guest-decommission':
     case 'guest-lift-quarantine':
     // What is adopted was there before, and is counted as soon as it is on record.

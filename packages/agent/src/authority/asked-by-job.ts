@@ -98,6 +98,60 @@ export function askedByJob(effect: JobEffect, facts: GuestFacts | undefined): As
       };
     case 'break-glass-close':
       return ofHost('close break-glass');
+    case 'backup-force':
+      return {
+        ...ofGuest(effect.guest, `back up guest ${effect.guest.name} to ${effect.tier} now, beyond its quota`),
+        parameters: { tier: effect.tier },
+      };
+    case 'backup-delete':
+    case 'backup-unprotect':
+      return {
+        ...ofGuest(
+          effect.guest,
+          effect.kind === 'backup-delete'
+            ? `delete backup ${effect.backup.archive} of guest ${effect.guest.name}`
+            : `take the protection off backup ${effect.backup.archive} of guest ${effect.guest.name}`,
+        ),
+        parameters: { sha256: effect.backup.sha256 },
+        loss: [effect.backup.archive],
+      };
+    case 'restore-overwrite':
+    case 'restore-in-place': {
+      const { guest, backup, bulk } = effect;
+      const undo = effect.kind === 'restore-overwrite' ? { undoHours: effect.undoHours } : {};
+      const after =
+        effect.kind === 'restore-overwrite' ? `, with ${effect.undoHours} hours to undo it` : ', without undo';
+      return {
+        ...ofGuest(guest, `put guest ${guest.name} back to backup ${backup.archive}${after}`),
+        parameters: { archive: backup.archive, sha256: backup.sha256, bulk: [...bulk].sort(), ...undo },
+        loss: effect.loss,
+        contradiction: notEveryVolume(effect, facts),
+      };
+    }
+    case 'restore-copy':
+      return {
+        ...ofGuest(effect.guest, `make guest ${effect.name} as a copy of guest ${effect.guest.name}`),
+        parameters: { archive: effect.backup.archive, sha256: effect.backup.sha256, name: effect.name },
+      };
+    case 'guest-rollback':
+      return {
+        ...ofGuest(effect.guest, `roll guest ${effect.guest.name} back to snapshot ${effect.snapshot}`),
+        parameters: { snapshot: effect.snapshot, takenAt: effect.takenAt },
+        // Everything written to them since.
+        loss: effect.volumes,
+      };
+    case 'restore-undo':
+    case 'restore-finish':
+      return {
+        ...ofGuest(
+          effect.guest,
+          effect.kind === 'restore-undo'
+            ? `undo the restore of guest ${effect.guest.name}: what was written since is lost`
+            : `end the undo window of guest ${effect.guest.name}: the guest as it was before is freed`,
+        ),
+        parameters: { saga: effect.sagaId },
+        loss: effect.loss,
+      };
   }
 }
 
@@ -108,4 +162,17 @@ export function askedByJob(effect: JobEffect, facts: GuestFacts | undefined): As
 export function everyVolumeOf(named: readonly string[], facts: GuestFacts | undefined): readonly string[] {
   if (facts === undefined) return [...new Set(named)];
   return [...new Set([...facts.record.volumes.map((volume) => volume.volid), ...facts.seenVolumes])];
+}
+
+/** What is carried over and what is freed have to be all that the guest has, or something went unsaid. */
+function notEveryVolume(
+  effect: Extract<JobEffect, { kind: 'restore-overwrite' | 'restore-in-place' }>,
+  facts: GuestFacts | undefined,
+): string | undefined {
+  if (facts === undefined) return undefined;
+  const named = new Set<string>([...effect.bulk, ...effect.loss]);
+  const differing = named.symmetricDifference(new Set<string>(everyVolumeOf([], facts)));
+  return differing.size === 0
+    ? undefined
+    : `its volumes are not those that were signed for (${[...differing].sort().join(', ')})`;
 }

@@ -5,9 +5,10 @@
 import { canonicalDigest, canonicalJson, maxLossSet } from '@felhom/protocol';
 import type { BlockedActionParts, CanonicalValue, GuestName, VolumeId } from '@felhom/protocol';
 import { askedByJob, everyVolumeOf } from './asked-by-job.ts';
+import { askedOfProtection } from './asked-of-protection.ts';
 import type { BuiltEffect, GuestEffect, GuestRef } from './effects.ts';
 import type { GuestFacts } from './facts.ts';
-import { isJobEffect } from './gate-table.ts';
+import { isJobEffect, isProtectionEffect } from './gate-table.ts';
 
 export interface Asked {
   /** The guest by its name for people; `undefined` for what is about the host. */
@@ -25,7 +26,11 @@ export interface Asked {
 }
 
 export function askedFor(effect: BuiltEffect, facts: GuestFacts | undefined): Asked {
-  const asked = isJobEffect(effect) ? askedByJob(effect, facts) : askedOfGuest(effect, facts);
+  const asked = isJobEffect(effect)
+    ? askedByJob(effect, facts)
+    : isProtectionEffect(effect)
+      ? askedOfProtection(effect)
+      : askedOfGuest(effect, facts);
   const losable = asked.loss.length <= maxLossSet && !asked.loss.includes('');
   return losable ? asked : { ...asked, contradiction: asked.contradiction ?? 'what it loses cannot be listed' };
 }

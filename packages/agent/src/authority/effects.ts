@@ -143,10 +143,89 @@ export type JobEffect =
       readonly key: string;
       readonly consents: readonly string[];
     }
-  | { readonly kind: 'break-glass-close' };
+  | { readonly kind: 'break-glass-close' }
+  | { readonly kind: 'backup-force'; readonly guest: GuestRef; readonly tier: string }
+  | { readonly kind: 'backup-delete' | 'backup-unprotect'; readonly guest: GuestRef; readonly backup: BackupBytes }
+  | {
+      readonly kind: 'restore-overwrite';
+      readonly guest: GuestRef;
+      readonly backup: BackupBytes;
+      /** Carried over as they are. */
+      readonly bulk: readonly VolumeId[];
+      /** Freed at the end of the undo window. */
+      readonly loss: readonly VolumeId[];
+      readonly undoHours: number;
+    }
+  | {
+      readonly kind: 'restore-in-place';
+      readonly guest: GuestRef;
+      readonly backup: BackupBytes;
+      readonly bulk: readonly VolumeId[];
+      readonly loss: readonly VolumeId[];
+    }
+  /** `guest`: whose backup it is. */
+  | { readonly kind: 'restore-copy'; readonly guest: GuestRef; readonly backup: BackupBytes; readonly name: GuestName }
+  | {
+      readonly kind: 'guest-rollback';
+      readonly guest: GuestRef;
+      readonly snapshot: string;
+      /** Seconds since the epoch, as Proxmox has it. */
+      readonly takenAt: number;
+      readonly volumes: readonly VolumeId[];
+    }
+  | {
+      /** Of a restore that has an undo: `sagaId` is the saga that restored. */
+      readonly kind: 'restore-undo' | 'restore-finish';
+      readonly guest: GuestRef;
+      readonly sagaId: string;
+      readonly loss: readonly VolumeId[];
+    };
+
+/** A backup by its bytes, never by its name alone [R8]. */
+export interface BackupBytes {
+  readonly archive: VolumeId;
+  readonly sha256: Digest;
+}
+
+/**
+ * What protects a guest and goes on by itself: backups by schedule, their pruning and proving, bringing back what was
+ * lost, and the controller's known releases. The first kinds are the agent's own, the last ones a guest asks for itself.
+ */
+export type ProtectionEffect =
+  | {
+      readonly kind: 'backup-run';
+      readonly guest: GuestRef;
+      readonly tier: string;
+      /** The time of the schedule that it is for, milliseconds since the epoch. */
+      readonly slot: number;
+      /** The lease under which the guest's controller holds its apps still; absent: crash-consistent. */
+      readonly lease?: string;
+    }
+  | { readonly kind: 'backup-prune'; readonly guest: GuestRef; readonly backup: BackupBytes }
+  | { readonly kind: 'marker-renew'; readonly guest: GuestRef }
+  | { readonly kind: 'restore-test'; readonly guest: GuestRef; readonly tier: string; readonly backup: BackupBytes }
+  | { readonly kind: 'scratch-sweep'; readonly guest: GuestRef }
+  | { readonly kind: 'guest-recover'; readonly guest: GuestRef; readonly tier: string; readonly backup: BackupBytes }
+  | { readonly kind: 'checkpoint-drop'; readonly guest: GuestRef; readonly checkpoint: string }
+  | {
+      readonly kind: 'controller-update';
+      readonly guest: GuestRef;
+      readonly role: string;
+      readonly version: string;
+      readonly digest: Digest;
+    }
+  /** A new claim for a guest whose token is worth nothing any more; it restarts to read it. */
+  | { readonly kind: 'claim-issue'; readonly guest: GuestRef }
+  | RouteEffect;
+
+/** What a guest asks of its host about itself, through the local API. */
+export type RouteEffect =
+  | { readonly kind: 'snapshot-take'; readonly guest: GuestRef; readonly purpose: 'deploy' | 'update' }
+  | { readonly kind: 'self-rollback'; readonly guest: GuestRef; readonly checkpoint: string }
+  | { readonly kind: 'backup-on-demand'; readonly guest: GuestRef; readonly tier: string; readonly lease?: string };
 
 /** What this release can carry out. */
-export type BuiltEffect = GuestEffect | JobEffect;
+export type BuiltEffect = GuestEffect | JobEffect | ProtectionEffect;
 
 /** The guest on record that an effect is about. A provision and an adoption are about none. */
 export function guestRefOf(effect: Effect): GuestRef | undefined {
@@ -158,8 +237,7 @@ export function guestRefOf(effect: Effect): GuestRef | undefined {
  * Effects of later pieces. They are here because the gate's table is whole from the first day: whoever asks for one is
  * refused with a reason, and the piece that brings one finds its row waiting. Parameters grow with their piece.
  */
-export type LaterEffect =
-  GuestBackupEffect | RestoreEffect | TargetEffect | HostEffect | ControllerEffect | RouteEffect;
+export type LaterEffect = GuestBackupEffect | TargetEffect | HostEffect | ControllerEffect | SilentRouteEffect;
 
 type GuestBackupEffect =
   | {
@@ -170,17 +248,7 @@ type GuestBackupEffect =
       readonly to: string;
     }
   | { readonly kind: 'bulk-backup-drop'; readonly guest: GuestRef; readonly volume: string; readonly target: string }
-  | { readonly kind: 'backup-force'; readonly guest: GuestRef; readonly tier: string }
-  | { readonly kind: 'backup-delete' | 'backup-unprotect'; readonly archive: VolumeId; readonly sha256: Digest };
-
-type RestoreEffect =
-  | {
-      readonly kind: 'restore-overwrite' | 'restore-in-place' | 'restore-copy';
-      readonly guest: GuestRef;
-      readonly archive: VolumeId;
-      readonly sha256: Digest;
-    }
-  | { readonly kind: 'guest-rollback'; readonly guest: GuestRef; readonly snapshot: string; readonly takenAt: number }
+  /** Of a saga that has no restore's undo. */
   | { readonly kind: 'saga-undo' | 'saga-finish'; readonly sagaId: string; readonly step: string };
 
 type TargetEffect =
@@ -214,17 +282,9 @@ type ControllerEffect =
       readonly to: string;
     };
 
-/** What a guest may ask of its own host, about itself. */
-interface RouteEffect {
-  readonly kind:
-    | 'snapshot-take'
-    | 'self-rollback'
-    | 'backup-on-demand'
-    | 'claim-redeem'
-    | 'manifest-store'
-    | 'consent-record'
-    | 'quiesce-set'
-    | 'controller-report';
+/** What a guest tells its host and no saga follows; the local API carries it out itself. */
+interface SilentRouteEffect {
+  readonly kind: 'claim-redeem' | 'manifest-store' | 'consent-record' | 'quiesce-set' | 'controller-report';
   readonly guest: GuestRef;
 }
 

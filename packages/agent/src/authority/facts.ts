@@ -1,5 +1,5 @@
 /** What the gate is told about the world. Gathered by the caller, judged here; the gate itself reads nothing. */
-import type { Digest, GuestName, TrustDocument, Vmid, VolumeId } from '@felhom/protocol';
+import type { Digest, GuestName, GuestUid, TrustDocument, Vmid, VolumeId } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { BlastGroup } from './gate-row.ts';
 import type { GuestRecord } from './guest-record.ts';
@@ -20,6 +20,8 @@ export interface GateFacts {
   readonly sums: HostSums;
   /** By storage id. One that is missing could not be read. */
   readonly storages: ReadonlyMap<string, StorageFacts>;
+  /** What the guest that asks has used up of its quotas; `undefined`: not asked by a guest, or not known. */
+  readonly self?: SelfUse | undefined;
   /** What was begun unsigned in the last 24 h; older entries are ignored. */
   readonly touches: readonly Touch[];
 }
@@ -37,6 +39,16 @@ export interface GuestFacts {
   readonly grownGiB: number;
   /** Milliseconds since the epoch: when somebody other than the agent stopped it, if that is how it was stopped. */
   readonly personStoppedAt: number | undefined;
+}
+
+/** A guest's use of what its host does for it [R42]. */
+export interface SelfUse {
+  /** Checkpoints that it holds. */
+  readonly snapshots: number;
+  /** Backups on demand in the last 24 h. */
+  readonly onDemandToday: number;
+  /** Proxmox tasks that it caused in the last hour. */
+  readonly tasksThisHour: number;
 }
 
 export interface StrangerFacts {
@@ -104,5 +116,7 @@ export type Evidence =
       /** For a trust change: the document that it puts in force, whose thresholds bind it too [R14]. */
       readonly next?: TrustDocument;
     }
+  /** The guest itself, through the local API: its token and its bridge port say so. About itself only. */
+  | { readonly is: 'guest-itself'; readonly uid: GuestUid }
   /** Root at the admin socket of this box. */
   | { readonly is: 'local-root' };

@@ -3,7 +3,16 @@
  * row that decides it. Rows of later pieces refuse. Whoever adds an effect is stopped by the compiler until it has a
  * row, and whoever changes a row is stopped by the test that repeats the table.
  */
-import type { BuiltEffect, Effect, EffectKind, GuestEffect, JobEffect, LaterEffect } from './effects.ts';
+import type {
+  BuiltEffect,
+  Effect,
+  EffectKind,
+  GuestEffect,
+  JobEffect,
+  LaterEffect,
+  ProtectionEffect,
+  RouteEffect,
+} from './effects.ts';
 import type { GateRow } from './gate-row.ts';
 import { desiredStateRows } from './rows-desired-state.ts';
 import { jobRows } from './rows-jobs.ts';
@@ -60,11 +69,6 @@ const jobEffectRows = {
   'floor-change': 'job-floor-lower',
   'break-glass-open': 'job-break-glass-open',
   'break-glass-close': 'job-break-glass-close',
-} as const satisfies Record<JobEffect['kind'], RowId>;
-
-const laterEffectRows = {
-  'backup-options-change': 'backup-weaker',
-  'bulk-backup-drop': 'bulk-unprotected',
   'backup-force': 'job-backup-force',
   'backup-delete': 'job-backup-delete',
   'backup-unprotect': 'job-backup-delete',
@@ -72,6 +76,32 @@ const laterEffectRows = {
   'restore-in-place': 'job-restore-in-place',
   'restore-copy': 'job-restore-copy',
   'guest-rollback': 'job-rollback',
+  'restore-undo': 'job-saga',
+  'restore-finish': 'job-saga',
+} as const satisfies Record<JobEffect['kind'], RowId>;
+
+const routeEffectRows = {
+  'snapshot-take': 'route-snapshot',
+  'self-rollback': 'route-rollback',
+  'backup-on-demand': 'route-backup',
+} as const satisfies Record<RouteEffect['kind'], RowId>;
+
+const protectionEffectRows = {
+  'backup-run': 'schedule',
+  'backup-prune': 'retention',
+  'marker-renew': 'marker',
+  'restore-test': 'restore-test',
+  'scratch-sweep': 'scratch-leftover',
+  'guest-recover': 'guest-lost',
+  'checkpoint-drop': 'retention',
+  'controller-update': 'controller-known',
+  'claim-issue': 'controller-claim',
+  ...routeEffectRows,
+} as const satisfies Record<ProtectionEffect['kind'], RowId>;
+
+const laterEffectRows = {
+  'backup-options-change': 'backup-weaker',
+  'bulk-backup-drop': 'bulk-unprotected',
   'saga-undo': 'job-saga',
   'saga-finish': 'job-saga',
   'target-attach': 'target-new',
@@ -93,9 +123,6 @@ const laterEffectRows = {
   'controller-image-change': 'controller-image',
   'controller-config-provision': 'controller-config-new',
   'controller-config-change': 'controller-config-change',
-  'snapshot-take': 'route-snapshot',
-  'self-rollback': 'route-rollback',
-  'backup-on-demand': 'route-backup',
   'claim-redeem': 'route-redeem',
   'manifest-store': 'route-manifest',
   'consent-record': 'route-consent',
@@ -106,6 +133,7 @@ const laterEffectRows = {
 export const effectRows: Readonly<Record<EffectKind, RowId>> = {
   ...guestEffectRows,
   ...jobEffectRows,
+  ...protectionEffectRows,
   ...laterEffectRows,
 };
 
@@ -120,9 +148,19 @@ export function isGuestEffect(effect: Effect): effect is GuestEffect {
 
 /** Whether this release can carry it out at all, whatever the gate says. */
 export function isBuilt(effect: Effect): effect is BuiltEffect {
-  return isGuestEffect(effect) || isJobEffect(effect);
+  return isGuestEffect(effect) || isJobEffect(effect) || isProtectionEffect(effect);
 }
 
 export function isJobEffect(effect: Effect): effect is JobEffect {
   return Object.hasOwn(jobEffectRows, effect.kind);
+}
+
+/** What goes on by itself to protect a guest, and what a guest asks for itself. */
+export function isProtectionEffect(effect: Effect): effect is ProtectionEffect {
+  return Object.hasOwn(protectionEffectRows, effect.kind);
+}
+
+/** Only a guest itself can ask for it. */
+export function isRouteEffect(effect: Effect): effect is RouteEffect {
+  return Object.hasOwn(routeEffectRows, effect.kind);
 }

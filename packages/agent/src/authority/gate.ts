@@ -16,7 +16,7 @@ import type { Decision } from './decision.ts';
 import type { BuiltEffect, Effect, JobEffect } from './effects.ts';
 import type { Evidence, GateFacts } from './facts.ts';
 import type { GateRow } from './gate-row.ts';
-import { effectRows, isBuilt, isJobEffect, rowOf } from './gate-table.ts';
+import { effectRows, isBuilt, isJobEffect, isRouteEffect, rowOf } from './gate-table.ts';
 import type { RowId } from './gate-table.ts';
 import { destroyWarrantFor, freeVolumesWarrantFor } from './provenance.ts';
 import type { DestroyDecision } from './provenance.ts';
@@ -49,6 +49,12 @@ export function decide(effect: Effect, evidence: Evidence, facts: GateFacts, now
     case 'desired-state':
       if (isJobEffect(effect))
         return refuse(id, effect.kind, 'gate.no-authority', 'no desired state asks for it, only a signed job');
+      if (isRouteEffect(effect))
+        return refuse(id, effect.kind, 'gate.no-authority', 'only the guest itself asks for it');
+      return converge(effect, evidence, facts, facts.policy, now);
+    case 'guest-itself':
+      if (!isRouteEffect(effect) || effect.guest.uid !== evidence.uid)
+        return refuse(id, effect.kind, 'gate.no-authority', 'a guest may ask for its own protection and nothing else');
       return converge(effect, evidence, facts, facts.policy, now);
     case 'local-root':
       if (isJobEffect(effect) && !rootMay[effect.kind])
@@ -71,6 +77,16 @@ const rootMay = {
   'trust-change': false,
   'floor-change': false,
   'break-glass-open': false,
+  // Takes a copy more; whoever is root on the host can run vzdump anyway.
+  'backup-force': true,
+  'backup-delete': false,
+  'backup-unprotect': false,
+  'restore-overwrite': false,
+  'restore-in-place': false,
+  'restore-copy': false,
+  'guest-rollback': false,
+  'restore-undo': false,
+  'restore-finish': false,
 } as const satisfies Record<JobEffect['kind'], boolean>;
 
 const pieces = {
@@ -133,10 +149,10 @@ function warranted(row: RowId, decision: DestroyDecision<Warrant>): Decision {
     : { is: 'refused', row, why: decision.why };
 }
 
-/** Desired state, and root at the socket of this box, which may besides do what merely diverts. */
+/** Desired state, a guest about itself, and root at the socket of this box, which may besides do what merely diverts. */
 function converge(
   effect: BuiltEffect,
-  evidence: Extract<Evidence, { is: 'desired-state' | 'local-root' }>,
+  evidence: Extract<Evidence, { is: 'desired-state' | 'local-root' | 'guest-itself' }>,
   facts: GateFacts,
   policy: HostPolicy,
   now: number,

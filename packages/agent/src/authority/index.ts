@@ -7,8 +7,18 @@
  * ranges.
  */
 export { guestRefOf } from './effects.ts';
-export type { BuiltEffect, Effect, EffectKind, GuestEffect, GuestRef, JobEffect } from './effects.ts';
-export type { Evidence, GateFacts, StrangerFacts, Touch } from './facts.ts';
+export type {
+  BackupBytes,
+  BuiltEffect,
+  Effect,
+  EffectKind,
+  GuestEffect,
+  GuestRef,
+  JobEffect,
+  ProtectionEffect,
+  RouteEffect,
+} from './effects.ts';
+export type { Evidence, GateFacts, SelfUse, StrangerFacts, Touch } from './facts.ts';
 export { actionDocument } from './action-document.ts';
 export { decide } from './gate.ts';
 export { peopleFor } from './people.ts';
@@ -16,5 +26,12 @@ export type { Decision } from './gate.ts';
 export { isBuilt, rowOf } from './gate-table.ts';
 export { identify, parseMarker } from './identity.ts';
 export type { ObservedGuest } from './identity.ts';
-export { destroyWarrantFor, freeVolumesWarrantFor, removalWarrantFor, volumesInConfig } from './provenance.ts';
+export {
+  backupWarrantFor,
+  destroyWarrantFor,
+  freeVolumesWarrantFor,
+  removalWarrantFor,
+  rollbackWarrantFor,
+  volumesInConfig,
+} from './provenance.ts';
 export { blastWindowMs } from './blast-radius.ts';

@@ -33,6 +33,8 @@ export function peopleFor(
     return effect.removal
       ? peopleNeeded(trust, [...effect.classes, ...removalOfServed], leastOf(rowOf('guest-decommission')))
       : peopleNeeded(trust, effect.classes, 1);
+  // What they discard or free is what a restore discards: its class, and as many people as it took.
+  if (effect.kind === 'restore-undo' || effect.kind === 'restore-finish') return peopleNeeded(trust, ['destroy'], 1);
   if (effect.kind === 'trust-change')
     return Math.max(...[trust, next ?? trust].map((policy) => peopleNeeded(policy, everyThreshold, mostOfAnyRow)));
   if (effect.kind === 'floor-change' && !raisesFloor(effect.floor, effect.to, effect.from)) return 1;

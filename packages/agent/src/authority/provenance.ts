@@ -8,11 +8,11 @@
  * carried over and guests that served may go, but nothing that is not named, and nothing of what is named missing.
  */
 import { reason } from '@felhom/protocol';
-import type { ErrorCode, GuestUid, Reason, Vmid, VolumeId } from '@felhom/protocol';
+import type { Digest, ErrorCode, GuestUid, Reason, Vmid, VolumeId } from '@felhom/protocol';
 import type { GuestRecord } from './guest-record.ts';
 import type { Marker } from './identity.ts';
 import { mint } from './mint-warrant.ts';
-import type { DestroyGuestWarrant, FreeVolumesWarrant } from './warrant.ts';
+import type { DeleteBackupWarrant, DestroyGuestWarrant, FreeVolumesWarrant, RollbackWarrant } from './warrant.ts';
 
 /** From the journal: of the saga that made the guest, or of the record of a scratch guest. */
 export interface DestroyBasis {
@@ -147,6 +147,89 @@ export function freeVolumesWarrantFor(
   };
 }
 
+/** What is known of an archive: from the catalogue, and as it was read a moment ago. */
+export interface BackupToDelete {
+  readonly guest: GuestUid;
+  readonly archive: VolumeId;
+  /** As it was when it was taken. */
+  readonly sha256: Digest;
+}
+
+export interface SeenBackup {
+  readonly listed: boolean;
+  readonly protected: boolean;
+  /** Read back just now; `undefined`: not read. Names repeat when clocks are set back, bytes do not [R8]. */
+  readonly sha256: Digest | undefined;
+}
+
+/**
+ * Whether one archive may go. `named`: by retention's rules or by a signature, by its bytes. Where the bytes were not
+ * read again, only the name and size that the listing shows stand for them, which is enough for pruning what the agent
+ * took itself and not for what was signed.
+ */
+export function backupWarrantFor(
+  backup: BackupToDelete,
+  seen: SeenBackup,
+  named: { readonly by: 'retention' } | { readonly by: 'signature'; readonly sha256: Digest },
+): DestroyDecision<DeleteBackupWarrant> {
+  const no = (code: ErrorCode, because: string): Park => ({
+    is: 'park',
+    why: reason(code, `cannot delete backup ${backup.archive}: ${because}. Nothing was deleted`),
+    surplus: [],
+  });
+  if (!seen.listed) return no('gate.not-seen', 'it is not listed, and unseen is not gone');
+  if (seen.protected) return no('gate.holds-data', 'it is protected');
+  if (seen.sha256 !== undefined && seen.sha256 !== backup.sha256)
+    return no('job.changed', 'its bytes are not those of the backup on record');
+  if (named.by === 'signature') {
+    if (named.sha256 !== backup.sha256)
+      return no('job.changed', 'the backup on record is not the one that was signed for');
+    if (seen.sha256 === undefined)
+      return no('gate.not-seen', 'its bytes were not read, and a signature is about bytes');
+  }
+  return {
+    is: 'warranted',
+    warrant: mint<DeleteBackupWarrant>({
+      effect: 'delete-backup',
+      guest: backup.guest,
+      archive: backup.archive,
+      sha256: backup.sha256,
+    }),
+  };
+}
+
+/**
+ * Whether a guest may go back to a snapshot. `mayRevert`: the volumes that whoever asked answers for; one more in the
+ * snapshot, bulk for one, would lose what nobody spoke of [R1].
+ */
+export function rollbackWarrantFor(
+  record: GuestToRemove,
+  snapshot: { readonly name: string; readonly volumes: readonly VolumeId[] },
+  seen: Pick<SeenBeforeDestroy, 'vmid' | 'marker'>,
+  mayRevert: readonly VolumeId[],
+): DestroyDecision<RollbackWarrant> {
+  const { marker } = seen;
+  if (
+    seen.vmid !== record.vmid ||
+    marker.is !== 'present' ||
+    marker.uid !== record.uid ||
+    marker.incarnation !== record.incarnation
+  )
+    return park(record, 'gate.foreign', 'what is there does not carry the marker of the guest', []);
+  const surplus = new Set(snapshot.volumes).difference(new Set(mayRevert));
+  if (surplus.size > 0) return parkFor(record, surplus, 'would go back too, and nobody spoke of it');
+  return {
+    is: 'warranted',
+    warrant: mint<RollbackWarrant>({
+      effect: 'rollback',
+      vmid: record.vmid,
+      uid: record.uid,
+      snapshot: snapshot.name,
+      volumes: [...new Set(snapshot.volumes)].sort(),
+    }),
+  };
+}
+
 type Park = Extract<DestroyDecision, { is: 'park' }>;
 
 function whyNot(basis: DestroyBasis, seen: SeenBeforeDestroy, onRecord: GuestOnRecord | undefined): Park | undefined {
@@ -173,12 +256,17 @@ function carriedOver(basis: DestroyBasis, onRecord: GuestOnRecord | undefined): 
   return new Set([...basis.carriedOver, ...recorded]);
 }
 
-function parkFor(basis: DestroyBasis, volumes: ReadonlySet<VolumeId>, because: string): Park {
+function parkFor(basis: Pick<DestroyBasis, 'uid' | 'vmid'>, volumes: ReadonlySet<VolumeId>, because: string): Park {
   const surplus = [...volumes].sort();
   return park(basis, 'gate.holds-data', `${surplus.join(', ')} ${because}`, surplus);
 }
 
-function park(basis: DestroyBasis, code: ErrorCode, because: string, surplus: readonly VolumeId[]): Park {
+function park(
+  basis: Pick<DestroyBasis, 'uid' | 'vmid'>,
+  code: ErrorCode,
+  because: string,
+  surplus: readonly VolumeId[],
+): Park {
   return {
     is: 'park',
     why: reason(

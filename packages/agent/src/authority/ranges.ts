@@ -13,7 +13,7 @@ export interface RangeBreach {
   readonly unknown: boolean;
 }
 
-type Facts = Pick<GateFacts, 'guest' | 'sums' | 'storages'>;
+type Facts = Pick<GateFacts, 'guest' | 'sums' | 'storages' | 'self'>;
 
 /** Every limit that the effect would cross. An unreadable storage is a breach: unknown is never room. */
 export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPolicy): RangeBreach[] {
@@ -41,6 +41,24 @@ export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPol
       return mountPath(effect.to, effect.volume, facts.guest, policy);
     case 'network-change':
       return effect.to === null ? [] : bridgeApproved(effect.to.bridge, policy);
+    case 'snapshot-take':
+      return [
+        ...ownUse(facts, policy),
+        ...quota('checkpoints', facts.self?.snapshots, policy.backups.snapshotsPerGuest, 'backups.snapshotsPerGuest'),
+        ...reserve(facts, policy),
+      ];
+    case 'self-rollback':
+      return ownUse(facts, policy);
+    case 'backup-on-demand':
+      return [
+        ...ownUse(facts, policy),
+        ...quota(
+          'backups on demand within a day',
+          facts.self?.onDemandToday,
+          policy.backups.onDemandPerDay,
+          'backups.onDemandPerDay',
+        ),
+      ];
     case 'guest-adopt':
     case 'guest-re-register':
       return guestVmid(effect.vmid, policy);
@@ -73,6 +91,24 @@ export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPol
     case 'floor-change':
     case 'break-glass-open':
     case 'break-glass-close':
+    case 'backup-run':
+    case 'backup-force':
+    case 'backup-prune':
+    case 'backup-delete':
+    case 'backup-unprotect':
+    case 'marker-renew':
+    case 'restore-test':
+    case 'scratch-sweep':
+    case 'guest-recover':
+    case 'checkpoint-drop':
+    case 'controller-update':
+    case 'claim-issue':
+    case 'restore-overwrite':
+    case 'restore-in-place':
+    case 'restore-copy':
+    case 'guest-rollback':
+    case 'restore-undo':
+    case 'restore-finish':
       return [];
   }
 }
@@ -126,6 +162,33 @@ function cores(sum: number, policy: HostPolicy): RangeBreach[] {
 function memory(what: 'memory' | 'swap', sum: number, policy: HostPolicy): RangeBreach[] {
   if (sum <= policy.limits.memoryMiB) return [];
   return [breach(`${sum} MiB ${what} over all guests, limits.memoryMiB allows ${policy.limits.memoryMiB}`)];
+}
+
+/** What a guest makes Proxmox do, whatever it asks for: its list of tasks is short, and others need it too [R42]. */
+function ownUse({ self }: Facts, policy: HostPolicy): RangeBreach[] {
+  return quota('tasks within an hour', self?.tasksThisHour, policy.localApi.tasksPerHour, 'localApi.tasksPerHour');
+}
+
+function quota(what: string, used: number | undefined, most: number, where: string): RangeBreach[] {
+  if (used === undefined) return [unknown(`its ${what} are not known`)];
+  return used < most ? [] : [breach(`${used} ${what}, ${where} allows ${most}`)];
+}
+
+/** A snapshot grows while its guest writes: below the reserve there is no room for one [R37]. */
+function reserve({ guest, storages }: Facts, policy: HostPolicy): RangeBreach[] {
+  if (guest === undefined) return [unknown('the volumes of the guest are not known')];
+  const used = new Set(guest.record.volumes.map(({ volid }) => volid.slice(0, volid.indexOf(':'))));
+  return [...used].flatMap((storage): RangeBreach[] => {
+    const seen = storages.get(storage);
+    if (seen === undefined) return [unknown(`storage ${storage} cannot be read`)];
+    const least = (seen.capacityGiB * policy.backups.reservePercent) / 100;
+    if (seen.availableGiB >= least) return [];
+    return [
+      breach(
+        `storage ${storage} has ${round(seen.availableGiB)} GiB left, backups.reservePercent wants ${round(least)}`,
+      ),
+    ];
+  });
 }
 
 function guestVmid(vmid: Vmid, { vmids: { guests } }: HostPolicy): RangeBreach[] {

@@ -13,6 +13,12 @@ export const desiredStateRows = {
   }),
   'guest-absent': findingOnly(2, 'a guest absent; guests null, empty or unreadable'),
   'guest-removal': signed(2, 'removal of a guest', ['destroy'], { signers: 2, binds: ['loss set'] }),
+  /** Lost by the conditions of the recovery room; nothing is overwritten by bringing it back beside what is left. */
+  'guest-lost': unsigned(1, 'a guest that is gone comes back from its newest proven backup', {
+    reaches: 'record',
+    unproven: 'goes-on',
+    limits: 'lost by all conditions, twice; once a day per guest; never into its old VMID',
+  }),
   'guest-reappears': ranged(3, 'a removed name that comes back: a new uid, never the old guest', {
     blast: 'create',
     limits: 'as for a new guest; a name that still has a guest is refused',
@@ -89,18 +95,39 @@ export const desiredStateRows = {
     limits: 'the target proves the same id',
   }),
   schedule: ranged(20, 'schedule, jitter, time zone, windows', {
-    availableSince: 'backups',
+    underHold: 'goes-on',
+    unproven: 'goes-on',
     limits: 'interval neither too long nor too short, window of two hours or more',
   }),
-  retention: ranged(21, 'retention', { availableSince: 'backups', limits: 'above the floor, below the space plan' }),
+  retention: ranged(21, 'retention', {
+    reaches: 'record',
+    unproven: 'goes-on',
+    limits: 'above the floor, below the space plan; never the newest proven, protected or unverified one',
+  }),
   'bulk-unprotected': signed(22, 'bulk backup decision from a target to none', ['destroy'], {
     availableSince: 'backups',
     binds: ['volume id', "the customer's acknowledgement"],
   }),
-  'restore-test': ranged(23, 'restore-test cadence, caps, thresholds', { availableSince: 'backups' }),
+  'restore-test': ranged(23, 'restore-test cadence, caps, thresholds', {
+    reaches: 'record',
+    underHold: 'goes-on',
+    unproven: 'goes-on',
+  }),
+  'scratch-leftover': unsigned(23, 'what a restore-test left', {
+    reaches: 'record',
+    underHold: 'goes-on',
+    unproven: 'goes-on',
+    limits: 'on record as scratch, in the scratch range, exactly its own volumes',
+  }),
   'controller-image': signed(24, 'controller image', ['deploy'], {
     availableSince: 'backups',
     binds: ['digest in a signed release manifest', 'role', 'version not lower'],
+  }),
+  'controller-known': ranged(24, 'controller image that the newest signed release of its role names', {
+    limits: 'digest in a signed release manifest that is in force; version not lower',
+  }),
+  'controller-claim': unsigned(24, 'a new claim for the controller of a restored guest', {
+    limits: 'single use, ten minutes, bound to uid and incarnation',
   }),
   'controller-config-new': unsigned(25, 'controller config at provision', { availableSince: 'backups' }),
   'controller-config-change': signed(25, 'controller config: hub channel, repository, tunnel changed', ['disclose'], {

@@ -6,17 +6,14 @@ const { unsigned, signed } = rowsOf('job');
 
 export const jobRows = {
   'job-restore-overwrite': signed(1, 'restore over a guest, with an undo', ['destroy'], {
-    availableSince: 'backups',
     binds: ['uid and incarnation', 'backup id and digest', 'bulk plan', 'undo window'],
     limits: 'covers its own finish',
   }),
   'job-restore-in-place': signed(2, 'restore in place, without an undo', ['destroy'], {
-    availableSince: 'backups',
     signers: 2,
     binds: ['uid and incarnation', 'backup id and proven digest', 'bulk plan'],
   }),
   'job-restore-copy': signed(3, 'restore as a copy', ['disclose'], {
-    availableSince: 'backups',
     binds: ['backup id', 'fresh identity'],
   }),
   'job-saga': signed(4, 'undo, finish, resume, abandon', ['destroy'], {
@@ -26,7 +23,6 @@ export const jobRows = {
     limits: 'class and signers of the saga it leads on',
   }),
   'job-rollback': signed(5, 'rollback', ['destroy'], {
-    availableSince: 'backups',
     binds: ['snapshot and its time', 'volumes reverted'],
     limits: 'good for one hour',
   }),
@@ -45,7 +41,6 @@ export const jobRows = {
     limits: 'refused while anything refers to it',
   }),
   'job-backup-delete': signed(8, 'delete or un-protect a backup', ['destroy'], {
-    availableSince: 'backups',
     binds: ['volume id and digest'],
   }),
   /** Raising one goes by this row too, and takes one signature. */
@@ -53,7 +48,6 @@ export const jobRows = {
     binds: ['old and new value'],
   }),
   'job-backup-force': signed(10, 'a backup now, above quota', [], {
-    availableSince: 'backups',
     binds: ['guest', 'tier'],
     underHold: 'goes-on',
     unproven: 'goes-on',

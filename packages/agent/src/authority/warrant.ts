@@ -3,7 +3,7 @@
  * that demands one cannot be called by code that did not ask. Replay derives warrants again from journaled evidence;
  * they are never stored.
  */
-import type { GuestUid, Vmid, VolumeId } from '@felhom/protocol';
+import type { Digest, GuestUid, Vmid, VolumeId } from '@felhom/protocol';
 
 declare const minted: unique symbol;
 
@@ -27,4 +27,23 @@ export interface FreeVolumesWarrant {
   readonly volumes: readonly VolumeId[];
 }
 
-export type Warrant = DestroyGuestWarrant | FreeVolumesWarrant;
+/** One archive, by the bytes that it had when it was taken or when it was signed for. */
+export interface DeleteBackupWarrant {
+  readonly [minted]: true;
+  readonly effect: 'delete-backup';
+  readonly guest: GuestUid;
+  readonly archive: VolumeId;
+  readonly sha256: Digest;
+}
+
+/** A guest goes back to one of its own snapshots: everything written to these volumes since is lost. */
+export interface RollbackWarrant {
+  readonly [minted]: true;
+  readonly effect: 'rollback';
+  readonly vmid: Vmid;
+  readonly uid: GuestUid;
+  readonly snapshot: string;
+  readonly volumes: readonly VolumeId[];
+}
+
+export type Warrant = DestroyGuestWarrant | FreeVolumesWarrant | DeleteBackupWarrant | RollbackWarrant;

@@ -130,6 +130,9 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'reap-stub':
     case 'unlock':
     case 'pool-ensure':
+    case 'archive-digest':
+    case 'scratch-read':
+    case 'key-test':
       return refused(`cannot ${request.verb}: this release's root program does not do it`);
     case 'trust-update':
     case 'break-glass-open':

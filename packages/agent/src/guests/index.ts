@@ -10,7 +10,7 @@ export { addVolume } from './add-volume.saga.ts';
 export { growVolume } from './grow-volume.saga.ts';
 export { startGuest } from './start.saga.ts';
 export { stopGuest } from './stop.saga.ts';
-export type { GuestNeeds } from './needs.ts';
+export type { GuestNeeds, ProtectionNeeds } from './needs.ts';
 export { createVmidClaims, inFlightOf } from './vmid-claims.ts';
 export type { InFlight, OpenSaga, VmidClaims } from './vmid-claims.ts';
 export { storageOf, viewOf } from './pve-config.ts';

@@ -3,7 +3,19 @@ import type { GuestRegistry } from '../authority/guest-record.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import type { StepContext } from '../kernel/saga.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
-import type { GuestDestroyer, GuestReader, GuestWriter, NodeFacts, PveTasks, Stores } from '../ports/proxmox.ts';
+import type { GuestWitness } from '../ports/guest-witness.ts';
+import type {
+  BackupRemover,
+  BackupWriter,
+  GuestDestroyer,
+  GuestReader,
+  GuestWriter,
+  NodeFacts,
+  PveTasks,
+  Snapshots,
+  Stores,
+  VolumeMover,
+} from '../ports/proxmox.ts';
 import type { VmidClaims } from './vmid-claims.ts';
 
 export interface GuestNeeds {
@@ -19,6 +31,15 @@ export interface GuestNeeds {
   readonly policy: () => HostPolicy;
   /** `user@realm!token` as it stands in our own UPIDs. */
   readonly tokenId: string;
+}
+
+/** Besides, for what protects a guest: copies, snapshots, their proof. */
+export interface ProtectionNeeds extends GuestNeeds {
+  readonly backups: BackupWriter;
+  readonly remover: BackupRemover;
+  readonly snapshots: Snapshots;
+  readonly mover: VolumeMover;
+  readonly witness: GuestWitness;
 }
 
 /** The part of a step's context that is the same in every saga here. */

@@ -98,6 +98,12 @@ const facts: ReportFacts = {
   consents: [],
   releases: [],
   audit: [],
+  backups: [],
+  bulk: [],
+  copies: [],
+  restoreTests: [],
+  restores: [],
+  queue: [],
 };
 const documentText = JSON.stringify({ v: 1, lineage: 'a'.repeat(26), generation: 1, guests: [] });
 const unchanged: PollAnswer = {

@@ -24,6 +24,7 @@ export function fitReport(facts: ReportFacts): Report {
 
 function cutTo(facts: ReportFacts, shrink: number): Report {
   const { guests, sagas, parked, findings, blocked, jobs, strangers, audit } = report.shape;
+  const { backups, bulk, copies, restoreTests, restores, queue } = report.shape;
   const most = (bound: number) => Math.max(1, Math.floor(bound / shrink));
   const kept = {
     guests: keep(facts.guests, most(reportBounds.guests), guests.element),
@@ -34,6 +35,12 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
     jobs: keep(facts.jobs, most(reportBounds.jobs), jobs.element),
     strangers: keep(facts.strangers, most(reportBounds.strangers), strangers.element),
     audit: keep(facts.audit, most(reportBounds.audit), audit.element),
+    backups: keep(facts.backups, most(reportBounds.backups), backups.unwrap().element),
+    bulk: keep(facts.bulk, most(reportBounds.bulk), bulk.unwrap().element),
+    copies: keep(facts.copies, most(reportBounds.copies), copies.unwrap().element),
+    restoreTests: keep(facts.restoreTests, most(reportBounds.restoreTests), restoreTests.unwrap().element),
+    restores: keep(facts.restores, most(reportBounds.restores), restores.unwrap().element),
+    queue: keep(facts.queue, most(reportBounds.queue), queue.unwrap().element),
   };
   return {
     ...facts,
@@ -46,6 +53,12 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
     jobs: kept.jobs.kept,
     strangers: kept.strangers.kept,
     audit: kept.audit.kept,
+    backups: kept.backups.kept,
+    bulk: kept.bulk.kept,
+    copies: kept.copies.kept,
+    restoreTests: kept.restoreTests.kept,
+    restores: kept.restores.kept,
+    queue: kept.queue.kept,
     cut: {
       guests: kept.guests.cut,
       sagas: kept.sagas.cut,
@@ -55,6 +68,12 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
       jobs: kept.jobs.cut,
       strangers: kept.strangers.cut,
       audit: kept.audit.cut,
+      backups: kept.backups.cut,
+      bulk: kept.bulk.cut,
+      copies: kept.copies.cut,
+      restoreTests: kept.restoreTests.cut,
+      restores: kept.restores.cut,
+      queue: kept.queue.cut,
     },
   };
 }

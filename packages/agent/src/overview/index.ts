@@ -30,6 +30,8 @@ export interface OverviewInput {
   readonly findings: readonly Finding[];
   /** Jobs, trust, break-glass and the end of the audit log. */
   readonly signed: Pick<ReportFacts, 'jobs' | 'trust' | 'breakGlass' | 'consents' | 'releases' | 'audit'>;
+  /** What there is to restore from, and how good it is. */
+  readonly protection: Pick<ReportFacts, 'backups' | 'bulk' | 'copies' | 'restoreTests' | 'restores' | 'queue'>;
   readonly strangers: ReportFacts['strangers'];
   readonly records: readonly GuestRecord[];
   /** What going on with a parked saga would give up. */
@@ -87,6 +89,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
     blocked: input.blocked.map(({ action }) => action),
     strangers: input.strangers,
     ...input.signed,
+    ...input.protection,
   };
 }
 

@@ -3,7 +3,7 @@
  * receipt, because no Proxmox task will tell later what it did [R13]. `show` reads a receipt and changes nothing.
  */
 import type { Outcome } from '../kernel/saga.ts';
-import type { Vmid, VolumeId } from '@felhom/protocol';
+import type { Digest, FoundVolume, Vmid, VolumeId } from '@felhom/protocol';
 
 export interface HostHelper {
   /** `pvesm list` of every storage as root: each volume that carries this VMID, orphans included. */
@@ -22,6 +22,22 @@ export interface HostHelper {
   unlock(operation: HelperOperation, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>>;
   /** Puts a VMID of the root-owned range back into the agent's pool. */
   poolEnsure(operation: HelperOperation, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>>;
+  /**
+   * Reads a finished archive back from its device, whole [R8]: SHA-256 and size of a file, or of the signed index of a
+   * PBS snapshot, and the device it lies on. Slow: minutes per hundred GiB.
+   */
+  archiveDigest(archive: VolumeId, signal: AbortSignal): Promise<Outcome<ArchiveDigest>>;
+  /**
+   * Looks into a *scratch* guest that runs: per volume the number and bytes of regular files and the hashes of the listed
+   * ones, read as the guest's own uid 0 inside its namespaces, never following a link [R24]. Any other VMID is refused.
+   */
+  scratchRead(
+    vmid: Vmid,
+    volumes: readonly ScratchQuestion[],
+    signal: AbortSignal,
+  ): Promise<Outcome<readonly FoundVolume[]>>;
+  /** Decrypts the config inside an encrypted archive with the key of its storage: proves that the key opens it. */
+  keyTest(archive: VolumeId, signal: AbortSignal): Promise<Outcome<KeyTest>>;
   /** The receipt of an operation, or `undefined` if the helper never completed it. */
   show(operation: HelperOperation, signal: AbortSignal): Promise<Outcome<HelperReceipt | undefined>>;
 }
@@ -34,3 +50,24 @@ export interface HelperReceipt {
   readonly verb: string;
   readonly at: number;
 }
+
+export interface ArchiveDigest {
+  readonly kind: 'file' | 'pbs-index';
+  readonly sizeBytes: number;
+  readonly sha256: Digest;
+  /** What tells the device under the path apart: UUID and serial, or the repository. */
+  readonly device: string;
+}
+
+export interface ScratchQuestion {
+  /** Mount path in the guest. */
+  readonly path: string;
+  /** Files below it, relative. */
+  readonly samples: readonly string[];
+}
+
+export type KeyTest =
+  | { readonly is: 'opens'; readonly fingerprint: string }
+  | { readonly is: 'not-encrypted' }
+  /** The storage's key is not the one that it was made with, or there is none. */
+  | { readonly is: 'wrong-key'; readonly text: string };

@@ -6,7 +6,7 @@
  */
 import type { Outcome } from '../kernel/saga.ts';
 import type { StorageId, Upid, Vmid, VolumeId } from '@felhom/protocol';
-import type { DestroyGuestWarrant } from '../authority/warrant.ts';
+import type { DeleteBackupWarrant, DestroyGuestWarrant, RollbackWarrant } from '../authority/warrant.ts';
 
 /** One row of `GET /nodes/{n}/lxc`. Numbers normalised; `mem`, `uptime` may be stale by 10 s. */
 export interface GuestRow {
@@ -196,4 +196,57 @@ export interface NodeFacts {
 export interface NodePackages {
   /** `GET /nodes/{n}/apt/versions` (Sys.Audit on the node): package → installed version. */
   packages(signal: AbortSignal): Promise<Outcome<ReadonlyMap<string, string>>>;
+}
+
+export interface BackupCall {
+  readonly vmid: Vmid;
+  readonly storage: StorageId;
+  readonly mode: 'snapshot' | 'stop';
+  /** One line; carries the hash of the uid and the operation's nonce and nothing else [R41]. */
+  readonly notes: string;
+}
+
+/** Taking backups. Everything that has a default which bites is sent: zstd, `remove=0`, no mail. */
+export interface BackupWriter {
+  /** POST vzdump. `undefined` where Proxmox answers "OK" without a task: the guest is not on this node, nothing was done. */
+  backup(call: BackupCall, signal: AbortSignal): Promise<Outcome<Upid | undefined>>;
+  /** The same token can clear it again: it guards against accidents and prune, not against a thief. */
+  protect(archive: VolumeId, on: boolean, signal: AbortSignal): Promise<Outcome<void>>;
+}
+
+export interface BackupRemover {
+  /** DELETE of one archive. Done when it is accepted; `undefined`: it was gone already. */
+  remove(warrant: DeleteBackupWarrant, signal: AbortSignal): Promise<Outcome<Upid | undefined>>;
+}
+
+export interface SnapshotRow {
+  readonly name: string;
+  readonly description: string;
+  /** Seconds since the epoch; absent for the pseudo entry `current`, which is left out. */
+  readonly takenAt: number | undefined;
+  readonly parent: string | undefined;
+  /** `prepare` or `delete`: unfinished. Known from the config's section. */
+  readonly state: string | undefined;
+}
+
+export interface Snapshots {
+  list(vmid: Vmid, signal: AbortSignal): Promise<Outcome<readonly SnapshotRow[]>>;
+  /** GET feature=snapshot: whether every volume can. */
+  possible(vmid: Vmid, signal: AbortSignal): Promise<Outcome<boolean>>;
+  take(vmid: Vmid, name: string, description: string, signal: AbortSignal): Promise<Outcome<Upid>>;
+  drop(vmid: Vmid, name: string, options: { readonly force: boolean }, signal: AbortSignal): Promise<Outcome<Upid>>;
+  /** Reverts every volume of the snapshot, bulk too; stops the guest hard first. */
+  rollback(warrant: RollbackWarrant, signal: AbortSignal): Promise<Outcome<Upid>>;
+}
+
+export interface VolumeMover {
+  /**
+   * POST move_volume with target-vmid: renames the volume to the other guest. Not atomic [R3]: renamed, taken out of the
+   * source's config, put into the target's, in this order. Its task has the id `<vmid>-<key>><target>-<targetKey>`.
+   */
+  reassign(
+    from: { readonly vmid: Vmid; readonly key: string },
+    to: { readonly vmid: Vmid; readonly key: string },
+    signal: AbortSignal,
+  ): Promise<Outcome<Upid>>;
 }

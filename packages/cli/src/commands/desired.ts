@@ -1,10 +1,11 @@
 /** `felhom desired show | diff | apply | resolve`, and `felhom plan`: nothing is sent before a person saw the diff. */
 import type { Command } from 'commander';
-import { desiredState } from '@felhom/protocol';
-import type { DesiredAnswer, DesiredGuest, DesiredStateFile } from '@felhom/protocol';
+import { backupPlan, desiredState } from '@felhom/protocol';
+import type { DesiredAnswer, DesiredStateFile } from '@felhom/protocol';
 import { formatAge } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
-import { diffDesired } from '../desired-diff.ts';
+import { diffContent } from '../desired-diff.ts';
+import type { DesiredContent } from '../desired-diff.ts';
 import type { DesiredChange } from '../desired-diff.ts';
 import { readDesiredFile, renderDesiredYaml } from '../desired-file.ts';
 import type { HubClient } from '../hub-client.ts';
@@ -98,11 +99,11 @@ async function compare(hub: HubClient, host: string, file: DesiredStateFile): Pr
       `cannot use this file for ${host}: it was made from generation ${file.generation ?? '?'}, the hub has ${current?.generation ?? 'none'}`,
       `look at felhom desired show ${host}, or take lineage and generation out of the file to replace whatever is there`,
     );
-  return { current, changes: diffDesired(guestsOf(current?.text), file.guests) };
+  return { current, changes: diffContent(contentOf(current?.text), file) };
 }
 
-function guestsOf(text: string | undefined): readonly DesiredGuest[] {
-  return text === undefined ? [] : desiredState.parse(JSON.parse(text)).guests;
+function contentOf(text: string | undefined): DesiredContent {
+  return text === undefined ? { guests: [], backups: backupPlan.parse({}) } : desiredState.parse(JSON.parse(text));
 }
 
 async function apply(context: CommandContext, host: string, path: string, options: ApplyOptions): Promise<void> {
@@ -120,7 +121,7 @@ async function apply(context: CommandContext, host: string, path: string, option
     if (startOver) context.io.stderr.write(`${host} leaves its lineage: generations begin at 1 again.\n`);
     await confirm(context, options, `Make this the desired state of ${host}? [y/N] `);
     const base = current === undefined ? null : { lineage: current.lineage, generation: current.generation };
-    const put = await hub.putDesired(host, { base, guests: file.guests, startOver });
+    const put = await hub.putDesired(host, { base, guests: file.guests, backups: file.backups, startOver });
     context.print(options, { host, applied: true, ...put, changes }, () => {
       return `${host} is at generation ${put.generation}; its agent takes it with the next poll (felhom status ${host}).\n`;
     });
@@ -162,12 +163,12 @@ async function resolve(
         `cannot resolve ${host}: the hub is not behind this host`,
         `felhom status ${host} shows how it stands`,
       );
-    const hubGuests = guestsOf((await hub.desired(host))?.text);
-    const agentGuests = await heldGuests(hub, host, keep);
-    const changes = agentGuests === undefined ? [] : diffDesired(agentGuests, hubGuests);
+    const ofHub = contentOf((await hub.desired(host))?.text);
+    const ofAgent = await heldContent(hub, host, keep);
+    const changes = ofAgent === undefined ? [] : diffContent(ofAgent, ofHub);
     if (options.json !== true)
       context.io.stdout.write(
-        agentGuests === undefined
+        ofAgent === undefined
           ? `What ${host} holds cannot be read here, so there is no diff.\n`
           : `From what ${host} holds (generation ${stale.generation}) to what the hub has:\n${renderDiff(changes, context.style)}`,
       );
@@ -180,13 +181,9 @@ async function resolve(
 }
 
 /** The copy of the hub can be kept even where that of the agent cannot be read. */
-async function heldGuests(
-  hub: HubClient,
-  host: string,
-  keep: 'agent' | 'hub',
-): Promise<readonly DesiredGuest[] | undefined> {
+async function heldContent(hub: HubClient, host: string, keep: 'agent' | 'hub'): Promise<DesiredContent | undefined> {
   try {
-    return (await hub.held(host)).guests;
+    return await hub.held(host);
   } catch (error) {
     if (keep === 'hub' && error instanceof CliError && error.code.startsWith('host.held-')) return undefined;
     throw error;

@@ -15,6 +15,7 @@ import { z } from 'zod';
 import { mintCredential, mintLineage } from '../credentials.ts';
 import type { RandomBytes } from '../credentials.ts';
 import { nextDesired, resolveStale } from '../fleet/apply-desired.ts';
+import type { DesiredContent } from '../fleet/apply-desired.ts';
 import type { Watch } from '../alerts/watch.ts';
 import type { HostViews } from '../fleet/host-view.ts';
 import { addEnvelopeRoutes } from '../mailbox/envelope-routes.ts';
@@ -106,7 +107,8 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
   /** What the host holds and the hub does not have, once the agent has sent it. */
   app.get('/v1/hosts/:hostId/held', asReader, async (request) => {
     const host = await hostOf(request);
-    return { guests: agentGuests(host), generation: host.stale?.generation };
+    const { guests, backups } = heldContent(host);
+    return { guests, backups, generation: host.stale?.generation };
   });
 
   app.put(
@@ -120,7 +122,7 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
       if (base?.lineage !== host.desired?.lineage || base?.generation !== host.desired?.generation)
         throw conflict(host.hostId, host.desired);
       const lineage = { fresh: mintLineage(needs.random), startOver: body.startOver };
-      const row = nextDesired(body.guests, host.desired, lineage, author(request));
+      const row = nextDesired(body, host.desired, lineage, author(request));
       return publish(request, host, row, false);
     },
   );
@@ -137,10 +139,10 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
         `cannot resolve ${host.hostId}: it holds generation ${host.stale.generation} by now, not ${generation}`,
         { next: 'look at the diff again' },
       );
-    const guests = keep === 'agent' ? agentGuests(host) : hubGuests(host);
+    const content = keep === 'agent' ? heldContent(host) : ownContent(host);
     const highest = await store.highestGeneration(host.hostId, host.stale.lineage);
     const lineage = { highest, fresh: mintLineage(needs.random) };
-    return publish(request, host, resolveStale(guests, host.stale, lineage, author(request)), true);
+    return publish(request, host, resolveStale(content, host.stale, lineage, author(request)), true);
   });
 
   async function publish(request: FastifyRequest, host: HostRow, row: DesiredRow, clearStale: boolean) {
@@ -186,22 +188,22 @@ function staleProblem(hostId: HostId): ProblemError {
   );
 }
 
-function hubGuests(host: HostRow): readonly DesiredGuest[] {
+function ownContent(host: HostRow): DesiredContent {
   if (host.desired === undefined)
     throw new ProblemError(409, 'desired.none', `cannot keep the hub's copy for ${host.hostId}: the hub has none`, {
       next: 'keep the copy of the agent',
     });
-  return desiredState.parse(JSON.parse(host.desired.text)).guests;
+  return desiredState.parse(JSON.parse(host.desired.text));
 }
 
-function agentGuests(host: HostRow): readonly DesiredGuest[] {
+function heldContent(host: HostRow): DesiredContent {
   const text = host.stale?.text;
   if (text === undefined)
     throw new ProblemError(409, 'host.held-unknown', `cannot read what ${host.hostId} holds: it was not sent yet`, {
       next: 'try again after its next poll',
     });
   const parsed = parseHeld(text);
-  if (parsed.success) return parsed.data.guests;
+  if (parsed.success) return parsed.data;
   throw new ProblemError(
     409,
     'host.held-unreadable',

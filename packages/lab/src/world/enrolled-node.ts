@@ -69,7 +69,8 @@ export async function enrolNode(options: EnrolOptions): Promise<EnrolledNode> {
   const tokenId = `${user}!agent`;
   const inRange = (vmid: number): boolean =>
     [policy.vmids.guests, policy.vmids.scratch].some(({ from, to }) => vmid >= from && vmid <= to);
-  const helper = createRootHelper(node, host, { pool, inRange, token: tokenId });
+  const isScratch = (vmid: number): boolean => vmid >= scratch.from && vmid <= scratch.to;
+  const helper = createRootHelper(node, host, { pool, inRange, isScratch, token: tokenId });
   return { node, host, helper, token: `${tokenId}=${secret}`, tokenId, policy };
 }
 

@@ -5,12 +5,17 @@
 import type { HelperAnswer, HelperRequest } from '@felhom/agent';
 import { perlText } from '../fake-pve/core.ts';
 import type { HostActions } from '../fake-pve/guests/index.ts';
-import type { FakeNode } from '../fake-pve/node.ts';
+import type { FakeNode as AnyNode } from '../fake-pve/node.ts';
+import type { Storage } from '../fake-pve/storage/index.ts';
+import { archiveDigest, keyTest, scratchRead } from './root-reads.ts';
+
+type FakeNode = AnyNode<Storage>;
 
 export interface RootHelperRange {
   readonly pool: string;
   /** VMIDs that the agent may have guests at, from the root-owned range file. */
   readonly inRange: (vmid: number) => boolean;
+  readonly isScratch: (vmid: number) => boolean;
   /** `user@realm!token` of the agent. */
   readonly token: string;
 }
@@ -103,6 +108,14 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
             node.access.addGuestToPool(request.vmid, range.pool);
             return Promise.resolve(done());
           });
+        case 'archive-digest':
+          return archiveDigest(node, request.archive);
+        case 'scratch-read':
+          return range.isScratch(request.vmid)
+            ? scratchRead(node, request.vmid, request.volumes)
+            : refuse(`cannot scratch-read ${request.vmid}: it is not in the range of scratch guests`);
+        case 'key-test':
+          return keyTest(node, request.archive);
         case 'trust-update':
         case 'break-glass-open':
         case 'break-glass-close':

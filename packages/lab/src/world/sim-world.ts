@@ -276,6 +276,11 @@ function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
     const code = answer.is === 'busy' ? 'helper.busy' : 'helper.refused';
     return { is: 'refused', why: { code, text: answer.text, retry: answer.is === 'busy' ? 'later' : 'operator' } };
   };
+  const read = <T>(answer: HelperAnswer, pick: (done: Extract<HelperAnswer, { is: 'done' }>) => T | undefined) => {
+    const value = answer.is === 'done' ? pick(answer) : undefined;
+    if (answer.is === 'done' && value === undefined) throw new Error('the root helper answered without an answer');
+    return settle(answer, value as T);
+  };
   return {
     volumesOf: async (vmid) => {
       const answer = await ask({ v: 1, verb: 'volumes-of', vmid });
@@ -284,6 +289,19 @@ function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
     reapStub: async (operation, vmid, volumes) =>
       settle(await ask({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }), undefined),
     unlock: async (operation, vmid) => settle(await ask({ v: 1, verb: 'unlock', operation, vmid }), undefined),
+    archiveDigest: async (archive) =>
+      read(await ask({ v: 1, verb: 'archive-digest', archive }), (done) => done.archive),
+    scratchRead: async (vmid, volumes) =>
+      read(
+        await ask({
+          v: 1,
+          verb: 'scratch-read',
+          vmid,
+          volumes: volumes.map(({ path, samples }) => ({ path, samples: [...samples] })),
+        }),
+        (done) => done.found,
+      ),
+    keyTest: async (archive) => read(await ask({ v: 1, verb: 'key-test', archive }), (done) => done.keyTest),
     poolEnsure: async (operation, vmid) => settle(await ask({ v: 1, verb: 'pool-ensure', operation, vmid }), undefined),
     show: async (operation) => {
       const answer = await ask({ v: 1, verb: 'show', operation });

@@ -103,12 +103,15 @@ export function nextFromFile(
 ): Extract<Held, { is: 'held' }> | undefined {
   // A document of a hub that this host belonged to before is no generation of the file.
   const mine = held.is === 'held' && held.state.lineage === fileLineage ? held.state : undefined;
-  if (mine !== undefined && JSON.stringify(mine.guests) === JSON.stringify(file.guests)) return undefined;
+  const contentOf = ({ guests, backups }: Pick<DesiredState, 'guests' | 'backups'>) =>
+    JSON.stringify({ guests, backups });
+  if (mine !== undefined && contentOf(mine) === contentOf(file)) return undefined;
   const state: DesiredState = {
     v: 1,
     lineage: fileLineage,
     generation: (mine?.generation ?? 0) + 1,
     guests: file.guests,
+    backups: file.backups,
   };
   const text = JSON.stringify(state);
   return { is: 'held', state, digest: digestOfText(text), receivedAt: now, text };

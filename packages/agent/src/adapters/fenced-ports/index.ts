@@ -7,7 +7,14 @@ import { unknown } from '../../kernel/saga.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import type { HostHelper } from '../../ports/host-helper.ts';
 import type { SignedHelper } from '../../ports/signed-helper.ts';
-import type { GuestDestroyer, GuestWriter } from '../../ports/proxmox.ts';
+import type {
+  BackupRemover,
+  BackupWriter,
+  GuestDestroyer,
+  GuestWriter,
+  Snapshots,
+  VolumeMover,
+} from '../../ports/proxmox.ts';
 
 type Check = Pick<Fence, 'check'>;
 
@@ -32,10 +39,38 @@ export function fenceDestroyer(destroyer: GuestDestroyer, fence: Check): GuestDe
   return { destroy: (...call) => ifHeld(fence, () => destroyer.destroy(...call)) };
 }
 
+export function fenceBackupWriter(writer: BackupWriter, fence: Check): BackupWriter {
+  return {
+    backup: (...call) => ifHeld(fence, () => writer.backup(...call)),
+    protect: (...call) => ifHeld(fence, () => writer.protect(...call)),
+  };
+}
+
+export function fenceBackupRemover(remover: BackupRemover, fence: Check): BackupRemover {
+  return { remove: (...call) => ifHeld(fence, () => remover.remove(...call)) };
+}
+
+export function fenceSnapshots(snapshots: Snapshots, fence: Check): Snapshots {
+  return {
+    list: (...call) => snapshots.list(...call),
+    possible: (...call) => snapshots.possible(...call),
+    take: (...call) => ifHeld(fence, () => snapshots.take(...call)),
+    drop: (...call) => ifHeld(fence, () => snapshots.drop(...call)),
+    rollback: (...call) => ifHeld(fence, () => snapshots.rollback(...call)),
+  };
+}
+
+export function fenceMover(mover: VolumeMover, fence: Check): VolumeMover {
+  return { reassign: (...call) => ifHeld(fence, () => mover.reassign(...call)) };
+}
+
 export function fenceHelper(helper: HostHelper, fence: Check): HostHelper {
   return {
     volumesOf: (...call) => helper.volumesOf(...call),
     show: (...call) => helper.show(...call),
+    archiveDigest: (...call) => helper.archiveDigest(...call),
+    scratchRead: (...call) => helper.scratchRead(...call),
+    keyTest: (...call) => helper.keyTest(...call),
     reapStub: (...call) => ifHeld(fence, () => helper.reapStub(...call)),
     unlock: (...call) => ifHeld(fence, () => helper.unlock(...call)),
     poolEnsure: (...call) => ifHeld(fence, () => helper.poolEnsure(...call)),

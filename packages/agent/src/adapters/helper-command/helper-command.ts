@@ -18,14 +18,19 @@ export interface HelperCommandOptions {
   readonly timeoutMs?: number;
 }
 
+/** Verbs that read whole archives or volumes, milliseconds. */
+const slowTimeoutMs = 6 * 3_600_000;
+
 type DoneAnswer = Extract<HelperAnswer, { is: 'done' }>;
 
 /** Throws when the command is empty. */
 export function createHelperCommand(options: HelperCommandOptions): HostHelper & SignedHelper {
   const [program, ...fixed] = options.command;
   if (program === undefined) throw new Error('cannot use the root helper: its command is empty');
-  const ask = (request: HelperRequest, signal: AbortSignal): Promise<Outcome<DoneAnswer>> =>
-    askHelper({ program, fixed, clock: options.clock, timeoutMs: options.timeoutMs ?? 120_000 }, request, signal);
+  const ask = (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<DoneAnswer>> => {
+    const timeoutMs = Math.max(options.timeoutMs ?? 120_000, leastMs);
+    return askHelper({ program, fixed, clock: options.clock, timeoutMs }, request, signal);
+  };
   const act = async (request: HelperRequest, signal: AbortSignal): Promise<Outcome<void>> => {
     const answer = await ask(request, signal);
     return answer.is === 'done' ? done(undefined) : answer;
@@ -40,6 +45,22 @@ export function createHelperCommand(options: HelperCommandOptions): HostHelper &
       act({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, signal),
     unlock: (operation, vmid, signal) => act({ v: 1, verb: 'unlock', operation, vmid }, signal),
     poolEnsure: (operation, vmid, signal) => act({ v: 1, verb: 'pool-ensure', operation, vmid }, signal),
+    async archiveDigest(archive, signal) {
+      const answer = await ask({ v: 1, verb: 'archive-digest', archive }, signal, slowTimeoutMs);
+      if (answer.is !== 'done') return answer;
+      return answer.value.archive === undefined ? missing('archive-digest', 'archive') : done(answer.value.archive);
+    },
+    async scratchRead(vmid, volumes, signal) {
+      const asked = volumes.map(({ path, samples }) => ({ path, samples: [...samples] }));
+      const answer = await ask({ v: 1, verb: 'scratch-read', vmid, volumes: asked }, signal, slowTimeoutMs);
+      if (answer.is !== 'done') return answer;
+      return answer.value.found === undefined ? missing('scratch-read', 'found') : done(answer.value.found);
+    },
+    async keyTest(archive, signal) {
+      const answer = await ask({ v: 1, verb: 'key-test', archive }, signal);
+      if (answer.is !== 'done') return answer;
+      return answer.value.keyTest === undefined ? missing('key-test', 'keyTest') : done(answer.value.keyTest);
+    },
     trustUpdate: (operation, envelope, signal) => act({ v: 1, verb: 'trust-update', operation, envelope }, signal),
     breakGlassOpen: (operation, envelope, signal) =>
       act({ v: 1, verb: 'break-glass-open', operation, envelope }, signal),
@@ -78,6 +99,9 @@ export function noHelper(): HostHelper & SignedHelper {
     reapStub: () => absent('reap-stub'),
     unlock: () => absent('unlock'),
     poolEnsure: () => absent('pool-ensure'),
+    archiveDigest: () => absent('archive-digest'),
+    scratchRead: () => absent('scratch-read'),
+    keyTest: () => absent('key-test'),
     trustUpdate: () => absent('trust-update'),
     breakGlassOpen: () => absent('break-glass-open'),
     breakGlassClose: () => absent('break-glass-close'),

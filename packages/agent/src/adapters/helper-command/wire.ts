@@ -1,5 +1,14 @@
 /** The two documents between agent and helper. Strict on both sides: an unknown field means another version. */
-import { hostEpoch, maxEnvelopeBytes, vmid, volumeId } from '@felhom/protocol';
+import {
+  digest,
+  foundVolume,
+  hostEpoch,
+  manifestPath,
+  manifestVolume,
+  maxEnvelopeBytes,
+  vmid,
+  volumeId,
+} from '@felhom/protocol';
 import { z } from 'zod';
 
 const operation = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/);
@@ -10,6 +19,17 @@ export const helperRequest = z.discriminatedUnion('verb', [
   z.strictObject({ v, verb: z.literal('reap-stub'), operation, vmid, volumes: z.array(volumeId).max(256) }),
   z.strictObject({ v, verb: z.literal('unlock'), operation, vmid }),
   z.strictObject({ v, verb: z.literal('pool-ensure'), operation, vmid }),
+  z.strictObject({ v, verb: z.literal('archive-digest'), archive: volumeId }),
+  z.strictObject({
+    v,
+    verb: z.literal('scratch-read'),
+    vmid,
+    volumes: z
+      .array(z.strictObject({ path: manifestVolume.shape.path, samples: z.array(manifestPath).max(200) }))
+      .min(1)
+      .max(33),
+  }),
+  z.strictObject({ v, verb: z.literal('key-test'), archive: volumeId }),
   z.strictObject({ v, verb: z.literal('trust-update'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
   z.strictObject({ v, verb: z.literal('break-glass-open'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
   z.strictObject({ v, verb: z.literal('break-glass-close'), operation }),
@@ -33,6 +53,22 @@ export const helperAnswer = z.discriminatedUnion('is', [
     is: z.literal('done'),
     volumes: z.array(volumeId).max(10_000).optional(),
     receipt: receipt.nullable().optional(),
+    archive: z
+      .strictObject({
+        kind: z.enum(['file', 'pbs-index']),
+        sizeBytes: z.number().int().min(0),
+        sha256: digest,
+        device: z.string().max(200),
+      })
+      .optional(),
+    found: z.array(foundVolume).max(33).optional(),
+    keyTest: z
+      .discriminatedUnion('is', [
+        z.strictObject({ is: z.literal('opens'), fingerprint: z.string().max(200) }),
+        z.strictObject({ is: z.literal('not-encrypted') }),
+        z.strictObject({ is: z.literal('wrong-key'), text: z.string().max(500) }),
+      ])
+      .optional(),
     /** witness: what was remembered before. */
     witnessed: z.number().int().min(0).optional(),
     /** break-glass-show: milliseconds since the epoch; null = closed. */

@@ -8,7 +8,13 @@ import type {
   NodePackages,
   PveTasks,
   Stores,
+  BackupRemover,
+  BackupWriter,
+  Snapshots,
+  VolumeMover,
 } from '../../ports/proxmox.ts';
+import { createBackupRemover, createBackupWriter } from './backups.ts';
+import { createSnapshots, createVolumeMover } from './snapshots.ts';
 import { createCaller, defaultLimits } from './caller.ts';
 import type { CallLimits } from './caller.ts';
 import { createGuestDestroyer, createGuestReader, createGuestWriter } from './guests.ts';
@@ -35,6 +41,10 @@ export interface PveClient {
   readonly destroyer: GuestDestroyer;
   readonly tasks: PveTasks;
   readonly stores: Stores;
+  readonly backups: BackupWriter;
+  readonly remover: BackupRemover;
+  readonly snapshots: Snapshots;
+  readonly mover: VolumeMover;
   readonly facts: NodeFacts & NodePackages;
   close(): Promise<void>;
 }
@@ -60,6 +70,10 @@ export function createPveClient(options: PveClientOptions): PveClient {
     destroyer: createGuestDestroyer(caller, node),
     tasks: createTasks(caller, node, clock, { ...defaultPatience, ...options.patience }),
     stores: createStores(caller, node),
+    backups: createBackupWriter(caller, node),
+    remover: createBackupRemover(caller, node),
+    snapshots: createSnapshots(caller, node),
+    mover: createVolumeMover(caller, node),
     facts: createNodeFacts(caller, node),
     close: () => transport.close(),
   };

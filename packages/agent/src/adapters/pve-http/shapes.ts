@@ -96,6 +96,29 @@ export const guestStatus = z
     maxDiskBytes: row.maxdisk,
   }));
 
+/** `current` is no snapshot but the guest as it is. */
+export const snapshotRows = z
+  .array(
+    z
+      .object({
+        name: z.string(),
+        description: optionalText,
+        snaptime: number.nullish(),
+        parent: optionalText,
+        snapstate: optionalText,
+      })
+      .transform((row) => ({
+        name: row.name,
+        description: (row.description ?? '').trimEnd(),
+        takenAt: row.snaptime ?? undefined,
+        parent: row.parent,
+        state: row.snapstate,
+      })),
+  )
+  .transform((rows) => rows.filter((row) => row.name !== 'current'));
+
+export const hasFeature = z.object({ hasFeature: number }).transform((answer) => answer.hasFeature > 0);
+
 export const taskState = z.object({ status: z.string(), exitstatus: optionalText });
 
 export const taskLog = z.array(

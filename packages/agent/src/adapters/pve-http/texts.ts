@@ -10,7 +10,22 @@ import type { ErrorCode } from '@felhom/protocol';
 
 /** The writes the agent makes; `other` is whatever has no proof of its own. */
 export type WriteKind =
-  'restore' | 'configure' | 'resize' | 'start' | 'shutdown' | 'stop' | 'destroy' | 'abort-task' | 'other';
+  | 'restore'
+  | 'configure'
+  | 'resize'
+  | 'start'
+  | 'shutdown'
+  | 'stop'
+  | 'destroy'
+  | 'abort-task'
+  | 'backup'
+  | 'protect'
+  | 'delete-backup'
+  | 'snapshot'
+  | 'drop-snapshot'
+  | 'rollback'
+  | 'reassign'
+  | 'other';
 
 export interface TextRule {
   readonly match: RegExp;

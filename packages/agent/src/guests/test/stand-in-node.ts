@@ -397,6 +397,9 @@ export class StandInNode {
       return done(undefined);
     },
     unlock: async () => done(undefined),
+    archiveDigest: async () => refused(reason('helper.refused', 'cannot archive-digest: not here')),
+    scratchRead: async () => refused(reason('helper.refused', 'cannot scratch-read: not here')),
+    keyTest: async () => refused(reason('helper.refused', 'cannot key-test: not here')),
     poolEnsure: async (operation, vmid) => {
       this.calls.push(`pool ${vmid}`);
       this.receipts.add(operation);

@@ -13,7 +13,7 @@ import { vzdumpRoutes } from './vzdump/routes-vzdump.ts';
 
 export { FileDisk } from './disk/disk-files.ts';
 export { MemoryDisk } from './disk/disk-memory.ts';
-export { directoryMember, fileMember, type Disk, type Member } from './disk/disk.ts';
+export { directoryMember, fileMember, treePath, type Disk, type Member } from './disk/disk.ts';
 export { goldenFiles, placeArchive, placeTemplate, type PlacedArchive } from './golden.ts';
 export type { Hardware } from './hardware.ts';
 export type { Storage, StorageRoomOptions } from './room.ts';

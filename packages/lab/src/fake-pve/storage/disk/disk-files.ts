@@ -2,6 +2,7 @@
 //
 // A volume is a directory of files with its size and the owners inside the guest recorded beside it
 // (`.vm-100-disk-0.raw.json`): a loop-mounted image would need root, and nobody may chown either.
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
@@ -192,6 +193,13 @@ export class FileDisk implements Disk {
 
   readArchive(path: string): AsyncIterable<Member> {
     return readTarFile(this.#real(path), compressionOf(path));
+  }
+
+  async digestArchive(path: string) {
+    const facts = this.file(path);
+    if (facts === undefined) return undefined;
+    const hash = createHash('sha256').update(readFileSync(this.#real(path)));
+    return { sizeBytes: facts.sizeBytes, sha256: hash.digest('hex') };
   }
 
   damageArchive(path: string): void {

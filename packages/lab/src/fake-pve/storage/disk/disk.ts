@@ -90,6 +90,8 @@ export interface Disk {
   ): Promise<Written>;
   /** Throws `ArchiveDamaged`, possibly after some members. */
   readArchive(path: string): AsyncIterable<Member>;
+  /** SHA-256 (hex) and size of what lies there now; undefined when there is none. */
+  digestArchive(path: string): Promise<{ readonly sizeBytes: number; readonly sha256: string } | undefined>;
   /** Flips what lies in the middle of an archive, as a dying disk does. */
   damageArchive(path: string): void;
 
