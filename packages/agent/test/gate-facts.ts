@@ -102,6 +102,7 @@ export function makeFacts(change: Partial<GateFacts> = {}): GateFacts {
       ['fast', { capacityGiB: 100, availableGiB: 60, virtualGiB: 28 }],
       ['slow', { capacityGiB: 1000, availableGiB: 900, virtualGiB: 0 }],
     ]),
+    self: { snapshots: 0, onDemandToday: 0, tasksThisHour: 0 },
     touches: [],
     ...change,
   };

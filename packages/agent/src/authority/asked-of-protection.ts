@@ -38,14 +38,14 @@ function told(effect: ProtectionEffect): Told {
     case 'restore-test':
       return {
         words: `restore backup ${effect.backup.archive} of guest ${guest} as a test`,
-        parameters: { archive: effect.backup.archive, sha256: effect.backup.sha256 },
+        parameters: { tier: effect.tier, archive: effect.backup.archive, sha256: effect.backup.sha256 },
       };
     case 'scratch-sweep':
       return { words: `remove what a restore-test of ${guest} left`, parameters: {} };
     case 'guest-recover':
       return {
         words: `bring the lost guest ${guest} back from ${effect.backup.archive}`,
-        parameters: { archive: effect.backup.archive, sha256: effect.backup.sha256 },
+        parameters: { tier: effect.tier, archive: effect.backup.archive, sha256: effect.backup.sha256 },
       };
     case 'checkpoint-drop':
       return {

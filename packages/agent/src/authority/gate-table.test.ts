@@ -12,6 +12,7 @@ import type { GateRow } from './gate-row.ts';
 const expected = `
 desired-state
  1 guest-present            R -           1
+ 1 guest-lost               U -           1
  2 guest-absent             F -           1
  2 guest-removal            S Des         2
  3 guest-reappears          R -           1
@@ -39,9 +40,13 @@ desired-state
 19 target-creds             U -           1
 20 schedule                 R -           1
 21 retention                R -           1
+21 checkpoint-over          U -           1
 22 bulk-unprotected         S Des         1
 23 restore-test             R -           1
+23 scratch-leftover         U -           1
 24 controller-image         S Dep         1
+24 controller-known         R -           1
+24 controller-claim         U -           1
 25 controller-config-new    U -           1
 25 controller-config-change S Dis         1
 26 reporting                R -           1
@@ -152,11 +157,20 @@ test('a signed row says which gate it guards and never asks for fewer than one s
   }
 });
 
-test('only a hold, and what makes a guest ours, goes by the record alone', () => {
+test('only a hold, what makes a guest ours, and what is about copies of it goes by the record alone', () => {
   const byRecord = Object.entries<GateRow>(gateTable).filter(([, row]) => row.reaches === 'record');
   assert.deepEqual(
     byRecord.map(([id]) => id),
-    ['hold', 'job-adopt'],
+    [
+      'guest-lost',
+      'retention',
+      'restore-test',
+      'scratch-leftover',
+      'hold',
+      'job-restore-copy',
+      'job-backup-delete',
+      'job-adopt',
+    ],
   );
 });
 

@@ -93,7 +93,7 @@ const protectionEffectRows = {
   'restore-test': 'restore-test',
   'scratch-sweep': 'scratch-leftover',
   'guest-recover': 'guest-lost',
-  'checkpoint-drop': 'retention',
+  'checkpoint-drop': 'checkpoint-over',
   'controller-update': 'controller-known',
   'claim-issue': 'controller-claim',
   ...routeEffectRows,

@@ -48,49 +48,72 @@ const kinds = Object.keys(effects) as EffectKind[];
 const served = { guest: makeGuest() };
 const fresh = { guest: makeGuest({ record: makeRecord({ servedAt: undefined }) }) };
 
-/** Columns: desired state and root on a guest that served, the same on one that never did, own saga (both), scratch. */
+/**
+ * Columns: desired state and root on a guest that served, the same on one that never did, own saga (both), scratch,
+ * the guest itself. */
 const table = `
-                   served      | never served | own saga         | scratch
-                   hub   root  | hub   root   | served     never |
-guest-provision    +     +     | +     +      | .          .     | .
-guest-remove       des   des   | des   des    | holds-data W     | W
-guest-start        +     +     | +     +      | .          .     | .
-guest-stop         div   +     | +     +      | .          .     | .
-guest-onboot-on    +     +     | +     +      | .          .     | .
-guest-onboot-off   div   +     | +     +      | .          .     | .
-cpu-up             +     +     | +     +      | .          .     | .
-cpu-down           div   +     | +     +      | .          .     | .
-memory-up          +     +     | +     +      | .          .     | .
-memory-down        div   +     | +     +      | .          .     | .
-swap-up            +     +     | +     +      | .          .     | .
-swap-down          div   +     | +     +      | .          .     | .
-volume-add         +     +     | +     +      | .          .     | .
-volume-grow        +     +     | +     +      | .          .     | .
-volume-shrink      des   des   | des   des    | .          .     | .
-volume-remove      des   des   | des   des    | W          W     | .
-volume-move        dis   dis   | dis   dis    | .          .     | .
-mount-change       div   +     | +     +      | .          .     | .
-backup-flag-on     +     +     | +     +      | .          .     | .
-backup-flag-off    des   des   | des   des    | .          .     | .
-network-change     dis   dis   | +     +      | .          .     | .
-nameserver-change  dis   dis   | +     +      | .          .     | .
-hostname-change    div   +     | +     +      | .          .     | .
-label-change       +     +     | +     +      | .          .     | .
-startup-change     +     +     | +     +      | .          .     | .
-timezone-change    +     +     | +     +      | .          .     | .
-marker-repair      +     +     | +     +      | .          .     | .
-guest-decommission .     needs | .     needs  | .          .     | .
-guest-lift-quarantine . +      | .     +      | .          .     | .
-guest-adopt        .     needs | .     needs  | .          .     | .
-guest-re-register  .     needs | .     needs  | .          .     | .
-hold-set           .     +     | .     +      | .          .     | .
-hold-clear         .     +     | .     +      | .          .     | .
-saga-resume        .     +     | .     +      | .          .     | .
-saga-abandon       .     +     | .     +      | .          .     | .
-trust-change       .     needs | .     needs  | .          .     | .
-floor-change       .     needs | .     needs  | .          .     | .
-break-glass-open   .     needs | .     needs  | .          .     | .
-break-glass-close  .     +     | .     +      | .          .     | .
+                   served      | never served | own saga         | scratch | itself
+                   hub   root  | hub   root   | served     never |         |
+guest-provision    +     +     | +     +      | .          .     | .     | .
+guest-remove       des   des   | des   des    | holds-data W     | W     | .
+guest-start        +     +     | +     +      | .          .     | .     | .
+guest-stop         div   +     | +     +      | .          .     | .     | .
+guest-onboot-on    +     +     | +     +      | .          .     | .     | .
+guest-onboot-off   div   +     | +     +      | .          .     | .     | .
+cpu-up             +     +     | +     +      | .          .     | .     | .
+cpu-down           div   +     | +     +      | .          .     | .     | .
+memory-up          +     +     | +     +      | .          .     | .     | .
+memory-down        div   +     | +     +      | .          .     | .     | .
+swap-up            +     +     | +     +      | .          .     | .     | .
+swap-down          div   +     | +     +      | .          .     | .     | .
+volume-add         +     +     | +     +      | .          .     | .     | .
+volume-grow        +     +     | +     +      | .          .     | .     | .
+volume-shrink      des   des   | des   des    | .          .     | .     | .
+volume-remove      des   des   | des   des    | W          W     | .     | .
+volume-move        dis   dis   | dis   dis    | .          .     | .     | .
+mount-change       div   +     | +     +      | .          .     | .     | .
+backup-flag-on     +     +     | +     +      | .          .     | .     | .
+backup-flag-off    des   des   | des   des    | .          .     | .     | .
+network-change     dis   dis   | +     +      | .          .     | .     | .
+nameserver-change  dis   dis   | +     +      | .          .     | .     | .
+hostname-change    div   +     | +     +      | .          .     | .     | .
+label-change       +     +     | +     +      | .          .     | .     | .
+startup-change     +     +     | +     +      | .          .     | .     | .
+timezone-change    +     +     | +     +      | .          .     | .     | .
+marker-repair      +     +     | +     +      | .          .     | .     | .
+guest-decommission .     needs | .     needs  | .          .     | .     | .
+guest-lift-quarantine . +      | .     +      | .          .     | .     | .
+guest-adopt        .     needs | .     needs  | .          .     | .     | .
+guest-re-register  .     needs | .     needs  | .          .     | .     | .
+hold-set           .     +     | .     +      | .          .     | .     | .
+hold-clear         .     +     | .     +      | .          .     | .     | .
+saga-resume        .     +     | .     +      | .          .     | .     | .
+saga-abandon       .     +     | .     +      | .          .     | .     | .
+trust-change       .     needs | .     needs  | .          .     | .     | .
+floor-change       .     needs | .     needs  | .          .     | .     | .
+break-glass-open   .     needs | .     needs  | .          .     | .     | .
+break-glass-close  .     +     | .     +      | .          .     | .     | .
+backup-force       .     +     | .     +      | .          .     | .     | .
+backup-delete      .     needs | .     needs  | .          .     | .     | .
+backup-unprotect   .     needs | .     needs  | .          .     | .     | .
+restore-overwrite  .     needs | .     needs  | .          .     | .     | .
+restore-in-place   .     needs | .     needs  | .          .     | .     | .
+restore-copy       .     needs | .     needs  | .          .     | .     | .
+guest-rollback     .     needs | .     needs  | .          .     | .     | .
+restore-undo       .     needs | .     needs  | .          .     | .     | .
+restore-finish     .     needs | .     needs  | .          .     | .     | .
+backup-run         +     +     | +     +      | .          .     | .     | .
+backup-prune       +     +     | +     +      | .          .     | .     | .
+marker-renew       +     +     | +     +      | .          .     | .     | .
+restore-test       +     +     | +     +      | .          .     | .     | .
+scratch-sweep      .     .     | .     .      | .          .     | .     | .
+guest-recover      +     +     | +     +      | .          .     | .     | .
+checkpoint-drop    +     +     | +     +      | .          .     | .     | .
+controller-update  +     +     | +     +      | .          .     | .     | .
+claim-issue        +     +     | +     +      | .          .     | .     | .
+snapshot-take      .     .     | .     .      | .          .     | .     | +
+self-rollback      .     .     | .     .      | .          .     | .     | +
+backup-on-demand   .     .     | .     .      | .          .     | .     | +
 `;
 
 const rows = table
@@ -121,13 +144,14 @@ for (const [kind = '', ...cells] of rows.slice(1))
       asked(evidences['same-saga'], served),
       asked(evidences['same-saga'], fresh),
       asked(evidences.scratch, fresh),
+      asked(evidences['guest-itself'], served),
     ];
     assert.deepEqual(results, cells);
   });
 
 test('what belongs to a later piece is refused on every evidence, and the text names the piece', () => {
   const later = kinds.filter((kind) => !isBuilt(effects[kind]));
-  assert.equal(later.length, 38);
+  assert.equal(later.length, 28);
   for (const kind of later)
     for (const evidence of Object.values(evidences)) {
       const decision = decide(effects[kind], evidence, makeFacts(), now);
@@ -149,24 +173,40 @@ test('a policy file that does not read stops everything on every evidence', () =
 const hub = evidences['desired-state'];
 const ask = (kind: EffectKind, facts: Partial<GateFacts> = {}, evidence: Evidence = hub): string =>
   shortly(decide(effects[kind], evidence, factsFor(effects[kind], facts), now));
-const allowedToHub = rows.slice(1).flatMap(([kind, hubSays]) => (hubSays === '+' ? [kind as EffectKind] : []));
+/** About copies of a guest or what is left of it, so that it goes by the record: the guest itself may even be gone. */
+const ofCopies: readonly EffectKind[] = ['backup-prune', 'restore-test', 'guest-recover'];
+const allowedToHub = rows
+  .slice(1)
+  .flatMap(([kind, hubSays]) => (hubSays === '+' ? [kind as EffectKind] : []))
+  .filter((kind) => !ofCopies.includes(kind));
+/** A hold never stops protection. */
+const despiteHold: readonly EffectKind[] = ['backup-run'];
 
 const identities: Record<string, { identity: Identity; open: readonly EffectKind[]; code: string }> = {
   foreign: { identity: { is: 'foreign', why: 'stale-marker' }, open: [], code: 'foreign' },
   'not seen': { identity: { is: 'unknown', why: 'forbidden' }, open: [], code: 'not-seen' },
   'without a marker': {
     identity: { is: 'ours-unproven', why: 'marker-missing' },
-    open: ['guest-start', 'guest-onboot-on'],
+    open: ['guest-start', 'guest-onboot-on', 'backup-run'],
     code: 'unproven',
   },
   'with a volume made anew': {
     identity: { is: 'ours-unproven', why: 'ctime-differs' },
-    open: ['guest-start', 'guest-onboot-on'],
+    open: ['guest-start', 'guest-onboot-on', 'backup-run'],
     code: 'unproven',
   },
   'with other volumes': {
     identity: { is: 'ours-unproven', why: 'volumes-differ' },
-    open: ['guest-start', 'guest-onboot-on', 'cpu-up', 'memory-up', 'swap-up', 'startup-change', 'timezone-change'],
+    open: [
+      'guest-start',
+      'guest-onboot-on',
+      'cpu-up',
+      'memory-up',
+      'swap-up',
+      'startup-change',
+      'timezone-change',
+      'backup-run',
+    ],
     code: 'unproven',
   },
 };
@@ -182,7 +222,8 @@ for (const [who, { identity, open, code }] of Object.entries(identities))
 test('under hold, of host or guest, desired state changes nothing, and what is blocked stays visible', () => {
   for (const hold of [{ host: true }, { guests: ['photos', 'mail'] }]) {
     const policy = makePolicy({ hold });
-    for (const kind of allowedToHub) assert.equal(ask(kind, { policy }), 'on-hold', kind);
+    for (const kind of allowedToHub)
+      assert.equal(ask(kind, { policy }), despiteHold.includes(kind) ? '+' : 'on-hold', kind);
     assert.equal(ask('guest-remove', { policy }), 'des');
     assert.equal(ask('guest-start', { policy }, evidences['local-root']), 'on-hold');
   }
@@ -232,7 +273,8 @@ test('signed holds stop what holds of the policy file stop, of the host or of th
     { host: true, guests: [] },
     { host: false, guests: [ref.name, guestName.parse('mail')] },
   ]) {
-    for (const kind of allowedToHub) assert.equal(ask(kind, { holds }), 'on-hold', kind);
+    for (const kind of allowedToHub)
+      assert.equal(ask(kind, { holds }), despiteHold.includes(kind) ? '+' : 'on-hold', kind);
     assert.equal(ask('guest-start', { holds }, evidences['local-root']), 'on-hold');
     assert.equal(ask('guest-remove', { holds }), 'des', 'what is blocked stays visible');
     assert.equal(ask('guest-remove', { ...fresh, holds }, evidences['same-saga']), 'W');
@@ -454,3 +496,54 @@ for (const [what, change] of [
     const evidence: Evidence = { ...evidences.scratch, record, seen: { ...evidences.scratch.seen, vmid: record.vmid } };
     assert.notEqual(ask('guest-remove', fresh, evidence), 'W');
   });
+
+test('what is about copies goes by the record, whatever is seen of the guest, and stops at a scratch record', () => {
+  for (const kind of ofCopies) {
+    for (const { identity } of Object.values(identities))
+      assert.equal(ask(kind, { guest: makeGuest({ identity }) }), '+', kind);
+    assert.equal(ask(kind, { guest: makeGuest({ record: makeRecord({ scratch: true }) }) }), 'unknown-guest', kind);
+    assert.equal(ask(kind, { guest: undefined }), 'unknown-guest', kind);
+  }
+  const policy = makePolicy({ hold: { host: true } });
+  assert.deepEqual(
+    ofCopies.map((kind) => ask(kind, { policy })),
+    ['on-hold', '+', 'on-hold'],
+  );
+});
+
+for (const [kind, used, limit] of [
+  ['snapshot-take', { snapshots: 3 }, 'out-of-range'],
+  ['snapshot-take', { snapshots: 2 }, '+'],
+  ['backup-on-demand', { onDemandToday: 4 }, 'out-of-range'],
+  ['backup-on-demand', { onDemandToday: 3 }, '+'],
+  ['self-rollback', { tasksThisHour: 30 }, 'out-of-range'],
+  ['snapshot-take', { tasksThisHour: 30 }, 'out-of-range'],
+  ['backup-on-demand', { tasksThisHour: 30 }, 'out-of-range'],
+  ['self-rollback', { tasksThisHour: 29 }, '+'],
+] as const)
+  test(`a guest that used ${JSON.stringify(used)} asks for ${kind}: ${limit}`, () => {
+    const self = { snapshots: 0, onDemandToday: 0, tasksThisHour: 0, ...used };
+    assert.equal(ask(kind, { self }, evidences['guest-itself']), limit);
+    assert.equal(ask(kind, { self: undefined }, evidences['guest-itself']), 'room-unknown', 'unknown is never room');
+  });
+
+test('a guest asks for itself and for its own protection only', () => {
+  for (const kind of kinds.filter((k) => isBuilt(effects[k]))) {
+    const own = ['snapshot-take', 'self-rollback', 'backup-on-demand'].includes(kind);
+    assert.equal(ask(kind, {}, evidences['guest-itself']), own ? '+' : '.', kind);
+    assert.equal(ask(kind, {}, { is: 'guest-itself', uid: otherUid }), '.', kind);
+  }
+});
+
+test('below the reserve of its storages no guest gets a snapshot', () => {
+  const storages = new Map([...makeFacts().storages].map(([name, facts]) => [name, { ...facts, availableGiB: 0.1 }]));
+  assert.equal(ask('snapshot-take', { storages }, evidences['guest-itself']), 'out-of-range');
+  assert.equal(ask('snapshot-take', { storages: new Map() }, evidences['guest-itself']), 'room-unknown');
+});
+
+test('what a restore-test left is swept where it is on record as scratch, and nothing else is', () => {
+  const scratch = { guest: makeGuest({ record: makeRecord({ scratch: true }) }) };
+  assert.equal(ask('scratch-sweep', scratch), '+');
+  assert.equal(ask('scratch-sweep', { ...scratch, policy: makePolicy({ hold: { host: true } }) }), '+');
+  assert.equal(ask('scratch-sweep', served), '.');
+});

@@ -16,7 +16,7 @@ import type { Decision } from './decision.ts';
 import type { BuiltEffect, Effect, JobEffect } from './effects.ts';
 import type { Evidence, GateFacts } from './facts.ts';
 import type { GateRow } from './gate-row.ts';
-import { effectRows, isBuilt, isJobEffect, isRouteEffect, rowOf } from './gate-table.ts';
+import { effectRows, isBuilt, isJobEffect, isProtectionEffect, isRouteEffect, rowOf } from './gate-table.ts';
 import type { RowId } from './gate-table.ts';
 import { destroyWarrantFor, freeVolumesWarrantFor } from './provenance.ts';
 import type { DestroyDecision } from './provenance.ts';
@@ -41,6 +41,8 @@ export function decide(effect: Effect, evidence: Evidence, facts: GateFacts, now
   }
   switch (evidence.is) {
     case 'signed-job':
+      if (isProtectionEffect(effect))
+        return refuse(id, effect.kind, 'gate.no-authority', 'no job asks for it: it goes on by itself');
       return decideSigned(effect, evidence, facts, facts.policy, now);
     case 'same-saga':
       return compensate(effect, evidence, facts);
@@ -57,6 +59,8 @@ export function decide(effect: Effect, evidence: Evidence, facts: GateFacts, now
         return refuse(id, effect.kind, 'gate.no-authority', 'a guest may ask for its own protection and nothing else');
       return converge(effect, evidence, facts, facts.policy, now);
     case 'local-root':
+      if (isRouteEffect(effect))
+        return refuse(id, effect.kind, 'gate.no-authority', 'only the guest itself asks for it');
       if (isJobEffect(effect) && !rootMay[effect.kind])
         return refuse(id, effect.kind, 'gate.needs-signature', 'at this socket root may not; it takes a signed job');
       return converge(effect, evidence, facts, facts.policy, now);

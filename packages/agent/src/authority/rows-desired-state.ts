@@ -11,14 +11,14 @@ export const desiredStateRows = {
     blast: 'create',
     limits: 'number of guests, golden, storages, bridges, host budget, space',
   }),
-  'guest-absent': findingOnly(2, 'a guest absent; guests null, empty or unreadable'),
-  'guest-removal': signed(2, 'removal of a guest', ['destroy'], { signers: 2, binds: ['loss set'] }),
   /** Lost by the conditions of the recovery room; nothing is overwritten by bringing it back beside what is left. */
   'guest-lost': unsigned(1, 'a guest that is gone comes back from its newest proven backup', {
     reaches: 'record',
     unproven: 'goes-on',
     limits: 'lost by all conditions, twice; once a day per guest; never into its old VMID',
   }),
+  'guest-absent': findingOnly(2, 'a guest absent; guests null, empty or unreadable'),
+  'guest-removal': signed(2, 'removal of a guest', ['destroy'], { signers: 2, binds: ['loss set'] }),
   'guest-reappears': ranged(3, 'a removed name that comes back: a new uid, never the old guest', {
     blast: 'create',
     limits: 'as for a new guest; a name that still has a guest is refused',
@@ -104,6 +104,7 @@ export const desiredStateRows = {
     unproven: 'goes-on',
     limits: 'above the floor, below the space plan; never the newest proven, protected or unverified one',
   }),
+  'checkpoint-over': unsigned(21, 'a checkpoint that has run out'),
   'bulk-unprotected': signed(22, 'bulk backup decision from a target to none', ['destroy'], {
     availableSince: 'backups',
     binds: ['volume id', "the customer's acknowledgement"],

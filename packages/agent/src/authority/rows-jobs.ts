@@ -15,6 +15,7 @@ export const jobRows = {
   }),
   'job-restore-copy': signed(3, 'restore as a copy', ['disclose'], {
     binds: ['backup id', 'fresh identity'],
+    reaches: 'record',
   }),
   'job-saga': signed(4, 'undo, finish, resume, abandon', ['destroy'], {
     signers: 'of-the-saga',
@@ -42,6 +43,7 @@ export const jobRows = {
   }),
   'job-backup-delete': signed(8, 'delete or un-protect a backup', ['destroy'], {
     binds: ['volume id and digest'],
+    reaches: 'record',
   }),
   /** Raising one goes by this row too, and takes one signature. */
   'job-floor-lower': signed(9, 'floor, retention or cadence down', ['destroy'], {

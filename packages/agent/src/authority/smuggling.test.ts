@@ -268,8 +268,8 @@ const attempts: readonly {
   { name: 'another storage target', effect: effects['target-attach'], expect: 'gate.not-built' },
   { name: 'another hub', effect: effects['hub-re-point'], expect: 'gate.not-built' },
   { name: 'another controller image', effect: effects['controller-image-change'], expect: 'gate.not-built' },
-  { name: 'delete a backup', effect: effects['backup-delete'], expect: 'gate.not-built' },
-  { name: 'restore over it', effect: effects['restore-overwrite'], expect: 'gate.not-built' },
+  { name: 'delete a backup', effect: effects['backup-delete'], expect: 'gate.no-authority' },
+  { name: 'restore over it', effect: effects['restore-overwrite'], expect: 'gate.no-authority' },
 ];
 
 for (const { name, effect, facts, expect } of attempts)

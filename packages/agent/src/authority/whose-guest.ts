@@ -11,7 +11,8 @@ export function whoseGuest(
   row: GateRow,
   facts: Pick<GateFacts, 'guest' | 'stranger'>,
 ): Objection | undefined {
-  const objection = asked.guest === undefined ? nameInUse(asked, facts.guest) : notTheGuest(asked, row, facts.guest);
+  const objection =
+    asked.guest === undefined ? nameInUse(asked, facts.guest) : notTheGuest(effect, asked, row, facts.guest);
   if (objection !== undefined) return objection;
   if (effect.kind === 'guest-adopt') return notTheStranger(effect, facts.stranger, undefined);
   if (effect.kind === 'guest-re-register') return notTheStranger(effect, facts.stranger, facts.guest);
@@ -26,7 +27,12 @@ function nameInUse(asked: Asked, known: GuestFacts | undefined): Objection | und
   };
 }
 
-function notTheGuest(asked: Asked, row: GateRow, known: GuestFacts | undefined): Objection | undefined {
+function notTheGuest(
+  effect: BuiltEffect,
+  asked: Asked,
+  row: GateRow,
+  known: GuestFacts | undefined,
+): Objection | undefined {
   const { guest } = asked;
   if (guest === undefined) return undefined;
   if (known === undefined) return { code: 'gate.unknown-guest', text: `no guest ${guest.uid} is on record` };
@@ -36,7 +42,9 @@ function notTheGuest(asked: Asked, row: GateRow, known: GuestFacts | undefined):
       code: 'gate.unknown-guest',
       text: `the guest on record is ${record.name} ${record.uid}.${record.incarnation}, not ${guest.uid}.${guest.incarnation}`,
     };
-  if (record.scratch) return { code: 'gate.unknown-guest', text: 'it belongs to a restore-test' };
+  const swept = effect.kind === 'scratch-sweep';
+  if (record.scratch && !swept) return { code: 'gate.unknown-guest', text: 'it belongs to a restore-test' };
+  if (!record.scratch && swept) return { code: 'gate.no-authority', text: 'it is no guest of a restore-test' };
   if (row.reaches === 'record') return undefined;
   switch (identity.is) {
     case 'ours':
