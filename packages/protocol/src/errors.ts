@@ -198,6 +198,19 @@ export const errorCatalogue = {
   'break-glass.no-consent': row('Not every customer of this host consents', 'operator', 'Ask the customers whose guests the text names.'),
   'break-glass.unclear': row('What became of break-glass cannot be told', 'later', 'Look on the host: systemctl status "felhom-break-glass-*"; its timer closes it at the latest.'),
 
+  // ----------------------------------------------------------------------- controllers and their claims
+  'claim.worthless': row('The claim is worth nothing', 'never', 'Nothing, if the guest was restored or is slow to start: it gets a new one by itself.'),
+  'claim.no-window': row('No claim of the guest is open', 'later', 'Nothing; a new claim is given to the guest by itself.'),
+  'claim.not-alone': row('Another guest was started at the same time', 'later', 'Nothing at once; a new claim is given to the guest, at best while no other one starts.'),
+  'controller.none': row('The guest has no controller to speak of', 'never', 'Name a controller for the guest in the desired state; its image comes from a signed release.'),
+  'controller.unhealthy': row('The controller does not become healthy', 'later', 'The image from before runs again; look at the controller of the guest before the next release.'),
+  'controller.restarted-often': row('The guest was restarted too often', 'later', 'Nothing at once; it may be restarted again within the hour.'),
+  'quiesce.held': row('The guest holds its apps still for something else', 'later', 'Nothing; the lease that stands ends by itself within minutes.'),
+  'operation.unknown': row('There is no such operation', 'never', 'Ask with the id that the request answered with.'),
+  'operation.other-request': row('The key was used for another request', 'never', 'Take a new key for each request.'),
+  'operation.not-due': row('Nothing of that kind is due', 'later', 'Ask what is due and name that.'),
+  'operation.due-first': row('Something that is due comes first', 'later', 'Do what is due; it holds the same data.'),
+
   // -------------------------------------------------------------------------------------------- guest
   'guest.no-space': row('There is not enough space for the guest', 'operator', 'Free space, choose another storage, or ask for less.'),
   'guest.no-free-vmid': row('No VMID of the range is free', 'operator', 'Widen the range in the policy or remove guests that are not needed.'),
