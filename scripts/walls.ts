@@ -149,7 +149,7 @@ const longestFile = 500;
 /** Real time and randomness live in these places only; the simulation owns them everywhere else. */
 const mayReadClock = [
   /^packages\/agent\/src\/(?:adapters\/|main\.ts$)/,
-  /^packages\/(hub|cli)\/src\/(main|adapters)/,
+  /^packages\/(hub|cli|controller)\/src\/(main|adapters)/,
   /^packages\/hub\/src\/system\.ts$/,
   /^packages\/cli\/src\/system\.ts$/,
   /^packages\/lab\/src\/(?!fake-pve\/|simulation\/|crash-matrix\/)/,

@@ -10,4 +10,4 @@ export { hostActions } from './host-actions.ts';
 export type { CreatingTask, HostActions, StubFacts } from './host-actions.ts';
 export { benchTraits, createGuestsRoom, ordinaryTraits } from './room.ts';
 export { guestRoutes } from './routes.ts';
-export type { GuestTraits, InitBehaviour } from './store.ts';
+export type { GuestTraits, InitBehaviour, PowerEvent, PowerListener, PowerSource } from './store.ts';

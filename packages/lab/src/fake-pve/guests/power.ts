@@ -29,6 +29,7 @@ export async function bringUp(pve: FakePve, vmid: number, work: Work, log: (line
     die(`startup for container '${vmid}' failed`);
   }
   store.running.set(vmid, { pid: 1000 + pve.random.int(30_000), since: pve.clock.now() });
+  await store.tellPower({ vmid, is: 'up' });
 }
 
 /** Every storage first, then every volume. PVE: Storage.pm activate_volumes. */
@@ -47,7 +48,8 @@ function activateVolumes(pve: FakePve, section: ReadonlyMap<string, string>): vo
 /** A hard stop. */
 export async function takeDown(pve: FakePve, vmid: number, work: Work): Promise<void> {
   await work(pve.pace.stopMs);
-  storeOf(pve).running.delete(vmid);
+  const store = storeOf(pve);
+  if (store.running.delete(vmid)) await store.tellPower({ vmid, is: 'down' });
   await applyPendingAtBoundary(pve, vmid);
 }
 

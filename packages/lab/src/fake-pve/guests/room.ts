@@ -4,7 +4,7 @@ import { archivedText, mountKeysOf } from './config-file.ts';
 import { bringUp, takeDown } from './power.ts';
 import { parseMountPoint, parseProperties } from './property-string.ts';
 import { rowOf } from './status.ts';
-import type { GuestTraits, InnerGuests } from './store.ts';
+import type { GuestTraits, InnerGuests, PowerSource } from './store.ts';
 import { GuestStore, isTemplate } from './store.ts';
 
 /** A guest as people have it; `bench` in the recordings is different, see GuestTraits. */
@@ -13,7 +13,10 @@ export const ordinaryTraits: GuestTraits = { hotplug: 'works', addresses: 'confi
 export const benchTraits: GuestTraits = { hotplug: 'fails-on-the-bench', addresses: 'none' };
 
 /** `pve` may still be under construction: nothing of it but its name is used before the first call. */
-export function createGuestsRoom(pve: FakePve, traits: GuestTraits = ordinaryTraits): GuestsRoom & InnerGuests {
+export function createGuestsRoom(
+  pve: FakePve,
+  traits: GuestTraits = ordinaryTraits,
+): GuestsRoom & InnerGuests & PowerSource {
   const store = new GuestStore(pve.name, { ...traits });
   const work = (ms: number): Promise<void> => pve.clock.sleep(ms);
   return {
@@ -30,6 +33,10 @@ export function createGuestsRoom(pve: FakePve, traits: GuestTraits = ordinaryTra
     stop: (vmid) => takeDown(pve, vmid, work),
     start: (vmid) => bringUp(pve, vmid, work, () => undefined),
     reboot: () => reboot(pve, store),
+    onPower: (listener) => {
+      store.powerListeners.add(listener);
+      return () => void store.powerListeners.delete(listener);
+    },
   };
 }
 
@@ -57,8 +64,10 @@ const ignored = (): undefined => undefined;
  * One that cannot start stays down.
  */
 async function reboot(pve: FakePve, store: GuestStore): Promise<void> {
+  const wereUp = [...store.running.keys()];
   store.running.clear();
   store.mounts.clear();
+  for (const vmid of wereUp) await store.tellPower({ vmid, is: 'down' });
   const onboot: { vmid: number; order: number }[] = [];
   for (const vmid of [...store.files.keys()].toSorted((left, right) => left - right)) {
     const { active } = store.load(vmid).config;

@@ -22,6 +22,15 @@ export interface RunningGuest {
   readonly since: number;
 }
 
+/** A container came up or went away; `up` comes right after its init was spawned. */
+export interface PowerEvent {
+  readonly vmid: number;
+  readonly is: 'up' | 'down';
+}
+
+/** What it answers is waited for on the way down: a container is gone when its processes are. */
+export type PowerListener = (event: PowerEvent) => void | Promise<void>;
+
 /** A loaded config together with the digest of the text it came from. */
 export interface LoadedConfig {
   readonly config: GuestConfig;
@@ -37,6 +46,7 @@ export class GuestStore {
   /** Mount path → volume id of trees that a create or restore has mounted under `/var/lib/lxc/{vmid}/rootfs`. */
   readonly mounts = new Map<number, ReadonlyMap<string, string>>();
   readonly inits = new Map<number, InitBehaviour>();
+  readonly powerListeners = new Set<PowerListener>();
 
   constructor(node: string, traits: GuestTraits) {
     this.node = node;
@@ -65,6 +75,10 @@ export class GuestStore {
     this.inits.delete(vmid);
   }
 
+  async tellPower(event: PowerEvent): Promise<void> {
+    for (const listener of this.powerListeners) await listener(event);
+  }
+
   isRunning(vmid: number): boolean {
     return this.running.has(vmid);
   }
@@ -85,6 +99,11 @@ export class GuestStore {
 /** The guests room of a node as the handlers of this room see it. */
 export interface InnerGuests {
   readonly inside: GuestStore;
+}
+
+/** Tells of every start and stop; what it answers ends the telling. */
+export interface PowerSource {
+  onPower(listener: PowerListener): () => void;
 }
 
 export function storeOf(pve: FakePve): GuestStore {

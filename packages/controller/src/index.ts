@@ -1,0 +1,2 @@
+/** What runs in a guest. */
+export {};
