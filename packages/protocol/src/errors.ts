@@ -216,6 +216,8 @@ export const errorCatalogue = {
   'guest.no-free-vmid': row('No VMID of the range is free', 'operator', 'Widen the range in the policy or remove guests that are not needed.'),
   'guest.golden-absent': row('The golden image is not there', 'operator', 'Put the image back in its place on the storage.'),
   'guest.golden-changed': row('The golden image is not the admitted one', 'operator', 'Admit the new image as root, or put the old one back.'),
+  'guest.backup-absent': row('The backup is not there', 'operator', 'Bring its storage back, or choose another backup of the guest.'),
+  'guest.backup-changed': row('The backup is not the one that was taken', 'operator', 'Its bytes are not those of the day: do not use it, find out who changed it, and choose another.'),
   'guest.archive-refused': row('The archive holds a config that is not allowed', 'never', 'The guest was removed again; do not use this archive.'),
   'guest.archive-corrupt': row('The archive is damaged', 'operator', 'Replace the archive.'),
   'guest.did-not-start': row('The guest did not come up', 'operator', 'Read its start log; felhom-agent status shows the tail.'),
@@ -236,6 +238,11 @@ export const errorCatalogue = {
   'guest.half-removed': row('The guest is removed only in part', 'later', 'Bring the storage back that the text names; it goes on by itself.'),
   'guest.undo-incomplete': row('Something half-built could not be removed yet', 'later', 'Nothing at once; it is tried again.'),
   'guest.config-edited': row('Somebody edited the config of the guest', 'operator', 'Nothing, if it was meant; what desired state names is put back.'),
+  'restore.cannot-carry': row('Bulk volumes cannot be carried over', 'operator', 'Do what the text says for the volume that it names, then ask again; nothing was changed.'),
+  'restore.bulk-astray': row('A bulk volume is where no config names it', 'operator', 'Keep both guests as they are; look for the volume that the text names with pvesm list, attach it to its guest, then let the saga go on.'),
+  'restore.refused': row('The restore cannot be done', 'operator', 'The text says what stands against it; nothing was changed.'),
+  'restore.too-slow': row('The new guest was not up in time', 'operator', 'The guest as it was is back in service; look at why the new one took so long.'),
+  'restore.no-window': row('There is no undo window for this', 'never', 'Look at the restores in felhom status; it was undone or finished, or never had an undo.'),
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof errorCatalogue;
