@@ -6,11 +6,13 @@ import type { NodeCheck } from './check-node.ts';
 import { requiredAcl } from './required-acl.ts';
 import type { AclSet } from './required-acl.ts';
 
-/** Storages of guests and of golden images alike: the token has to see both. */
+/** Storages of guests, of golden images and of backups alike: the token has to see them all. */
 export function aclOf(policy: HostPolicy): AclSet {
   const goldens = Object.values(policy.goldens).map(({ archive }) => archive.slice(0, archive.indexOf(':')));
+  const targets = Object.values(policy.backups.targets).map(({ storage }) => storage);
   const { pool, node, bridges } = policy;
-  return requiredAcl({ pool, node, bridges, storages: [...new Set([...policy.storages, ...goldens])] });
+  const storages = [...new Set([...policy.storages, ...goldens, ...targets])];
+  return requiredAcl({ pool, node, bridges, storages });
 }
 
 /** `tokenId`: `user@realm!token`; rights are granted to the user that it belongs to. */

@@ -7,7 +7,8 @@ import type { Reason, StorageId, Vmid } from '@felhom/protocol';
 import type { FactsOfWorld } from '../admission/submit.ts';
 import { guestRefOf } from '../authority/effects.ts';
 import type { Effect } from '../authority/effects.ts';
-import type { StorageFacts } from '../authority/facts.ts';
+import type { SelfUse, StorageFacts } from '../authority/facts.ts';
+import { isRouteEffect } from '../authority/gate-table.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { identityOf, storageOf } from '../guests/index.ts';
 import type { GuestView } from '../guests/index.ts';
@@ -23,6 +24,8 @@ export interface GateFactsNeeds {
   readonly policy: HostPolicy | undefined;
   readonly registry: readonly GuestRecord[];
   readonly observation: Observation;
+  /** What a guest that asks for itself has used up. */
+  readonly selfUse?: (guest: GuestRecord) => SelfUse | undefined;
   /** Holds that were set by a signature. */
   readonly holds: FactsOfWorld['holds'];
 }
@@ -66,6 +69,7 @@ export async function gatherFacts(
     },
     storages: storages.value,
     stranger: strangerFacts(effect, needs),
+    self: record === undefined || !isRouteEffect(effect) ? undefined : needs.selfUse?.(record),
     holds: needs.holds,
   });
 }
@@ -114,22 +118,25 @@ function guestFacts(record: GuestRecord, needs: GateFactsNeeds, view: GuestView 
 const gib = 2 ** 30;
 
 /** Where the effect takes space; no other storage is woken for it. */
-function storagesTaken(effect: Effect): ReadonlySet<StorageId> {
+function storagesTaken(effect: Effect, registry: readonly GuestRecord[]): ReadonlySet<StorageId> {
   if (effect.kind === 'guest-provision') {
     const { rootfs, volumes } = effect.desired;
     return new Set([rootfs.storage, ...volumes.map((volume) => volume.storage)]);
   }
+  // A snapshot grows on each of them.
+  if (effect.kind === 'snapshot-take')
+    return new Set(recordOf(effect, registry)?.volumes.map((volume) => storageOf(volume.volid)) ?? []);
   if (effect.kind === 'volume-add') return new Set([effect.volume.storage]);
   return new Set(effect.kind === 'volume-grow' ? [storageOf(effect.volid)] : []);
 }
 
 async function storageFacts(
   effect: Effect,
-  { stores, policy }: GateFactsNeeds,
+  { stores, policy, registry }: GateFactsNeeds,
   signal: AbortSignal,
 ): Promise<Outcome<ReadonlyMap<StorageId, StorageFacts>>> {
   const facts = new Map<StorageId, StorageFacts>();
-  const taken = storagesTaken(effect);
+  const taken = storagesTaken(effect, registry);
   if (taken.size === 0) return done(facts);
   const rows = await stores.list(signal);
   if (rows.is !== 'done') return rows;

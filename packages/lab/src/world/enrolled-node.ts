@@ -63,6 +63,12 @@ export async function enrolNode(options: EnrolOptions): Promise<EnrolledNode> {
     bridges: ['vmbr0'],
     storages: ['guests', 'bulk'],
     goldens: { 'debian-13': golden },
+    backups: {
+      targets: {
+        local: { storage: 'backup', class: 'fast' },
+        offsite: { storage: 'offsite', class: 'slow', offsite: true },
+      },
+    },
     ...options.policy,
   });
   const host = hostActions(node, node.tasks);
@@ -87,20 +93,29 @@ async function asRoot(
   return (answer.body as { readonly data: unknown }).data;
 }
 
-/** `guests` is fast and can snapshot, `bulk` is a plain directory, `backup` holds archives. */
+/**
+ * `guests` is fast and can snapshot, `bulk` is a plain directory, `backup` holds archives beside them, `offsite` those
+ * that lie elsewhere.
+ */
 async function defineStorages(node: FakePveNode): Promise<void> {
   node.storage.hardware.add({ id: 'lvm:pve/data', capacityBytes: 200 * 2 ** 30 });
   for (const definition of [
     { storage: 'guests', type: 'lvmthin', vgname: 'pve', thinpool: 'data', content: 'rootdir,images' },
     { storage: 'bulk', type: 'dir', path: '/srv/bulk', content: 'rootdir,images' },
     { storage: 'backup', type: 'dir', path: '/srv/backup', content: 'backup', 'prune-backups': 'keep-all=1' },
+    { storage: 'offsite', type: 'dir', path: '/srv/offsite', content: 'backup', 'prune-backups': 'keep-all=1' },
   ])
     await asRoot(node, 'POST', '/storage', definition);
 }
 
 /** Answers the token's secret. */
 async function createIdentity(node: FakePveNode, vmids: readonly number[]): Promise<string> {
-  const acl = requiredAcl({ pool, storages: ['guests', 'bulk', 'backup'], node: node.name, bridges: ['vmbr0'] });
+  const acl = requiredAcl({
+    pool,
+    storages: ['guests', 'bulk', 'backup', 'offsite'],
+    node: node.name,
+    bridges: ['vmbr0'],
+  });
   for (const role of acl.roles)
     await asRoot(node, 'POST', '/access/roles', {
       roleid: role.name,
