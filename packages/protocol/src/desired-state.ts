@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
+import { parseCalendar } from './calendar.ts';
 import { guestName, storageId } from './ids.ts';
 import type { Digest } from './ids.ts';
 
@@ -108,7 +109,14 @@ export const backupTier = z.strictObject({
   /** A backup target that root registered on the host; never a storage or a path. */
   target: slug,
   /** systemd calendar expression, e.g. `*-*-* 03:00:00 Europe/Budapest` or `Mon..Fri 22:30`. */
-  schedule: z.string().min(1).max(100),
+  schedule: z
+    .string()
+    .min(1)
+    .max(100)
+    .superRefine((text, ctx) => {
+      const parsed = parseCalendar(text);
+      if (parsed.is !== 'ok') ctx.addIssue({ code: 'custom', message: parsed.text });
+    }),
   /** A delay that differs from guest to guest and stays the same for each, at most so long. */
   jitterMinutes: z.number().int().min(0).max(720).default(0),
   /** Starts only in between, in the time zone of the schedule; across midnight is fine. */

@@ -1,11 +1,12 @@
 /**
  * What crosses a wire or carries a signature. Pure, no IO.
- * Read in this order: ids, desired-state, poll, report, blocked-action; sshsig, envelope, jobs, trust-document,
+ * Read in this order: ids, calendar, desired-state, poll, report, blocked-action; sshsig, envelope, jobs, trust-document,
  * host-statement, audit-chain, release-manifest; content-manifest, restore-evidence, local-api; errors.
  */
 export * from './ids.ts';
 export * from './reason.ts';
 export * from './errors.ts';
+export * from './calendar.ts';
 export * from './desired-state.ts';
 export * from './canonical.ts';
 export * from './blocked-action.ts';
