@@ -143,6 +143,47 @@ for (const [name, over, key] of violations)
     assert.ok(!found.some((violation) => violation.text.includes('CLAIM=1')), 'values stay out of texts');
   });
 
+const askedBack = {
+  ...sent,
+  mp0: 'local:20,mp=/srv/data,backup=1',
+  net0: 'name=eth0,bridge=vmbr0,hwaddr=BC:24:11:FD:B9:0E,ip=dhcp,link_down=1',
+};
+const cameBack: Readonly<Record<string, string>> = {
+  ...restored,
+  mp0: 'local:9001/vm-9001-disk-1.raw,mp=/srv/data,backup=1,size=20G',
+  net0: 'name=eth0,bridge=vmbr0,hwaddr=bc:24:11:fd:b9:0e,ip=dhcp,link_down=1,type=veth',
+};
+const passedThrough: readonly [string, Readonly<Record<string, string>>, readonly string[]][] = [
+  ['a mount and a MAC as passed', {}, []],
+  ['a mount of another guest', { mp0: 'local:9000/vm-9000-disk-1.raw,mp=/srv/data,backup=1,size=20G' }, ['mp0']],
+  ['a mount at another path', { mp0: 'local:9001/vm-9001-disk-1.raw,mp=/srv,backup=1,size=20G' }, ['mp0']],
+  ['a mount without its backup flag', { mp0: 'local:9001/vm-9001-disk-1.raw,mp=/srv/data,size=20G' }, ['mp0']],
+  ['a mount on another storage', { mp0: 'usb:9001/vm-9001-disk-1.raw,mp=/srv/data,backup=1,size=20G' }, ['mp0']],
+  ['a mount of another size', { mp0: 'local:9001/vm-9001-disk-1.raw,mp=/srv/data,backup=1,size=2G' }, ['mp0']],
+  ['a mount with more options', { mp0: `${cameBack['mp0']},mountoptions=suid` }, ['mp0']],
+  ['a mount that is a path', { mp0: '/srv,mp=/srv/data,backup=1' }, ['mp0']],
+  ['a second mount', { mp1: 'local:9001/vm-9001-disk-2.raw,mp=/x,backup=1,size=20G' }, ['mp1']],
+  ['another MAC', { net0: (cameBack['net0'] ?? '').replace('0e', '0f') }, ['net0']],
+];
+for (const [name, over, keys] of passedThrough)
+  test(`mounts and MACs that the call passed: ${name}`, () => {
+    const config = { digest: 'd', lock: undefined, values: { ...cameBack, ...over } };
+    const found = auditConfig(config, { vmid, values: askedBack }).violations;
+    assert.deepEqual(
+      found.map((violation) => violation.key),
+      keys,
+    );
+  });
+
+test('a mount that was passed and did not arrive is a violation', () => {
+  const { mp0: _gone, ...values } = cameBack;
+  const found = auditConfig({ digest: 'd', lock: undefined, values }, { vmid, values: askedBack }).violations;
+  assert.deepEqual(
+    found.map((violation) => violation.key),
+    ['mp0'],
+  );
+});
+
 test('a locked guest does not pass', () => assert.equal(audit(restored, 'create').violations[0]?.key, 'lock'));
 
 const owners: readonly [string, number | undefined][] = [
@@ -170,4 +211,16 @@ const failures: readonly [string, readonly string[], string][] = [
 ];
 for (const [status, log, code] of failures)
   test(`restore failure "${status}" ${log.join(' ')} is ${code}`, () =>
-    assert.equal(restoreFailure('guest x', `unable to restore CT 9001 - ${status}`, log).code, code));
+    assert.equal(
+      restoreFailure({ guest: 'guest x', source: 'golden' }, `unable to restore CT 9001 - ${status}`, log).code,
+      code,
+    ));
+
+test('of a backup that is gone or damaged it is not the golden that has to be placed again', () => {
+  const backup = { guest: 'guest x', source: 'backup' } as const;
+  const gone = restoreFailure(backup, "volume 'usb:backup/x' does not exist", []);
+  assert.equal(gone.code, 'guest.backup-absent');
+  const damaged = restoreFailure(backup, 'tar failed: exit code 2', ['zstd: unexpected end of file']);
+  assert.equal(damaged.code, 'guest.archive-corrupt');
+  for (const { text } of [gone, damaged]) assert.doesNotMatch(text, /golden/);
+});

@@ -1,39 +1,38 @@
 /**
- * A guest comes into being: the front half shared by provisioning and, later, disaster recovery. Until it was seen
+ * A guest comes into being: new, from a golden. Until it was seen
  * healthy everything is taken back on trouble; nothing before `enable` survives a reboot of the node as running.
  */
-import { done, refused, unknown } from '../kernel/saga.ts';
+import { done } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition } from '../kernel/saga.ts';
 import { assess } from './assess-step.ts';
-import { bringUpParams, markerOf, want } from './bring-up-state.ts';
+import { bringUpParams } from './bring-up-state.ts';
 import type { BringUpContext, BringUpParams, BringUpState } from './bring-up-state.ts';
-import { auditConfig } from './config-audit.ts';
-import { intendMounts, probeMounts, runMounts } from './mounts-step.ts';
 import type { GuestNeeds } from '../guests/needs.ts';
 import { powerOff, powerOn, probePowerOn, stayUp } from '../guests/power.ts';
 import { formatNet, keyOfNetwork, settingsOf, settingsToRaw } from '../guests/pve-config.ts';
 import type { GuestView, RawChange } from '../guests/pve-config.ts';
-import { reason } from '@felhom/protocol';
 import { growDisk, probeGrowth } from '../guests/resize.ts';
-import { intendRestore, probeRestore, runRestore } from './restore-step.ts';
-import { undoRestore } from './restore-undo.ts';
+import { newGuestValues } from './restore-call.ts';
+import { addMounts, restoreFront } from './restore-front.ts';
+import { markerOf, want } from './restore-state.ts';
+import type { RestorePlan } from './restore-state.ts';
 import { patientAttempts, probeConfig, writeConfig } from '../guests/settle.ts';
 import type { ConfigWrite } from '../guests/settle.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
 
 export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = {
   name: 'bring-up',
-  version: 1,
+  // 2: what the restore needs is journaled with its intent.
+  version: 2,
   parseParams: (raw) => bringUpParams.parse(raw),
   lanes: ({ desired }) => [laneOf(desired), `storage:${desired.rootfs.storage}`],
   attemptCap: patientAttempts,
   steps: [
     { name: 'assess', readOnly: true, run: assess },
-    { name: 'restore', intend: intendRestore, run: runRestore, probe: probeRestore, undo: undoRestore },
-    { name: 'audit', readOnly: true, run: audit },
+    ...restoreFront({ planOf }),
     { name: 'identity', run: runWrite(identity), probe: probeWrite(identity) },
     { name: 'size', run: size, probe: probeSize },
-    { name: 'mounts', intend: intendMounts, run: runMounts, probe: probeMounts },
+    addMounts((ctx) => ctx.params.desired.volumes),
     { name: 'network', run: runWrite(network), probe: probeWrite(network) },
     { name: 'start', run: start, probe: probeStart, undo: stop },
     // Watching changes nothing, but its outcome closes the way back: from here on the guest has served.
@@ -43,25 +42,18 @@ export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = 
   ],
 };
 
-/** The barrier of [R7]: what was really restored, before anything of it runs. */
-async function audit(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<Partial<BringUpState>>> {
-  const vmid = want(ctx, 'vmid');
-  const read = await ctx.needs.reader.config(vmid, { current: true }, signal);
-  if (read.is !== 'done') return read;
-  if (read.value.is !== 'present')
-    return read.value.is === 'absent'
-      ? refused(reason('pve.guest-absent', `cannot audit guest ${vmid}: it is gone`))
-      : unknown(reason('pve.forbidden', `cannot audit guest ${vmid}: the token may not read it`));
-  const found = auditConfig(read.value.config, { vmid, values: want(ctx, 'sent') });
-  if (found.violations.length > 0)
-    return refused(
-      reason(
-        'guest.archive-refused',
-        `cannot start guest ${ctx.params.desired.name}: its restored config is not what was asked for, so the archive cannot be trusted`,
-        found.violations.map((violation) => violation.text).join('\n'),
-      ),
-    );
-  return done({ strips: found.strips });
+async function planOf(ctx: BringUpContext): Promise<Outcome<RestorePlan>> {
+  const { desired } = ctx.params;
+  return done({
+    words: { goal: `bring up guest ${desired.name}`, guest: `guest ${desired.name}`, source: 'golden' },
+    archive: want(ctx, 'archive'),
+    storage: desired.rootfs.storage,
+    range: 'guests',
+    incarnation: 1,
+    scenario: 'provision',
+    pveVersion: want(ctx, 'pveVersion'),
+    values: (marker) => newGuestValues({ desired, marker, archivedNetworks: want(ctx, 'archivedNetworks') }),
+  });
 }
 
 /** What the archive brought along goes; tags come, which the restore call could not carry. */

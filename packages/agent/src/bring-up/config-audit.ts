@@ -5,8 +5,9 @@
 import type { Vmid } from '@felhom/protocol';
 import type { GuestConfigView } from '../ports/proxmox.ts';
 import { classOfArchiveKey, problemOfKept, whyRefused } from './archive-keys.ts';
-import { isVolumeId, netKey, parseDisk, parseNet, storageOf } from '../guests/pve-config.ts';
+import { diskKey, isVolumeId, netKey, parseDisk, parseNet, storageOf } from '../guests/pve-config.ts';
 import { parseFlag, parseProperties, parseSizeGiB } from '../guests/property-string.ts';
+import type { Properties } from '../guests/property-string.ts';
 
 export interface RestoreExpectation {
   readonly vmid: Vmid;
@@ -37,23 +38,38 @@ const asNetwork: Comparison = (restored, passed) => {
     is.delete('hwaddr');
   }
   if (is.get('type') === 'veth') is.delete('type');
-  return is.size === want.size && [...want].every(([key, value]) => is.get(key) === value);
+  return is.size === want.size && [...want].every(([key, value]) => sameProperty(key, is.get(key), value));
 };
 
-/** `store:8` was asked for; a volume of this guest on that storage came. */
+/** A MAC in another case is the same MAC. */
+const sameProperty = (key: string, is: string | undefined, asked: string): boolean =>
+  key === 'hwaddr' ? is?.toUpperCase() === asked.toUpperCase() : is === asked;
+
+/** `store:8` was asked for; a volume of this guest on that storage came, with the options asked for and no others. */
 const asNewVolume: Comparison = (restored, passed, vmid) => {
-  const disk = parseDisk('rootfs', restored);
+  const disk = parseDisk('mp0', restored);
   const asked = parseProperties(passed, 'volume');
   const [storage, size] = (asked.get('volume') ?? '').split(':');
-  const options = [...disk.raw.keys()].filter((key) => key !== 'volume' && key !== 'size');
   return (
     isVolumeId(disk.volid) &&
     storageOf(disk.volid) === storage &&
     ownerOf(disk.volid) === vmid &&
     disk.sizeGiB === parseSizeGiB(`${size}G`) &&
-    options.length === 0
+    sameOptions(disk.raw, asked)
   );
 };
+
+/** Besides the volume and its size. A `backup=0` may be shown or not. */
+function sameOptions(is: Properties, asked: Properties): boolean {
+  const options = (properties: Properties) =>
+    [...properties]
+      .filter(([key]) => key !== 'volume' && key !== 'size')
+      .filter(([key, value]) => key !== 'backup' || parseFlag(value, false))
+      .map(([key, value]) => `${key}=${value}`)
+      .toSorted()
+      .join(',');
+  return options(is) === options(asked);
+}
 
 /** The VMID in a volume's name, which is its owner to Proxmox: `vm-101-disk-0`, `subvol-101-disk-0`, `basevol-…`. */
 export function ownerOf(volid: string): number | undefined {
@@ -68,8 +84,10 @@ const comparisons: Readonly<Record<string, Comparison>> = {
   onboot: asFlag,
   protection: asFlag,
   description: asDescription,
-  rootfs: asNewVolume,
 };
+
+const comparisonOf = (key: string): Comparison =>
+  netKey.test(key) ? asNetwork : diskKey.test(key) ? asNewVolume : asText;
 
 /** Keys that a restored guest must show, or the archive's value may have been left standing. */
 const mustBeThere = ['unprivileged', 'rootfs', 'hostname', 'description'] as const;
@@ -83,7 +101,7 @@ export function auditConfig(restored: GuestConfigView, expected: RestoreExpectat
     const passed = Object.hasOwn(expected.values, key) ? expected.values[key] : undefined;
     const kind = classOfArchiveKey(key);
     if (passed !== undefined) {
-      const same = comparisons[key] ?? (netKey.test(key) ? asNetwork : asText);
+      const same = comparisons[key] ?? comparisonOf(key);
       if (!same(value, passed, expected.vmid)) violate(key, `${key} is not what the restore call passed`);
     } else if (kind === 'strip') strips.push(key);
     else if (kind === 'keep') {
@@ -95,6 +113,7 @@ export function auditConfig(restored: GuestConfigView, expected: RestoreExpectat
   for (const key of mustBeThere)
     if (!Object.hasOwn(restored.values, key)) violate(key, `${key} is missing from the restored config`);
   for (const key of Object.keys(expected.values))
-    if (netKey.test(key) && !Object.hasOwn(restored.values, key)) violate(key, `${key} was passed and did not arrive`);
+    if ((netKey.test(key) || diskKey.test(key)) && !Object.hasOwn(restored.values, key))
+      violate(key, `${key} was passed and did not arrive`);
   return { violations, strips };
 }

@@ -1,23 +1,30 @@
-/** The data volumes of a bring-up: one allocation at a time, with root's listing journaled before the first. */
+/** Data volumes that join a restored guest: one allocation at a time, with root's listing journaled before the first. */
 import { done, refused } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { DesiredVolume } from '@felhom/protocol';
-import { markerOf, want } from './bring-up-state.ts';
-import type { BringUpContext, BringUpState } from './bring-up-state.ts';
+import { markerOf, want } from './restore-state.ts';
+import type { FrontContext, RestoreFrontState } from './restore-state.ts';
 import { formatNewVolume, freeMountKey } from '../guests/pve-config.ts';
 import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
 import { barrier, orphansOf, patiently, readOwn } from '../guests/settle.ts';
 
-export async function intendMounts(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<Partial<BringUpState>>> {
-  if (ctx.params.desired.volumes.length === 0) return done({ mountsBefore: [] });
+export async function intendMounts(
+  ctx: FrontContext,
+  wanted: readonly DesiredVolume[],
+  signal: AbortSignal,
+): Promise<Outcome<Partial<RestoreFrontState>>> {
+  if (wanted.length === 0) return done({ mountsBefore: [] });
   const before = await ctx.needs.helper.volumesOf(want(ctx, 'vmid'), signal);
   return before.is === 'done' ? done({ mountsBefore: before.value }) : before;
 }
 
-export async function runMounts(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<Partial<BringUpState>>> {
+export async function runMounts(
+  ctx: FrontContext,
+  wanted: readonly DesiredVolume[],
+  signal: AbortSignal,
+): Promise<Outcome<Partial<RestoreFrontState>>> {
   const vmid = want(ctx, 'vmid');
-  const wanted = ctx.params.desired.volumes;
   if (wanted.length === 0) return done({ mountsDone: true });
   for (const volume of wanted) {
     const attached = await patiently(ctx, `volume ${volume.name}`, signal, () => attach(ctx, volume, signal));
@@ -25,10 +32,10 @@ export async function runMounts(ctx: BringUpContext, signal: AbortSignal): Promi
   }
   const view = await readOwn(ctx, vmid, markerOf(ctx), signal);
   if (view.is !== 'done') return view;
-  return allAttached(ctx, view.value);
+  return allAttached(ctx, wanted, view.value);
 }
 
-async function attach(ctx: BringUpContext, volume: DesiredVolume, signal: AbortSignal): Promise<Outcome<void>> {
+async function attach(ctx: FrontContext, volume: DesiredVolume, signal: AbortSignal): Promise<Outcome<void>> {
   const vmid = want(ctx, 'vmid');
   const view = await readOwn(ctx, vmid, markerOf(ctx), signal);
   if (view.is !== 'done') return view;
@@ -40,13 +47,17 @@ async function attach(ctx: BringUpContext, volume: DesiredVolume, signal: AbortS
 }
 
 /** After a lost answer: wait until the call has ended, then see what it left [R32]. */
-export async function probeMounts(ctx: BringUpContext, signal: AbortSignal): Promise<Probed<Partial<BringUpState>>> {
-  if (ctx.params.desired.volumes.length === 0) return done({ mountsDone: true });
+export async function probeMounts(
+  ctx: FrontContext,
+  wanted: readonly DesiredVolume[],
+  signal: AbortSignal,
+): Promise<Probed<Partial<RestoreFrontState>>> {
+  if (wanted.length === 0) return done({ mountsDone: true });
   const vmid = want(ctx, 'vmid');
   const view = await barrier(ctx, vmid, markerOf(ctx), signal);
   if (view.is !== 'done') return view;
-  const missing = ctx.params.desired.volumes.some((volume) => !mountedAt(view.value, volume));
-  if (!missing) return allAttached(ctx, view.value);
+  const missing = wanted.some((volume) => !mountedAt(view.value, volume));
+  if (!missing) return allAttached(ctx, wanted, view.value);
   const listed = await ctx.needs.helper.volumesOf(vmid, signal);
   if (listed.is !== 'done') return listed;
   const orphans = orphansOf(listed.value, want(ctx, 'mountsBefore'), view.value);
@@ -55,7 +66,7 @@ export async function probeMounts(ctx: BringUpContext, signal: AbortSignal): Pro
     return refused(
       reason(
         'guest.orphan-volume',
-        `cannot bring up guest ${ctx.params.desired.name}: an allocation died half-way and left ${orphans.join(', ')}`,
+        `cannot ${want(ctx, 'restoring').words.goal}: an allocation died half-way and left ${orphans.join(', ')}`,
       ),
     );
   return { is: 'never-happened' };
@@ -64,9 +75,12 @@ export async function probeMounts(ctx: BringUpContext, signal: AbortSignal): Pro
 const mountedAt = (view: GuestView, volume: DesiredVolume): boolean =>
   view.disks.some((disk) => disk.path === volume.path);
 
-function allAttached(ctx: BringUpContext, view: GuestView): Outcome<Partial<BringUpState>> {
-  const rootfs = want(ctx, 'volumes');
-  const data = ctx.params.desired.volumes.flatMap((volume) => {
+function allAttached(
+  ctx: FrontContext,
+  wanted: readonly DesiredVolume[],
+  view: GuestView,
+): Outcome<Partial<RestoreFrontState>> {
+  const data = wanted.flatMap((volume) => {
     const disk = view.disks.find((candidate) => candidate.path === volume.path);
     if (disk === undefined) return [];
     return [
@@ -80,12 +94,14 @@ function allAttached(ctx: BringUpContext, view: GuestView): Outcome<Partial<Brin
       },
     ];
   });
-  if (data.length < ctx.params.desired.volumes.length)
+  if (data.length < wanted.length)
     return refused(
       reason(
         'guest.change-failed',
-        `cannot bring up guest ${ctx.params.desired.name}: Proxmox accepted its volumes and shows only ${data.length}`,
+        `cannot ${want(ctx, 'restoring').words.goal}: Proxmox accepted its volumes and shows only ${data.length}`,
       ),
     );
-  return done({ volumes: [...rootfs.filter((volume) => volume.key === 'rootfs'), ...data], mountsDone: true });
+  const added = new Set(data.map((volume) => volume.key));
+  const before = want(ctx, 'volumes').filter((volume) => !added.has(volume.key));
+  return done({ volumes: [...before, ...data], mountsDone: true });
 }

@@ -1,5 +1,5 @@
 /**
- * The restore of a bring-up. Which guest is ours is never guessed: a finished one shows the marker that only this
+ * The one restore of a saga, whatever it is for. Which guest is ours is never guessed: a finished one shows the marker that only this
  * saga's intent holds, an unfinished one is a bare locked stub and is ours only if our own task made it, at a VMID
  * that no other saga of ours aims at.
  */
@@ -8,26 +8,34 @@ import { markerLine } from '../authority/guest-record.ts';
 import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { TaskEnd } from '../ports/proxmox.ts';
-import { markerOf, want } from './bring-up-state.ts';
-import type { BringUpContext, BringUpState } from './bring-up-state.ts';
+import { identityEnv } from './identity-policy.ts';
+import { markerOf, want } from './restore-state.ts';
+import type { FrontContext, RestoreFrontState, RestorePlan } from './restore-state.ts';
 import { mintMarker, mintUid } from '../guests/mint.ts';
-import { viewOf } from '../guests/pve-config.ts';
+import { parseDisk, viewOf } from '../guests/pve-config.ts';
 import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
 import { restoreFailure } from './restore-failure.ts';
-import { restoreValues } from './restore-call.ts';
 import { ownTasks, upidParts, waitFor } from '../guests/settle.ts';
+import type { Marker } from '../guests/settle.ts';
 
 /** VMIDs one saga may try; a lost race costs one. */
 const candidatesPerSaga = 3;
 /** Ids asked about before the range counts as used up. */
 const askedAtMost = 60;
 
-export async function intendRestore(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<Partial<BringUpState>>> {
+/** What a failed task or a refused call means for the saga. */
+export type OnFailure = 'refuse' | 'value';
+
+export async function intendRestore(
+  ctx: FrontContext,
+  plan: RestorePlan,
+  signal: AbortSignal,
+): Promise<Outcome<Partial<RestoreFrontState>>> {
   const { needs } = ctx;
-  const { desired } = ctx.params;
-  const marker = { uid: mintUid(ctx.random), incarnation: 1, marker: mintMarker(ctx.random) };
-  const chosen = await chooseVmids(ctx, signal);
+  const uid = plan.uid ?? mintUid(ctx.random);
+  const marker = { uid, incarnation: plan.incarnation, marker: mintMarker(ctx.random) };
+  const chosen = await chooseVmids(ctx, plan, signal);
   if (chosen.is !== 'done') {
     needs.claims.release(ctx.sagaId);
     return chosen;
@@ -37,22 +45,25 @@ export async function intendRestore(ctx: BringUpContext, signal: AbortSignal): P
     needs.claims.release(ctx.sagaId);
     return time;
   }
-  const sent = restoreValues({
-    desired,
-    scenario: 'provision',
-    marker,
-    pveVersion: want(ctx, 'pveVersion'),
-    archivedNetworks: want(ctx, 'archivedNetworks'),
-  });
-  return done({ ...marker, ...chosen.value, since: Math.floor(time.value) - 1, sent });
+  const { words, archive, storage } = plan;
+  const restoring = { words, archive, storage };
+  return done({ ...marker, ...chosen.value, restoring, since: Math.floor(time.value) - 1, sent: sentBy(plan, marker) });
+}
+
+/** Always with an `env` of our own where the release takes one: an archived claim must never come back [R26]. */
+function sentBy(plan: RestorePlan, marker: Marker): Readonly<Record<string, string>> {
+  const values = plan.values(marker);
+  const env = identityEnv(plan.scenario, plan.pveVersion);
+  return env === undefined || Object.hasOwn(values, 'env') ? values : { ...values, env };
 }
 
 async function chooseVmids(
-  ctx: BringUpContext,
+  ctx: FrontContext,
+  plan: RestorePlan,
   signal: AbortSignal,
-): Promise<Outcome<Pick<BringUpState, 'candidates' | 'occupied'>>> {
+): Promise<Outcome<Pick<RestoreFrontState, 'candidates' | 'occupied'>>> {
   const { needs } = ctx;
-  const { from, to } = needs.policy().vmids.guests;
+  const { from, to } = needs.policy().vmids[plan.range];
   const rows = await needs.reader.list(signal);
   if (rows.is !== 'done') return rows;
   const taken = new Set<number>(rows.value.map((row) => row.vmid));
@@ -83,78 +94,78 @@ async function chooseVmids(
   return refused(
     reason(
       'guest.no-free-vmid',
-      `cannot bring up guest ${ctx.params.desired.name}: no free VMID from ${from} to ${to}${occupied.length > 0 ? `; under ${occupied.length} of them volumes without a guest are left` : ''}`,
+      `cannot ${plan.words.goal}: no free VMID from ${from} to ${to}${occupied.length > 0 ? `; under ${occupied.length} of them volumes without a guest are left` : ''}`,
       leftovers,
     ),
   );
 }
 
-export async function runRestore(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<Partial<BringUpState>>> {
+export async function runRestore(
+  ctx: FrontContext,
+  onFailure: OnFailure,
+  signal: AbortSignal,
+): Promise<Outcome<Partial<RestoreFrontState>>> {
   const { needs } = ctx;
-  const { desired } = ctx.params;
-  const policy = needs.policy();
+  const { words, archive, storage } = want(ctx, 'restoring');
+  const { pool } = needs.policy();
   for (const [at, vmid] of want(ctx, 'candidates').entries()) {
     if (at > 0) {
       const volumes = await needs.helper.volumesOf(vmid, signal);
       if (volumes.is !== 'done') return volumes;
       if (volumes.value.length > 0) {
         // Somebody's, or those of a late landing of our own call.
-        const own = await adopted(ctx, vmid, signal);
+        const own = await adopted(ctx, vmid, onFailure, signal);
         if (own !== undefined) return own;
         continue;
       }
     }
-    ctx.progress({ text: `restoring golden ${desired.golden} as ${vmid}` });
-    const posted = await needs.writer.restore(
-      {
-        vmid,
-        archive: want(ctx, 'archive'),
-        pool: policy.pool,
-        storage: desired.rootfs.storage,
-        values: want(ctx, 'sent'),
-      },
-      signal,
-    );
+    ctx.progress({ text: `restoring ${words.guest} as ${vmid}` });
+    const posted = await needs.writer.restore({ vmid, archive, pool, storage, values: want(ctx, 'sent') }, signal);
     if (posted.is === 'unknown') return posted;
     if (posted.is === 'done') {
       ctx.recordHandle(posted.value);
-      return settleRestore(ctx, vmid, posted.value, signal);
+      return settleRestore(ctx, vmid, posted.value, onFailure, signal);
     }
     // Refused, either because of what was asked, or because the VMID is taken: then perhaps by a late landing of our
     // own earlier call, which the task list shows.
     const free = await needs.reader.isVmidFree(vmid, signal);
     if (free.is !== 'done') return unknown(free.why);
-    if (free.value) return posted;
-    const own = await adopted(ctx, vmid, signal);
+    if (free.value) return posted.why.retry === 'later' ? posted : failed(posted.why, onFailure);
+    const own = await adopted(ctx, vmid, onFailure, signal);
     if (own !== undefined) return own;
   }
   return refused(
     reason(
       'guest.vmid-taken',
-      `cannot bring up guest ${desired.name}: somebody else took VMID ${want(ctx, 'candidates').join(', ')} in between; the next pass takes another`,
+      `cannot ${words.goal}: somebody else took VMID ${want(ctx, 'candidates').join(', ')} in between; the next pass takes another`,
     ),
   );
 }
 
 /** The outcome of a restore of ours that is already there, if there is one. */
 async function adopted(
-  ctx: BringUpContext,
+  ctx: FrontContext,
   vmid: Vmid,
+  onFailure: OnFailure,
   signal: AbortSignal,
-): Promise<Outcome<Partial<BringUpState>> | undefined> {
+): Promise<Outcome<Partial<RestoreFrontState>> | undefined> {
   const earlier = await ownRestores(ctx, vmid, signal);
   if (earlier.is !== 'done') return unknown(earlier.why);
   const [task] = earlier.value;
   if (task === undefined) return undefined;
   ctx.recordHandle(task);
-  return settleRestore(ctx, vmid, task, signal);
+  return settleRestore(ctx, vmid, task, onFailure, signal);
 }
 
 /** Adopts a task that this saga started; concludes `never-happened` only where nothing at any candidate is ours. */
-export async function probeRestore(ctx: BringUpContext, signal: AbortSignal): Promise<Probed<Partial<BringUpState>>> {
+export async function probeRestore(
+  ctx: FrontContext,
+  onFailure: OnFailure,
+  signal: AbortSignal,
+): Promise<Probed<Partial<RestoreFrontState>>> {
   if (ctx.handle !== undefined) {
     const vmid = Number(upidParts(ctx.handle).id) as Vmid;
-    return settleRestore(ctx, vmid, ctx.handle as Upid, signal);
+    return settleRestore(ctx, vmid, ctx.handle as Upid, onFailure, signal);
   }
   for (const vmid of want(ctx, 'candidates')) {
     const tasks = await ownRestores(ctx, vmid, signal);
@@ -162,7 +173,7 @@ export async function probeRestore(ctx: BringUpContext, signal: AbortSignal): Pr
     const [task] = tasks.value;
     if (task !== undefined) {
       ctx.recordHandle(task);
-      return settleRestore(ctx, vmid, task, signal);
+      return settleRestore(ctx, vmid, task, onFailure, signal);
     }
     const found = await lookAt(ctx, vmid, signal);
     if (found.is !== 'done') return unknown(found.why);
@@ -178,7 +189,7 @@ export async function probeRestore(ctx: BringUpContext, signal: AbortSignal): Pr
   return { is: 'never-happened' };
 }
 
-async function ownRestores(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<readonly Upid[]>> {
+async function ownRestores(ctx: FrontContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<readonly Upid[]>> {
   const filter = { vmid, type: 'vzrestore', sinceSeconds: want(ctx, 'since') };
   const rows = await ownTasks(ctx, filter, signal);
   return rows.is === 'done' ? done(rows.value.map((row) => row.upid)) : rows;
@@ -196,7 +207,7 @@ export type Sight =
   | { readonly is: 'foreign' };
 
 /** What stands at a VMID that this saga may have restored to. */
-export async function lookAt(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<Sight>> {
+export async function lookAt(ctx: FrontContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<Sight>> {
   const read = await ctx.needs.reader.config(vmid, { current: true }, signal);
   if (read.is !== 'done') return read;
   if (read.value.is === 'present') {
@@ -214,13 +225,14 @@ export async function lookAt(ctx: BringUpContext, vmid: Vmid, signal: AbortSigna
 }
 
 async function settleRestore(
-  ctx: BringUpContext,
+  ctx: FrontContext,
   vmid: Vmid,
   upid: Upid,
+  onFailure: OnFailure,
   signal: AbortSignal,
-): Promise<Outcome<Partial<BringUpState>>> {
-  const name = ctx.params.desired.name;
-  const ended = await waitFor(ctx, upid, `restoring ${name} as ${vmid}`, signal);
+): Promise<Outcome<Partial<RestoreFrontState>>> {
+  const { words } = want(ctx, 'restoring');
+  const ended = await waitFor(ctx, upid, `restoring ${words.guest} as ${vmid}`, signal);
   if (ended.is !== 'done') return ended;
   const seen = await lookPastPool(ctx, vmid, signal);
   if (seen.is !== 'done') return unknown(seen.why);
@@ -232,15 +244,19 @@ async function settleRestore(
     return unknown(
       reason('guest.unsettled', `cannot tell whether the restore of guest ${vmid} still runs: Proxmox forgot ${upid}`),
     );
-  if (verdict.is === 'failed') return refused(restoreFailure(`guest ${name}`, verdict.exitStatus, logTail));
+  if (verdict.is === 'failed') return failed(restoreFailure(words, verdict.exitStatus, logTail), onFailure);
   return refused(
     reason(
       'guest.restore-died',
-      `cannot bring up guest ${name}: its restore as ${vmid} ended without finishing (killed worker or node restart); what it left is removed`,
+      `cannot ${words.goal}: its restore as ${vmid} ended without finishing (killed worker or node restart); what it left is removed`,
       logTail.slice(-8).join('\n'),
     ),
   );
 }
+
+/** Without a guest, either way: the undo clears what is left. */
+const failed = (why: Reason, onFailure: OnFailure): Outcome<Partial<RestoreFrontState>> =>
+  onFailure === 'value' ? done({ restoreFailure: why }) : refused(why);
 
 export const hiddenThere = (vmid: Vmid): Reason =>
   reason(
@@ -252,7 +268,7 @@ export const hiddenThere = (vmid: Vmid): Reason =>
  * The pool membership comes last in a restore, after the unlocking. Killed in between, the guest is complete and
  * invisible, unless its VMID was a member before [R5]; putting it back is what a finished restore would have done.
  */
-export async function lookPastPool(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<Sight>> {
+export async function lookPastPool(ctx: FrontContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<Sight>> {
   const seen = await lookAt(ctx, vmid, signal);
   if (seen.is !== 'done' || seen.value.is !== 'hidden') return seen;
   const ensured = await ctx.needs.helper.poolEnsure(`${ctx.sagaId}.restore.pool-seen.${vmid}`, vmid, signal);
@@ -260,21 +276,24 @@ export async function lookPastPool(ctx: BringUpContext, vmid: Vmid, signal: Abor
 }
 
 function finished(
-  ctx: BringUpContext,
+  ctx: FrontContext,
   vmid: Vmid,
   view: GuestView,
   warnings: readonly string[],
-): Outcome<Partial<BringUpState>> {
+): Outcome<Partial<RestoreFrontState>> {
   const volumes = view.disks.map((disk) => ({
     key: disk.key,
     name: disk.key,
     volid: disk.volid,
-    sizeGiB: disk.sizeGiB ?? ctx.params.desired.rootfs.sizeGiB,
+    sizeGiB: disk.sizeGiB ?? sizeAsked(want(ctx, 'sent')[disk.key]),
     ctime: undefined,
     carriedOver: false,
   }));
   return done({ vmid, warnings, volumes });
 }
+
+/** `local:8,mp=…` → 8 */
+const sizeAsked = (value: string | undefined): number => Number(parseDisk('mp0', value ?? '').volid.split(':')[1] ?? 0);
 
 /** WARNINGS decide nothing [R48]: the audit does. They are kept for people. */
 function warningsOf(end: TaskEnd): readonly string[] {

@@ -6,8 +6,8 @@ import type { Vmid, VolumeId } from '@felhom/protocol';
 import { destroyWarrantFor } from '../authority/provenance.ts';
 import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome } from '../kernel/saga.ts';
-import { markerOf, want } from './bring-up-state.ts';
-import type { BringUpContext } from './bring-up-state.ts';
+import { markerOf, want } from './restore-state.ts';
+import type { FrontContext } from './restore-state.ts';
 import type { GuestView } from '../guests/pve-config.ts';
 import { reason } from '@felhom/protocol';
 import { hiddenThere, lookAt, lookPastPool } from './restore-step.ts';
@@ -16,7 +16,8 @@ import { ownTasks, waitFor, whenIdle } from '../guests/settle.ts';
 /** pveproxy gives up on a request after 30 s; afterwards its worker no longer begins. */
 const lateLandingMs = 35_000;
 
-export async function undoRestore(ctx: BringUpContext, signal: AbortSignal): Promise<Outcome<void>> {
+/** Also the last step of a saga whose guest was never meant to stay; a running one must have been stopped before. */
+export async function clearRestored(ctx: FrontContext, signal: AbortSignal): Promise<Outcome<void>> {
   const { vmid, candidates } = ctx.state;
   // Without candidates the intent never became durable, so no call was made.
   const places = vmid === undefined ? (candidates ?? []) : [vmid];
@@ -28,7 +29,7 @@ export async function undoRestore(ctx: BringUpContext, signal: AbortSignal): Pro
   return done(undefined);
 }
 
-async function clear(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
+async function clear(ctx: FrontContext, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>> {
   // A destroy of an earlier try of this undo: what it is about to remove is not worth looking at.
   const idle = await whenIdle(ctx, { vmid, type: 'vzdestroy', sinceSeconds: want(ctx, 'since') }, signal);
   if (idle.is !== 'done') return idle;
@@ -55,7 +56,7 @@ async function clear(ctx: BringUpContext, vmid: Vmid, signal: AbortSignal): Prom
 }
 
 /** A dead worker's stub, or only its volumes. Before our call nothing lay under this VMID, so all of them are ours. */
-async function reap(ctx: BringUpContext, vmid: Vmid, noConfig: boolean, signal: AbortSignal): Promise<Outcome<void>> {
+async function reap(ctx: FrontContext, vmid: Vmid, noConfig: boolean, signal: AbortSignal): Promise<Outcome<void>> {
   const volumes = await ctx.needs.helper.volumesOf(vmid, signal);
   if (volumes.is !== 'done') return volumes;
   // Perhaps because an earlier try of this undo destroyed it; then the pool is still to be put right.
@@ -66,7 +67,7 @@ async function reap(ctx: BringUpContext, vmid: Vmid, noConfig: boolean, signal: 
   return proveGone(ctx, vmid, signal);
 }
 
-async function destroy(ctx: BringUpContext, vmid: Vmid, view: GuestView, signal: AbortSignal): Promise<Outcome<void>> {
+async function destroy(ctx: FrontContext, vmid: Vmid, view: GuestView, signal: AbortSignal): Promise<Outcome<void>> {
   const listed = await ctx.needs.helper.volumesOf(vmid, signal);
   if (listed.is !== 'done') return listed;
   const config = view.disks.map((disk) => disk.volid);
@@ -112,7 +113,7 @@ async function destroy(ctx: BringUpContext, vmid: Vmid, view: GuestView, signal:
  * is, because nothing lay under the VMID before; while allocations are open it is also what appeared since the
  * listing that they journaled first.
  */
-function allocatedBy(ctx: BringUpContext, found: readonly VolumeId[]): readonly VolumeId[] {
+function allocatedBy(ctx: FrontContext, found: readonly VolumeId[]): readonly VolumeId[] {
   const { volumes, mountsBefore, mountsDone } = ctx.state;
   if (volumes === undefined) return found;
   const known = volumes.map((volume) => volume.volid);
@@ -120,12 +121,7 @@ function allocatedBy(ctx: BringUpContext, found: readonly VolumeId[]): readonly 
   return [...new Set([...known, ...found.filter((volid) => !mountsBefore.includes(volid))])];
 }
 
-async function proveGone(
-  ctx: BringUpContext,
-  vmid: Vmid,
-  signal: AbortSignal,
-  detail?: string,
-): Promise<Outcome<void>> {
+async function proveGone(ctx: FrontContext, vmid: Vmid, signal: AbortSignal, detail?: string): Promise<Outcome<void>> {
   const free = await ctx.needs.reader.isVmidFree(vmid, signal);
   if (free.is !== 'done') return free;
   const volumes = await ctx.needs.helper.volumesOf(vmid, signal);
