@@ -229,6 +229,7 @@ export function createAgent(parts: AgentParts): Agent {
     runner,
     registry,
     looked: () => lastPass !== undefined,
+    restore: () => undefined,
     wake: () => loop.wake(),
   });
 

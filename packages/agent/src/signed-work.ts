@@ -18,7 +18,7 @@ import {
 import type { HostPolicy } from './host-policy.ts';
 import type { SignedTraffic } from './hub-link/index.ts';
 import { createJobs, heldBy } from './jobs/index.ts';
-import type { Jobs } from './jobs/index.ts';
+import type { Jobs, JobsNeeds } from './jobs/index.ts';
 import { done, refused } from './kernel/index.ts';
 import type { Clock, Journal, Outcome, Random, Runner } from './kernel/index.ts';
 import { findingOf } from './overview/index.ts';
@@ -45,6 +45,7 @@ export interface SignedWorkNeeds {
   /** As root wrote it. */
   readonly policy: () => HostPolicy | undefined;
   readonly looked: () => boolean;
+  readonly restore: JobsNeeds['restore'];
   readonly wake: () => void;
 }
 
@@ -103,6 +104,7 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
     registry,
     policy: needs.policy,
     looked: needs.looked,
+    restore: needs.restore,
     breakGlass: (params) => {
       const policy = needs.policy();
       if (policy === undefined)

@@ -3,6 +3,7 @@ import type { Job, JobKind, JobOf } from '@felhom/protocol';
 import type { JobPlan, JobView, PlanJob } from './job-plan.ts';
 import { planAdopt } from './kinds/adopt.ts';
 import { planApprove } from './kinds/approve.ts';
+import { planBackupDelete, planBackupUnprotect, planForceBackup } from './kinds/backups.ts';
 import { planBreakGlassClose, planBreakGlassOpen } from './kinds/break-glass.ts';
 import { planCancel } from './kinds/cancel.ts';
 import { planDecommission } from './kinds/decommission.ts';
@@ -10,6 +11,7 @@ import { planFloorChange } from './kinds/floor-change.ts';
 import { planHold } from './kinds/hold.ts';
 import { planLater } from './kinds/later.ts';
 import { planReRegister } from './kinds/re-register.ts';
+import { planRestoreCopy, planRestoreInPlace, planRestoreOverwrite, planRollback } from './kinds/restores.ts';
 import { planSaga } from './kinds/saga.ts';
 import { planTrustChange } from './kinds/trust-change.ts';
 
@@ -26,13 +28,13 @@ const catalog: { readonly [K in JobKind]: PlanJob<K> } = {
   'break-glass-open': planBreakGlassOpen,
   'break-glass-close': planBreakGlassClose,
   'hub-re-point': planLater,
-  'force-backup': planLater,
-  'restore-overwrite': planLater,
-  'restore-in-place': planLater,
-  'restore-copy': planLater,
-  rollback: planLater,
-  'backup-delete': planLater,
-  'backup-unprotect': planLater,
+  'force-backup': planForceBackup,
+  'restore-overwrite': planRestoreOverwrite,
+  'restore-in-place': planRestoreInPlace,
+  'restore-copy': planRestoreCopy,
+  rollback: planRollback,
+  'backup-delete': planBackupDelete,
+  'backup-unprotect': planBackupUnprotect,
   'target-detach': planLater,
   'target-wipe': planLater,
   'target-re-point': planLater,

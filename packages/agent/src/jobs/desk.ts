@@ -36,6 +36,8 @@ export interface JobsNeeds {
   /** A pass has come to its end since the agent started. */
   readonly looked: () => boolean;
   readonly breakGlass: JobView['breakGlass'];
+  /** A restore whose undo window is open, by the saga that restored. */
+  readonly restore: JobView['restore'];
   /** Something ended or arrived: another round is worth it. */
   readonly wake: () => void;
 }

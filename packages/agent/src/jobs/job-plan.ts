@@ -10,9 +10,10 @@ import type {
   JobOf,
   Reason,
   TrustDocument,
+  VolumeId,
 } from '@felhom/protocol';
 import { actionDocument } from '../authority/index.ts';
-import type { BuiltEffect } from '../authority/index.ts';
+import type { BuiltEffect, GuestRef } from '../authority/index.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import type { SeenBlockedAction } from '../admission/index.ts';
 
@@ -50,6 +51,8 @@ export interface JobView {
   blocked(digest: Digest): SeenBlockedAction | undefined;
   /** A parked saga, and what going on or giving up would touch. */
   parked(saga: string): ParkedSaga | undefined;
+  /** A restore whose undo window is open. */
+  restore(saga: string): OpenRestore | undefined;
   /** Whether every customer consents, and to what [R42]. */
   breakGlass(params: JobOf<'break-glass-open'>['params']): Reason | undefined;
 }
@@ -62,6 +65,15 @@ export interface ParkedSaga {
   /** It destroys a guest that served, or leads there. */
   readonly removal: boolean;
   readonly loss: readonly string[];
+}
+
+export interface OpenRestore {
+  /** As it is on record now. */
+  readonly guest: GuestRef;
+  /** What undoing frees: the restored guest's own volumes. */
+  readonly undoLoss: readonly VolumeId[];
+  /** What finishing frees: the guest as it was before. */
+  readonly finishLoss: readonly VolumeId[];
 }
 
 /** One per kind, each in its own file. */

@@ -170,6 +170,7 @@ export function createJobs(needs: JobsNeeds): Jobs {
     guest: (uid) => registry.byUid(uid),
     blocked: (digest) => admission.blocked.find(digest),
     parked: (saga) => parkedSaga(saga, needs.runner.status(), journal),
+    restore: needs.restore,
     breakGlass: needs.breakGlass,
   });
 

@@ -44,11 +44,33 @@ const classesOf: ReadonlyMap<string, readonly EffectClass[]> = new Map<string, r
   ['free-guest', ['destroy']],
   ['adopt', ['destroy']],
   ['break-glass-open', ['disclose']],
-  ...['lift-quarantine', 'break-glass-close', 'bring-up', 'add-volume', 'grow-volume', 'start', 'stop'].map(
-    (name) => [name, ['divert']] as const,
+  ...['restore-overwrite', 'restore-in-place', 'undo-restore', 'finish-restore', 'rollback', 'delete-backup'].map(
+    (name) => [name, ['destroy']] as const,
   ),
+  ['unprotect-backup', ['destroy']],
+  ['prune-backup', ['destroy']],
+  ['restore-copy', ['disclose']],
+  ['update-controller', ['deploy']],
+  ...[
+    'lift-quarantine',
+    'break-glass-close',
+    'bring-up',
+    'add-volume',
+    'grow-volume',
+    'start',
+    'stop',
+    'backup',
+    'renew-marker',
+    'restore-test',
+    'sweep-scratch',
+    'recover-guest',
+    'checkpoint',
+    'drop-checkpoint',
+    'issue-claim',
+  ].map((name) => [name, ['divert']] as const),
 ]);
-const withLoss = z.object({ lossSet: z.array(z.string()) });
+/** `lossSet` of a removal, `loss` of a restore. */
+const withLoss = z.object({ lossSet: z.array(z.string()).optional(), loss: z.array(z.string()).optional() });
 
 export function parkedSaga(
   id: string,
@@ -63,6 +85,6 @@ export function parkedSaga(
     step: saga.step ?? 'start',
     classes: classesOf.get(saga.name) ?? effectClasses,
     removal: removing.has(saga.name),
-    loss: loss.success ? loss.data.lossSet.toSorted() : [],
+    loss: loss.success ? (loss.data.lossSet ?? loss.data.loss ?? []).toSorted() : [],
   };
 }

@@ -1,15 +1,12 @@
-/** Lets a parked saga go on, or ends it as it stands. Takes the people that what it leads to takes [R14]. */
+/** Lets a parked saga go on or ends it as it stands, or ends an undo window. Takes the people that it leads to [R14]. */
 import { reason } from '@felhom/protocol';
 import { signedDigest } from '../job-plan.ts';
 import type { PlanJob } from '../job-plan.ts';
+import { planWindow } from './restores.ts';
 
 export const planSaga: PlanJob<'saga'> = (job, view) => {
   const { verb, saga, step, lossSet } = job.params;
-  if (verb === 'undo' || verb === 'finish')
-    return {
-      is: 'refuse',
-      why: reason('job.not-built', `cannot ${verb} saga ${saga}: undo and finish come with restores that have an undo`),
-    };
+  if (verb === 'undo' || verb === 'finish') return planWindow(job, verb, view);
   const parked = view.parked(saga);
   if (parked === undefined)
     return {
