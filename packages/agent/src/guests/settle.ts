@@ -74,7 +74,7 @@ export async function readOwn(
   vmid: Vmid,
   marker: Marker,
   signal: AbortSignal,
-  options: { readonly markerMayBeMissing?: true } = {},
+  options: { readonly markerMayBeMissing?: true; readonly nextMarker?: Marker } = {},
 ): Promise<Outcome<GuestView>> {
   const read = await ctx.needs.reader.config(vmid, { current: false }, signal);
   if (read.is !== 'done') return read;
@@ -86,7 +86,8 @@ export async function readOwn(
     );
   const view = viewOf(read.value.config);
   const missing = view.marker === undefined && options.markerMayBeMissing === true;
-  if (!missing && (view.marker === undefined || markerLine(view.marker) !== markerLine(marker)))
+  const own = [marker, ...(options.nextMarker === undefined ? [] : [options.nextMarker])].map(markerLine);
+  if (!missing && (view.marker === undefined || !own.includes(markerLine(view.marker))))
     return refused(
       reason('guest.not-ours', `cannot work on guest ${vmid}: it does not carry the marker of ${marker.uid}`),
     );
@@ -133,6 +134,8 @@ export interface ConfigWrite {
   /** The raw writes that are still missing on this view; empty means that it is done. */
   readonly missing: (view: GuestView) => RawChange;
   readonly markerMayBeMissing?: true;
+  /** Where the write is that of the marker: the guest is ours by either. */
+  readonly nextMarker?: Marker;
 }
 
 /**
@@ -170,8 +173,10 @@ export async function probeConfig(ctx: Acting, write: ConfigWrite, signal: Abort
   return changesNothing(write.missing(view.value)) ? view : { is: 'never-happened' };
 }
 
-const optionsOf = (write: ConfigWrite): { markerMayBeMissing?: true } =>
-  write.markerMayBeMissing === true ? { markerMayBeMissing: true } : {};
+const optionsOf = (write: ConfigWrite): { markerMayBeMissing?: true; nextMarker?: Marker } => ({
+  ...(write.markerMayBeMissing === true ? { markerMayBeMissing: true } : {}),
+  ...(write.nextMarker === undefined ? {} : { nextMarker: write.nextMarker }),
+});
 
 const notTaken = (write: ConfigWrite, why: string): Reason =>
   reason('guest.change-failed', `cannot change ${write.what} of guest ${write.vmid}: ${why}`);

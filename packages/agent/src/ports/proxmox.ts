@@ -167,8 +167,13 @@ export interface StoreItem {
   readonly vmid: number | undefined;
   readonly sizeBytes: number;
   readonly ctime: number | undefined;
+  /** First line of them: lists show no more. */
   readonly notes: string | undefined;
   readonly protected: boolean;
+  /** Fingerprint of the key that a backup on PBS is encrypted with, as far as the list tells. */
+  readonly encrypted?: string;
+  /** What the last verification by PBS itself found; it says nothing about whether a key opens it. */
+  readonly verified?: 'ok' | 'failed';
 }
 
 export interface Stores {

@@ -313,6 +313,11 @@ export interface GuestsRoom {
   row(vmid: number): Record<string, unknown>;
   /** Sets or clears the `lock:` line; vzdump and snapshots use it. */
   setLock(vmid: number, lock: string | undefined): void;
+  /**
+   * The section `vzdump` of a backup in snapshot mode, which lists show like any snapshot: unfinished, taken, gone.
+   * PVE: VZDump/LXC.pm snapshot.
+   */
+  setBackupSnapshot(vmid: number, state: 'prepare' | 'taken' | undefined): void;
   /** Mount path → volid of the volumes that vzdump would include. */
   backupVolumes(vmid: number): { included: Map<string, string>; excluded: { path: string; why: string }[] };
   /** Text of the active section, as vzdump stores it. */

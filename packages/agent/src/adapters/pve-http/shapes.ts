@@ -189,6 +189,9 @@ export const storeItems = z.array(
       ctime: number.nullish(),
       notes: optionalText,
       protected: flag,
+      // A fingerprint, or 1 where the server does not tell it. PVE: Storage/PBSPlugin.pm list_volumes.
+      encrypted: z.union([z.string(), z.number()]).nullish(),
+      verification: z.object({ state: z.string() }).nullish().catch(undefined),
     })
     .transform((row) => ({
       volid: row.volid,
@@ -198,6 +201,12 @@ export const storeItems = z.array(
       ctime: row.ctime ?? undefined,
       notes: row.notes,
       protected: row.protected,
+      ...(row.encrypted === undefined || row.encrypted === null || row.encrypted === 0
+        ? {}
+        : { encrypted: String(row.encrypted) }),
+      ...(row.verification?.state === 'ok' || row.verification?.state === 'failed'
+        ? { verified: row.verification.state as 'ok' | 'failed' }
+        : {}),
     })),
 );
 

@@ -27,6 +27,7 @@ export function createGuestsRoom(
     isRunning: (vmid) => store.isRunning(vmid),
     row: (vmid) => rowOf(pve, vmid),
     setLock: (vmid, lock) => store.setLock(vmid, lock),
+    setBackupSnapshot: (vmid, state) => setBackupSnapshot(pve, store, vmid, state),
     backupVolumes: (vmid) => backupVolumes(store, vmid),
     serialize: (vmid) => archivedText(store.load(vmid).config),
     firewall: (vmid) => store.firewalls.get(vmid),
@@ -38,6 +39,27 @@ export function createGuestsRoom(
       return () => void store.powerListeners.delete(listener);
     },
   };
+}
+
+function setBackupSnapshot(
+  pve: FakePve,
+  store: GuestStore,
+  vmid: number,
+  state: 'prepare' | 'taken' | undefined,
+): void {
+  const { config } = store.load(vmid);
+  if (state === undefined) config.snapshots.delete('vzdump');
+  else
+    config.snapshots.set(
+      'vzdump',
+      new Map([
+        ...[...config.active].filter(([key]) => !/^(lock|description|unused\d+)$/.test(key)),
+        ['description', 'vzdump backup snapshot'],
+        ['snaptime', `${Math.floor(pve.clock.now() / 1000)}`],
+        ...(state === 'prepare' ? [['snapstate', state] as const] : []),
+      ]),
+    );
+  store.write(vmid, config);
 }
 
 /** `why` and `path` as vzdump logs them; rootfs is always in, another volume only with `backup=1`. */

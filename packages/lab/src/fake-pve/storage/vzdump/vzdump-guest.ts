@@ -21,7 +21,14 @@ interface Run {
   readonly base: string;
   readonly startedAt: number;
   /** What the end must take back, in whatever state the run is. */
-  readonly undo: { unlock: boolean; restart: boolean; resume: boolean; snapshots: string[]; leftovers: string[] };
+  readonly undo: {
+    unlock: boolean;
+    restart: boolean;
+    resume: boolean;
+    section: boolean;
+    snapshots: string[];
+    leftovers: string[];
+  };
   downSince: number | undefined;
 }
 
@@ -38,7 +45,7 @@ export async function backupGuest(room: Storage, task: Task, order: VzdumpOrder,
     unprivileged: room.pve.guests.exists(vmid) && room.pve.guests.config(vmid).active.get('unprivileged') === '1',
     base: isPbs ? pbsName(vmid, startedAt) : archiveBase(vmid, startedAt, room.localOffset),
     startedAt,
-    undo: { unlock: false, restart: false, resume: false, snapshots: [], leftovers: [] },
+    undo: { unlock: false, restart: false, resume: false, section: false, snapshots: [], leftovers: [] },
     downSince: undefined,
   };
   // Found once: the storage may be gone when the log is written, the open file is not.
@@ -214,17 +221,22 @@ function rsyncSize(bytes: number): string {
 }
 
 async function snapshotVolumes(run: Run, volumes: ReadonlyMap<string, string>): Promise<void> {
-  const { room, undo, task } = run;
+  const { room, undo, task, vmid } = run;
+  const { guests } = room.pve;
   const stale = [...volumes.values()].filter((volid) => room.hasSnapshot(volid, 'vzdump'));
-  if (stale.length > 0) {
+  if (stale.length > 0 || guests.config(vmid).snapshots.has('vzdump')) {
     await info(run, 'found old vzdump snapshot (force removal)');
     for (const volid of stale) await task.io(() => room.deleteSnapshot(volid, 'vzdump'));
+    guests.setBackupSnapshot(vmid, undefined);
   }
   await info(run, "create storage snapshot 'vzdump'");
+  guests.setBackupSnapshot(vmid, 'prepare');
+  undo.section = true;
   for (const volid of volumes.values()) {
     undo.snapshots.push(volid);
     await task.io(() => room.snapshot(volid, 'vzdump'));
   }
+  guests.setBackupSnapshot(vmid, 'taken');
 }
 
 async function writeArchive(run: Run, mode: Mode, volumes: ReadonlyMap<string, string>): Promise<void> {
@@ -309,6 +321,7 @@ async function cleanUp(run: Run): Promise<void> {
     note(run, 'INFO', "cleanup temporary 'vzdump' snapshot");
     for (const volid of undo.snapshots) await task.io(() => room.deleteSnapshot(volid, 'vzdump'));
   }
+  if (undo.section && guests.exists(vmid)) guests.setBackupSnapshot(vmid, undefined);
   if (undo.resume) {
     note(run, 'INFO', 'resume vm');
     await onlineAgain(run);

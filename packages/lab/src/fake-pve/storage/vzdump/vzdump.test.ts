@@ -192,6 +192,11 @@ test('a snapshot backup on a storage that can, and the snapshot a dead one left'
   const { rootfs } = await makeGuest(world, 100, 'thin');
   await world.run('POST', '/nodes/pve1/lxc/100/status/start');
   const killed = await stalled(world, /creating vzdump/, { ...zstd, mode: 'snapshot', vmid: 100 });
+  const shown = async () => {
+    const rows = (await world.data('GET', '/nodes/pve1/lxc/100/snapshot')) as { name: string; snapstate?: string }[];
+    return rows.filter(({ name }) => name === 'vzdump').map(({ snapstate }) => snapstate);
+  };
+  assert.deepEqual(await shown(), [undefined]);
   world.node.tasks.kill(killed);
   assert.equal(world.node.storage.hasSnapshot(rootfs, 'vzdump'), true);
   world.host.unlock(100);
@@ -200,6 +205,7 @@ test('a snapshot backup on a storage that can, and the snapshot a dead one left'
   assert.ok(log.includes('INFO: found old vzdump snapshot (force removal)'));
   assert.ok(log.includes("INFO: cleanup temporary 'vzdump' snapshot"));
   assert.equal(world.node.storage.hasSnapshot(rootfs, 'vzdump'), false);
+  assert.deepEqual(await shown(), []);
 });
 
 test('retention: pruned after the backup with remove, refused before it without', async () => {
