@@ -65,7 +65,7 @@ export const agentArrows: Record<string, readonly string[]> = {
     'host-policy.ts',
   ],
   recovery: ['catalogue', 'bring-up', 'guests', 'ports', 'kernel', 'authority', 'host-policy.ts'],
-  restores: ['catalogue', 'bring-up', 'guests', 'ports', 'kernel', 'authority', 'host-policy.ts'],
+  restores: ['catalogue', 'bring-up', 'guests', 'removal', 'ports', 'kernel', 'authority', 'host-policy.ts'],
   controllers: ['catalogue', 'checkpoints', 'guests', 'ports', 'kernel', 'authority', 'host-policy.ts'],
   'local-api': [
     'controllers',
