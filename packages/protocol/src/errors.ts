@@ -125,6 +125,20 @@ export const errorCatalogue = {
   'desired.file-unreadable': row('The desired state file cannot be read', 'operator', 'Put the file back and let the agent read it; the last good one is kept.'),
   'desired.store-unreadable': row('The held desired state cannot be read back', 'later', 'Nothing at once; the hub sends it again. Guests stay as they are.'),
 
+  // ---------------------------------------------------------------------------------------- local API
+  'local.unauthorized': row('The token is not of the guest that shows it', 'never', 'Redeem a new claim; the operator makes one with felhom.'),
+  'local.port-unclear': row('It is not clear which guest asks', 'later', 'Two network ports show the same MAC; look for a copy of the guest that runs, or one that pretends.'),
+  'local.no-route': row('There is no such route', 'never', 'Read /v1/openapi.json: it names every route.'),
+  'local.wrong-method': row('The route does not have this method', 'never', 'Read /v1/openapi.json: it names every method.'),
+  'local.unknown-version': row('The agent does not speak this version of the local API', 'operator', 'Bring controller and agent to versions that go together.'),
+  'local.unreadable': row('The request cannot be read', 'never', 'Correct the place that the text names.'),
+  'local.too-large': row('The request is too large', 'never', 'Send less at once.'),
+  'local.too-many-requests': row('The guest asks too often', 'later', 'Wait as long as the answer says.'),
+  'local.too-many-at-once': row('The guest asks for too much at once', 'later', 'Wait for an answer before the next question.'),
+  'local.key-reused': row('The idempotency key belongs to another request', 'never', 'Take a new key for every new request.'),
+  'local.timeout': row('The agent did not answer in time', 'later', 'Ask again with the same idempotency key.'),
+  'local.failed': row('The agent made a mistake', 'later', 'Ask again with the same idempotency key; report it with the log of the agent.'),
+
   // ------------------------------------------------------------------------------------ configuration
   'config.unreadable': row('A configuration file cannot be read', 'operator', 'Check that the file exists and that the agent may read it.'),
   'config.invalid': row('A configuration file is not valid', 'operator', 'Correct the place that the text names.'),

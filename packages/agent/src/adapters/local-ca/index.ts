@@ -145,7 +145,7 @@ function localCaOf({ directory, address, clock }: LocalCaOptions, start: Content
   };
 }
 
-/** The certificate library takes a tenth of a second and ten megabytes; most starts need none of it. */
+/** The certificate library takes an eighth of a second and 25 MB; most starts need none of it. */
 const writer = async (): Promise<typeof import('./certificates.ts')> => import('./certificates.ts');
 
 async function first({ address, clock }: LocalCaOptions): Promise<Content> {
