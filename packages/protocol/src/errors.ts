@@ -225,6 +225,23 @@ export const errorCatalogue = {
   'operation.not-due': row('Nothing of that kind is due', 'later', 'Ask what is due and name that.'),
   'operation.due-first': row('Something that is due comes first', 'later', 'Do what is due; it holds the same data.'),
 
+  // ------------------------------------------------------------------------------------------ backups
+  'backup.tier-unknown': row('The tier of the backup is not declared on this host', 'operator', 'Name a tier of the desired state, or declare its target in the policy file.'),
+  'backup.lease-ended': row('The apps are no longer held still', 'later', 'Nothing; a backup is taken without it, or the controller asks again.'),
+  'backup.not-captured': row('The storage did not hold the state in time', 'later', 'Nothing at once; look for another backup job on the node, or for volumes that cannot be snapshot.'),
+  'backup.failed': row('The backup failed', 'later', 'Read the tail of its task; it is tried again at its next turn.'),
+  'backup.not-listed': row('The backup is not among the archives of its storage', 'operator', 'Look at the storage: is it the right disk, and may the token see the archives of this guest?'),
+  'backup.damaged': row('The archive is not what was written', 'operator', 'Check the disk or server that holds it; the archive is not counted and not removed.'),
+  'backup.wrong-device': row('The archive lies on another device than it must', 'operator', 'Mount the right disk under the storage; the archive on the wrong one is not counted.'),
+  'backup.missing': row('A backup on record is gone', 'operator', 'Find out who removed it; the next one is taken at its turn.'),
+  'backup.wrong-key': row('The key of the storage does not open the backup', 'operator', 'Put the key back that the text names, or nothing of it can be restored.'),
+  'backup.lock-left': row('A dead backup left the guest locked', 'operator', 'Make sure that no backup runs, then as root: pct unlock with the VMID of the text.'),
+  'backup.fell-back': row('The backup was not taken from a snapshot', 'operator', 'Move the volumes that are backed up to storages that can make snapshots.'),
+  'backup.foreign': row('Somebody else keeps backups of a guest of ours', 'operator', 'Nothing, if it is meant; the agent neither counts nor removes them.'),
+  'backup.unrecorded': row('An archive of ours was never proven', 'operator', 'Remove it by hand if the space is needed; it is never restored by itself.'),
+  'backup.not-on-record': row('There is no such backup on record', 'never', 'Nothing; whoever asked reads the list of backups again.'),
+  'backup.kept': row('The backup has to be kept', 'later', 'Nothing; retention looks again at its next turn.'),
+
   // -------------------------------------------------------------------------------------------- guest
   'guest.no-space': row('There is not enough space for the guest', 'operator', 'Free space, choose another storage, or ask for less.'),
   'guest.no-free-vmid': row('No VMID of the range is free', 'operator', 'Widen the range in the policy or remove guests that are not needed.'),
