@@ -185,6 +185,7 @@ const choices: Choices = {
   'checkpoint-drop': soon,
   'controller-update': soon,
   'claim-issue': soon,
+  'claim-drop': soon,
   'snapshot-take': soon,
   'self-rollback': soon,
   'restore-overwrite': soon,

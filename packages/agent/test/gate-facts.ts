@@ -317,6 +317,7 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
     digest: sha256,
   },
   'claim-issue': { kind: 'claim-issue', guest: ref },
+  'claim-drop': { kind: 'claim-drop', guest: ref },
   'saga-undo': { kind: 'saga-undo', sagaId: 's', step: 'x' },
   'saga-finish': { kind: 'saga-finish', sagaId: 's', step: 'x' },
   'target-attach': { kind: 'target-attach', target: 't', identity: 'i' },

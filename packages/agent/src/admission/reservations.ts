@@ -70,6 +70,7 @@ export function reservationOf(effect: BuiltEffect): Reservation | undefined {
     case 'checkpoint-drop':
     case 'controller-update':
     case 'claim-issue':
+    case 'claim-drop':
     case 'snapshot-take':
     case 'self-rollback':
     case 'restore-overwrite':

@@ -59,6 +59,8 @@ function told(effect: ProtectionEffect): Told {
       };
     case 'claim-issue':
       return { words: `give guest ${guest} a new claim`, parameters: {} };
+    case 'claim-drop':
+      return { words: `take a spent claim out of the config of guest ${guest}`, parameters: {} };
     case 'snapshot-take':
       return { words: `take a checkpoint of guest ${guest}`, parameters: { purpose: effect.purpose } };
     case 'self-rollback':

@@ -216,6 +216,8 @@ export type ProtectionEffect =
     }
   /** A new claim for a guest whose token is worth nothing any more; it restarts to read it. */
   | { readonly kind: 'claim-issue'; readonly guest: GuestRef }
+  /** A claim that is worth nothing any more leaves its config. */
+  | { readonly kind: 'claim-drop'; readonly guest: GuestRef }
   | RouteEffect;
 
 /** What a guest asks of its host about itself, through the local API. */

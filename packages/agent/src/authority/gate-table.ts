@@ -96,6 +96,7 @@ const protectionEffectRows = {
   'checkpoint-drop': 'checkpoint-over',
   'controller-update': 'controller-known',
   'claim-issue': 'controller-claim',
+  'claim-drop': 'controller-claim',
   ...routeEffectRows,
 } as const satisfies Record<ProtectionEffect['kind'], RowId>;
 

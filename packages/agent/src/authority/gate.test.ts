@@ -111,6 +111,7 @@ guest-recover      +     +     | +     +      | .          .     | .     | .
 checkpoint-drop    +     +     | +     +      | .          .     | .     | .
 controller-update  +     +     | +     +      | .          .     | .     | .
 claim-issue        +     +     | +     +      | .          .     | .     | .
+claim-drop         +     +     | +     +      | .          .     | .     | .
 snapshot-take      .     .     | .     .      | .          .     | .     | +
 self-rollback      .     .     | .     .      | .          .     | .     | +
 backup-on-demand   .     .     | .     .      | .          .     | .     | +

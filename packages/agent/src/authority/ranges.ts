@@ -103,6 +103,7 @@ export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPol
     case 'checkpoint-drop':
     case 'controller-update':
     case 'claim-issue':
+    case 'claim-drop':
     case 'restore-overwrite':
     case 'restore-in-place':
     case 'restore-copy':

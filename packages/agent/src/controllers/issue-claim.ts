@@ -1,0 +1,85 @@
+/**
+ * The step that gives a guest its claim before a start: in bring-up, recovery and restores before the first one, and in
+ * `issue-claim.saga` before a restart. The secret is made in `run` and goes nowhere but into the guest's config; neither
+ * intent nor outcome knows it, so after a crash another one is made and the earlier one is dead.
+ */
+import { formatClaim } from '@felhom/protocol';
+import type { Claim } from '@felhom/protocol';
+import type { GuestRef } from '../authority/effects.ts';
+import type { GuestNeeds } from '../guests/needs.ts';
+import { done } from '../kernel/saga.ts';
+import type { Outcome, Step, StepContext } from '../kernel/saga.ts';
+import type { Claims } from './claims.ts';
+import { withClaim, writeEnv } from './env-line.ts';
+import type { EnvPlace } from './env-line.ts';
+
+export interface ClaimIssuing {
+  readonly claims: Pick<Claims, 'mint' | 'forget' | 'lookedAtEnv'>;
+  /** Whether this release of Proxmox VE takes `env` (bring-up's `supportsEnv`). */
+  readonly supportsEnv: (pveVersion: string) => boolean;
+  /** Where a guest finds its host; `undefined`: nowhere, and no claim is made. */
+  readonly contact: () => Omit<Claim, 'secret'> | undefined;
+}
+
+export interface ClaimNeeds extends GuestNeeds {
+  readonly issuing: ClaimIssuing;
+}
+
+export interface ClaimPlace extends EnvPlace {
+  readonly name: GuestRef['name'];
+}
+
+export interface ClaimState {
+  /** How the claim reaches the guest; `none`: it gets none. */
+  readonly claim: 'env' | 'port' | 'none';
+  /** Of the config afterwards, where it was written. */
+  readonly claimDigest: string;
+}
+
+/** `placeOf`: `undefined` for a guest that is not to have a claim, or is not started. The guest has to stand still. */
+export function claimStep<Params, State extends ClaimState, Needs extends ClaimNeeds>(
+  placeOf: (ctx: StepContext<Params, State, Needs>) => ClaimPlace | undefined,
+): Step<Params, State, Needs> {
+  return {
+    name: 'claim',
+    run: async (ctx, signal) => {
+      const issued = await issue(ctx, placeOf(ctx), signal);
+      // The state of every saga that has this step holds these fields; of a type parameter the compiler cannot see it.
+      return issued.is === 'done' ? done(issued.value as Partial<State>) : issued;
+    },
+    // What may have been written is a secret that nobody knows any more.
+    probe: async () => ({ is: 'never-happened' }),
+    undo: async (ctx) => {
+      const uid = placeOf(ctx)?.marker.uid;
+      if (uid !== undefined && ctx.needs.registry.byUid(uid) === undefined) ctx.needs.issuing.claims.forget(uid);
+      return done(undefined);
+    },
+  };
+}
+
+async function issue(
+  ctx: StepContext<unknown, object, ClaimNeeds>,
+  place: ClaimPlace | undefined,
+  signal: AbortSignal,
+): Promise<Outcome<Partial<ClaimState>>> {
+  const { issuing, node } = ctx.needs;
+  const contact = issuing.contact();
+  if (place === undefined || contact === undefined) return done({ claim: 'none' });
+  const guest: GuestRef = { uid: place.marker.uid, incarnation: place.marker.incarnation, name: place.name };
+  const version = await node.version(signal);
+  if (version.is !== 'done') return version;
+  if (issuing.supportsEnv(version.value.version)) {
+    const text = formatClaim({ ...contact, secret: issuing.claims.mint(guest, { inEnv: true }) });
+    const written = await writeEnv(ctx, place, (env) => withClaim(env, text), signal);
+    if (written.is === 'done') return done({ claim: 'env', ...digestOf(written.value) });
+    // A pve-container that is older than its release: the port does as well.
+    if (written.is === 'unknown' || !doesNotKnowEnv.has(written.why.code)) return written;
+  }
+  issuing.claims.mint(guest, { inEnv: false });
+  return done({ claim: 'port' });
+}
+
+const doesNotKnowEnv: ReadonlySet<string> = new Set(['pve.unknown-parameter', 'pve.invalid-parameter']);
+
+const digestOf = ({ digest }: { readonly digest: string | undefined }) =>
+  digest === undefined ? {} : { claimDigest: digest };
