@@ -219,10 +219,9 @@ export const errorCatalogue = {
   'controller.none': row('The guest has no controller to speak of', 'never', 'Name a controller for the guest in the desired state; its image comes from a signed release.'),
   'controller.unhealthy': row('The controller does not become healthy', 'later', 'The image from before runs again; look at the controller of the guest before the next release.'),
   'controller.restarted-often': row('The guest was restarted too often', 'later', 'Nothing at once; it may be restarted again within the hour.'),
-  'quiesce.held': row('The guest holds its apps still for something else', 'later', 'Nothing; the lease that stands ends by itself within minutes.'),
+  'quiesce.in-use': row('The guest holds its apps still for something else', 'later', 'Nothing; the lease that stands ends by itself within minutes.'),
   'operation.unknown': row('There is no such operation', 'never', 'Ask with the id that the request answered with.'),
-  'operation.other-request': row('The key was used for another request', 'never', 'Take a new key for each request.'),
-  'operation.not-due': row('Nothing of that kind is due', 'later', 'Ask what is due and name that.'),
+  'operation.not-due': row('Nothing of that kind is due', 'never', 'Ask what is due and name that.'),
   'operation.due-first': row('Something that is due comes first', 'later', 'Do what is due; it holds the same data.'),
 
   // ------------------------------------------------------------------------------------------ backups
