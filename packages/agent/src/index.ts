@@ -34,3 +34,13 @@ export { createTrustFile } from './adapters/trust-file/index.ts';
 export { createSagaRegistry } from './saga-registry.ts';
 export { applyTrustChange, decideRelease, isApplied, verifyEnvelope } from './trust/index.ts';
 export type { GuestRecord } from './authority/guest-record.ts';
+// What a bench needs to run single sagas on a node, without the agent around them.
+export { createFence, createLanes, createRegistry, createRunner } from './kernel/index.ts';
+export { createAuditLog } from './audit/index.ts';
+export { createCatalogue } from './catalogue/index.ts';
+export type { BackupRecord } from './catalogue/index.ts';
+export { createGuestRegistry } from './adapters/guest-registry/index.ts';
+export { createVmidClaims } from './guests/index.ts';
+export { createEvidenceStore, isEvidenceOf, restoreTest, sweepScratch } from './restore-tests/index.ts';
+export type { RestoreTestNeeds, RestoreTestParams } from './restore-tests/index.ts';
+export type { GuestWitness, WitnessSample } from './ports/guest-witness.ts';
