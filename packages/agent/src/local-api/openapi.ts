@@ -27,7 +27,7 @@ export function openApiDocument(version: string): Json {
     paths,
     components: {
       securitySchemes: { guestToken: { type: 'http', scheme: 'bearer' } },
-      schemas: { Problem: schemaOf(localProblem, 'output') },
+      schemas: { Problem: schemaOf(localProblem) },
       responses: {
         Problem: {
           description: 'It was not done, or it is not known whether it was: the code says which.',
@@ -48,26 +48,26 @@ function operationOf(name: string, route: LocalRoute): Json {
     })),
     ...(route.method === 'GET' || route.auth === 'port'
       ? []
-      : [{ name: 'Idempotency-Key', in: 'header', schema: schemaOf(idempotencyKey, 'input') }]),
+      : [{ name: 'Idempotency-Key', in: 'header', schema: schemaOf(idempotencyKey) }]),
   ];
   return {
     operationId: name,
     security: route.auth === 'token' ? [{ guestToken: [] }] : [],
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.method === 'POST'
-      ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body, 'input') } } } }
+      ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body) } } } }
       : {}),
     responses: {
       [String(route.ok)]: {
         description: route.ok === 202 ? 'Under way; the operation says how far.' : 'Done.',
-        content: { 'application/json': { schema: schemaOf(route.answer, 'output') } },
+        content: { 'application/json': { schema: schemaOf(route.answer) } },
       },
       default: { $ref: '#/components/responses/Problem' },
     },
   };
 }
 
-function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+function schemaOf(schema: z.ZodType): Json {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
   return rest;
 }

@@ -29,8 +29,8 @@ const statusOf: Readonly<Record<string, number>> = {
   'local.failed': 500,
 };
 
-/** Families whose texts may name storages, other guests or the host: of these a guest is told the title alone [R42]. */
-const hostsOwn = /^(?:pve|helper|hub|desired|config|journal|gate|agent|job|trust|audit|release)\./;
+/** Other texts may name storages, other guests or the host: of these a guest is told the title alone [R42]. */
+const forGuests = /^local\./;
 
 const retryAfter = { refused: 30, unknown: 5 } as const;
 
@@ -53,7 +53,7 @@ export function problemOf(
     type: `urn:felhom:problem:${why.code}`,
     title,
     status,
-    detail: hostsOwn.test(why.code) ? title : why.text.slice(0, 1000),
+    detail: forGuests.test(why.code) ? why.text.slice(0, 1000) : title,
     code: why.code,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   };

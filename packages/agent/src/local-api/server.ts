@@ -2,9 +2,8 @@
  * The server of the local API: sockets, TLS and their limits. A peer that is not behind one of our guests' ports is gone
  * before the handshake; a guest that is slow, large or many costs itself its connection and nobody else anything.
  */
-import { createServer as createHttps } from 'node:https';
+import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer as createTcp } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import type { Clock } from '../kernel/index.ts';
@@ -75,9 +74,12 @@ export async function serveLocalApi(options: LocalServerOptions): Promise<LocalS
   const sockets = new Set<Socket>();
   let lookups = 0;
 
-  const server = createHttps(
+  const server = createServer(
     {
       ...authority.secureContext(),
+      // Nothing is read from a peer until it is known: no hello of a stranger is ever parsed.
+      pauseOnConnect: true,
+      noDelay: true,
       handshakeTimeout: limits.handshakeMs,
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: limits.headersMs,
@@ -96,20 +98,21 @@ export async function serveLocalApi(options: LocalServerOptions): Promise<LocalS
   server.on('clientError', (_error, socket) => socket.destroy());
   // A request that waits to be let in with its body is answered first: whoever may not ask sends none.
   server.on('checkContinue', (request, response) => void serve(request, response, () => response.writeContinue()));
-  server.on('connect', (_request, socket) => socket.destroy());
-  server.on('upgrade', (_request, socket) => socket.destroy());
+
+  const portOf = async (socket: Socket): Promise<PeerPort> =>
+    ports.portOf(socket.remoteAddress ?? '').catch(() => ({ is: 'unknown' }) as const);
 
   const serve = async (request: IncomingMessage, response: ServerResponse, goOn?: () => void): Promise<void> => {
     const gone = new AbortController();
     response.on('close', () => gone.abort());
     response.on('error', () => gone.abort());
     request.on('error', () => gone.abort());
-    const port = await ports.portOf(request.socket.remoteAddress ?? '');
+    const port = await portOf(request.socket);
     const answer = await api.handle(
       {
         method: request.method ?? '',
         target: request.url ?? '',
-        headers: request.headers as Record<string, string | undefined>,
+        headers: request.headers,
         readBody: async (limit) => readBody(request, limit, goOn),
         port,
       },
@@ -126,9 +129,9 @@ export async function serveLocalApi(options: LocalServerOptions): Promise<LocalS
       return;
     }
     lookups += 1;
-    const port: PeerPort = await ports.portOf(socket.remoteAddress ?? '').catch(() => ({ is: 'unknown' }) as const);
+    const port = await portOf(socket);
     lookups -= 1;
-    const admitted = socket.destroyed ? undefined : api.connect(port);
+    const admitted = socket.destroyed || stop.signal.aborted ? undefined : api.connect(port);
     if (admitted === undefined) {
       socket.resetAndDestroy();
       return;
@@ -138,16 +141,18 @@ export async function serveLocalApi(options: LocalServerOptions): Promise<LocalS
       sockets.delete(socket);
       admitted.closed();
     });
-    server.emit('connection', socket);
+    for (const handshake of handshakes) Reflect.apply(handshake, server, [socket]);
   };
+  // In front of what a TLS server does with a connection.
+  const handshakes = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => void receive(socket));
 
-  // Nothing is read from a peer until it is known: no hello of a stranger is ever parsed.
-  const front = createTcp({ pauseOnConnect: true, noDelay: true }, (socket) => void receive(socket));
   await new Promise<void>((resolve, reject) => {
-    front.once('error', reject);
-    front.listen({ host: options.listen.address, port: options.listen.port, backlog: 128 }, () => {
-      front.off('error', reject);
-      front.on('error', (error) => log.warn('the local API cannot accept a connection', { error: error.message }));
+    server.once('error', reject);
+    server.listen({ host: options.listen.address, port: options.listen.port, backlog: 128 }, () => {
+      server.off('error', reject);
+      server.on('error', (error) => log.warn('the local API cannot accept a connection', { error: error.message }));
       resolve();
     });
   });
@@ -163,14 +168,13 @@ export async function serveLocalApi(options: LocalServerOptions): Promise<LocalS
       }
   })();
 
-  const { address, port } = front.address() as AddressInfo;
+  const { address, port } = server.address() as AddressInfo;
   return {
     address,
     port,
     close: async () => {
       stop.abort(new Error('the agent stops'));
-      const closed = new Promise((resolve) => front.close(resolve));
-      server.close();
+      const closed = new Promise((resolve) => server.close(resolve));
       for (const socket of sockets) socket.destroy();
       await Promise.all([closed, renewing]);
     },
