@@ -228,7 +228,7 @@ function whilePowered<T>(off: AbortSignal, work: Promise<T>): Promise<T> {
 }
 
 /** The socket between agent and node, without a socket. Aborting drops the connection; the node works on. */
-async function sendTo(
+export async function sendTo(
   { node }: EnrolledNode,
   request: Parameters<Transport['send']>[0],
   signal: AbortSignal,
@@ -269,7 +269,7 @@ function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
   };
 }
 
-function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
+export function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
   const ask = (request: HelperRequest): Promise<HelperAnswer> => whilePowered(off, helper.answer(request));
   const settle = <T>(answer: HelperAnswer, value: T): Outcome<T> => {
     if (answer.is === 'done') return { is: 'done', value };
