@@ -248,6 +248,7 @@ export const errorCatalogue = {
   'guest.golden-changed': row('The golden image is not the admitted one', 'operator', 'Admit the new image as root, or put the old one back.'),
   'guest.backup-absent': row('The backup is not there', 'operator', 'Bring its storage back, or choose another backup of the guest.'),
   'guest.backup-changed': row('The backup is not the one that was taken', 'operator', 'Its bytes are not those of the day: do not use it, find out who changed it, and choose another.'),
+  'guest.not-lost': row('The guest is not lost', 'later', 'Nothing is restored; what is there of it decides what comes next.'),
   'guest.archive-refused': row('The archive holds a config that is not allowed', 'never', 'The guest was removed again; do not use this archive.'),
   'guest.archive-corrupt': row('The archive is damaged', 'operator', 'Replace the archive.'),
   'guest.did-not-start': row('The guest did not come up', 'operator', 'Read its start log; felhom-agent status shows the tail.'),
