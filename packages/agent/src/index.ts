@@ -17,23 +17,6 @@ export { openJournal, openJournalOn } from './adapters/sqlite-journal/index.ts';
 export { systemClock, systemRandom } from './adapters/system-clock/index.ts';
 export { agentConfig } from './config.ts';
 export type { AgentConfig } from './config.ts';
-// Sagas by themselves, for stories of one room.
-export { createGuestRegistry } from './adapters/guest-registry/index.ts';
-export {
-  backup,
-  deleteBackup,
-  nextToReRead,
-  pruneBackup,
-  renewMarker,
-  reRead,
-  unprotectBackup,
-} from './backups/index.ts';
-export type { BackupNeeds, BackupParams, QuiesceLeases } from './backups/index.ts';
-export { createCatalogue } from './catalogue/index.ts';
-export type { BackupRecord, Catalogue } from './catalogue/index.ts';
-export { createVmidClaims } from './guests/index.ts';
-export { createFence, createLanes, createRegistry, createRunner } from './kernel/index.ts';
-export type { Runner, SagaEnd, SagaStatus } from './kernel/index.ts';
 export { hostPolicy } from './host-policy.ts';
 export type { HostPolicy } from './host-policy.ts';
 export { crashPointsOf, done, foldSaga, installPowerSwitch, noCrashPoints, refused, unknown } from './kernel/index.ts';
@@ -54,6 +37,17 @@ export type { GuestRecord } from './authority/guest-record.ts';
 // What a bench needs to run single sagas on a node, without the agent around them.
 export { createFence, createLanes, createRegistry, createRunner } from './kernel/index.ts';
 export { createAuditLog } from './audit/index.ts';
+export {
+  backup,
+  deleteBackup,
+  nextToReRead,
+  pruneBackup,
+  renewMarker,
+  reRead,
+  unprotectBackup,
+} from './backups/index.ts';
+export type { BackupNeeds, BackupParams, QuiesceLeases } from './backups/index.ts';
+export type { Runner, SagaEnd, SagaStatus } from './kernel/index.ts';
 export { createCatalogue } from './catalogue/index.ts';
 export type { BackupRecord } from './catalogue/index.ts';
 export { createGuestRegistry } from './adapters/guest-registry/index.ts';
