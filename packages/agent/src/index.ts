@@ -34,18 +34,8 @@ export { createTrustFile } from './adapters/trust-file/index.ts';
 export { createSagaRegistry } from './saga-registry.ts';
 export { applyTrustChange, decideRelease, isApplied, verifyEnvelope } from './trust/index.ts';
 export type { GuestRecord } from './authority/guest-record.ts';
-// What a bench needs to run single sagas on a node, without the agent around them.
 export { createFence, createLanes, createRegistry, createRunner } from './kernel/index.ts';
 export { createAuditLog } from './audit/index.ts';
-export {
-  backup,
-  deleteBackup,
-  nextToReRead,
-  pruneBackup,
-  renewMarker,
-  reRead,
-  unprotectBackup,
-} from './backups/index.ts';
 export type { BackupNeeds, BackupParams, QuiesceLeases } from './backups/index.ts';
 export type { Runner, SagaEnd, SagaStatus } from './kernel/index.ts';
 export { createCatalogue } from './catalogue/index.ts';
@@ -55,3 +45,5 @@ export { createVmidClaims } from './guests/index.ts';
 export { createEvidenceStore, isEvidenceOf, restoreTest, sweepScratch } from './restore-tests/index.ts';
 export type { RestoreTestNeeds, RestoreTestParams } from './restore-tests/index.ts';
 export type { GuestWitness, WitnessSample } from './ports/guest-witness.ts';
+export { createRestoreStore, finishRestore, restoreOverwrite, undoLossOf, undoRestore } from './restores/index.ts';
+export type { RestoreNeeds } from './restores/index.ts';
