@@ -223,6 +223,8 @@ export const errorCatalogue = {
   'operation.unknown': row('There is no such operation', 'never', 'Ask with the id that the request answered with.'),
   'operation.not-due': row('Nothing of that kind is due', 'never', 'Ask what is due and name that.'),
   'operation.due-first': row('Something that is due comes first', 'later', 'Do what is due; it holds the same data.'),
+  'operation.not-its-own': row('The request names something that the guest does not have', 'never', 'Ask the host what the guest has: storage, tiers, what is due.'),
+  'consent.not-confirmed': row('The consent was not confirmed', 'never', 'Let the customer type the name of the guest.'),
 
   // ------------------------------------------------------------------------------------------ backups
   'backup.tier-unknown': row('The tier of the backup is not declared on this host', 'operator', 'Name a tier of the desired state, or declare its target in the policy file.'),

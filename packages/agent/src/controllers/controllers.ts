@@ -108,9 +108,9 @@ export function createControllers(needs: ControllersNeeds): Controllers {
   };
   /** Durable with the next generation, where it differs. */
   const want = (record: Stored, desired: Omit<DesiredController, 'generation'>): Stored => {
-    const { generation, ...present } = record.desired;
-    if (shapeOf(present) === shapeOf(desired)) return record;
-    const next = keepRecord({ ...record, desired: { ...desired, generation: generation + 1 } });
+    if (shapeOf(record.desired) === shapeOf(desired)) return record;
+    const generation = record.desired.generation + 1;
+    const next = keepRecord({ ...record, desired: { ...desired, generation } });
     for (const wake of waiting.get(record.uid) ?? []) wake();
     return next;
   };
@@ -122,10 +122,11 @@ export function createControllers(needs: ControllersNeeds): Controllers {
     const asked = needs.desiredGuest(guest)?.controller;
     const { image } = record.desired;
     const outward = !guest.scratch;
-    if (image !== null || asked === undefined) return want(record, { ...withoutGeneration(record.desired), outward });
+    const asItIs = (): Stored => want(record, { ...record.desired, outward });
+    if (image !== null || asked === undefined) return asItIs();
     const release = needs.release(asked.role);
     const first = release === undefined ? undefined : imageOf(release);
-    if (first === undefined) return want(record, { ...withoutGeneration(record.desired), outward });
+    if (first === undefined) return asItIs();
     return want(record, { image: first, config: asked.config, directive: 'run', outward });
   };
 
@@ -166,9 +167,10 @@ export function createControllers(needs: ControllersNeeds): Controllers {
 
     report(uid, status) {
       const at = Math.trunc(clock.now());
-      heardLately.set(uid, { status, at });
       const record = current(uid);
-      if (record === undefined || says(record.status) === says(status)) return;
+      if (record === undefined) return;
+      heardLately.set(uid, { status, at });
+      if (says(record.status) === says(status)) return;
       keepRecord({ ...record, status, heardAt: at });
     },
 
@@ -235,10 +237,6 @@ export function createControllers(needs: ControllersNeeds): Controllers {
 }
 
 const nothingYet: DesiredController = { generation: 0, image: null, config: {}, directive: 'run', outward: true };
-
-function withoutGeneration({ generation: _, ...rest }: DesiredController): Omit<DesiredController, 'generation'> {
-  return rest;
-}
 
 /** A manifest of a controller names one image. */
 function imageOf(release: ControllerRelease): Image | undefined {

@@ -8,6 +8,7 @@
  * operations, bulk.
  */
 export { createClaims } from './claims.ts';
+export type { Claims } from './claims.ts';
 export { createTokens } from './tokens.ts';
 export { claimStep } from './issue-claim.ts';
 export type { ClaimIssuing, ClaimNeeds, ClaimState } from './issue-claim.ts';

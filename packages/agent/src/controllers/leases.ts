@@ -64,7 +64,7 @@ export function createLeases({ documents, clock, random, captureSeconds }: Lease
       if (held !== undefined)
         return held.due === due
           ? done({ lease: held.lease, until: held.until })
-          : refused(reason('quiesce.held', `cannot hold the apps still: they are held already until ${held.until}`));
+          : refused(reason('quiesce.in-use', `cannot hold the apps still: they are held already until ${held.until}`));
       const at = Math.trunc(clock.now());
       const lease: QuiesceLease = {
         guest,

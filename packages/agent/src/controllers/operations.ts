@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { digest, guestUid, operation, reason } from '@felhom/protocol';
 import type { Digest, GuestUid, Operation } from '@felhom/protocol';
 import { base32 } from '../guests/mint.ts';
+import type { SelfUse } from '../authority/facts.ts';
 import type { Clock, Random } from '../kernel/clock.ts';
 import { foldSaga } from '../kernel/fold.ts';
 import type { Documents, DocumentWrite, Journal } from '../kernel/journal.ts';
@@ -23,6 +24,8 @@ const operationRecord = z.strictObject({
   saga: z.string().max(80),
   createdAt: time,
   key: z.strictObject({ text: z.string().max(64), request: digest }).optional(),
+  /** Of a backup. */
+  tier: z.string().max(40).optional(),
   /** Set when it was seen to have ended. */
   ended: operation.optional(),
 });
@@ -33,6 +36,7 @@ export interface NewOperation {
   readonly kind: Operation['kind'];
   /** `Idempotency-Key`, and a digest of what was asked with it. */
   readonly key: { readonly text: string; readonly request: Digest } | undefined;
+  readonly tier?: string;
 }
 
 /** Begins the work; `atStart` are documents that are durable together with the start of the saga of that id. */
@@ -43,8 +47,10 @@ export type Begin = (
 export interface Operations {
   begin(asked: NewOperation, start: Begin): Promise<Outcome<Operation>>;
   find(guest: GuestUid, id: string): Outcome<Operation>;
-  /** Those that have not ended, newest first. */
-  open(guest: GuestUid): readonly Operation[];
+  /** The backup that the guest asked for last, while it has not ended. */
+  openBackup(guest: GuestUid): { readonly operation: Operation; readonly tier: string } | undefined;
+  /** For the quotas [R42]. */
+  usedBy(guest: GuestUid): Pick<SelfUse, 'onDemandToday' | 'tasksThisHour'>;
   forget(guest: GuestUid): void;
 }
 
@@ -57,7 +63,8 @@ export interface OperationsNeeds {
 }
 
 const prefix = 'operation/';
-const keyLastsMs = 86_400_000;
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
 /** Of one guest; the oldest go, those at work last. */
 const mostOperations = 64;
 
@@ -79,11 +86,14 @@ export function createOperations({ documents, journal, runner, clock, random }: 
     return seen;
   };
 
+  const within = (record: OperationRecord, ms: number): boolean => clock.now() - record.createdAt < ms;
+
+  /** What is at work stays, and what a quota still counts. */
   const makeRoom = (guest: GuestUid): void => {
-    const old = all(guest).slice(mostOperations - 1);
-    for (const { id, saga, ended } of old)
-      if (ended !== undefined || !runner.status().some((status) => status.id === saga))
-        documents.remove(keyOf(guest, id));
+    const open = new Set(runner.status().map(({ id }) => id));
+    for (const record of all(guest).slice(mostOperations - 1))
+      if (!open.has(record.saga) && !(record.kind === 'backup' && within(record, dayMs)))
+        documents.remove(keyOf(guest, record.id));
   };
 
   const start = async (asked: NewOperation, begin: Begin): Promise<Outcome<Operation>> => {
@@ -96,6 +106,7 @@ export function createOperations({ documents, journal, runner, clock, random }: 
       saga,
       createdAt: Math.trunc(clock.now()),
       ...(asked.key === undefined ? {} : { key: asked.key }),
+      ...(asked.tier === undefined ? {} : { tier: asked.tier }),
     });
     const documentOf = (saga: string) => ({ key: keyOf(asked.guest, id), v: 1, body: recordOf(saga) });
     const begun = await begin((saga) => [{ put: documentOf(saga) }]);
@@ -113,16 +124,12 @@ export function createOperations({ documents, journal, runner, clock, random }: 
     begin(asked, begin) {
       const { guest, key } = asked;
       if (key === undefined) return start(asked, begin);
-      const known = all(guest).find(
-        (record) => record.key?.text === key.text && clock.now() - record.createdAt < keyLastsMs,
-      );
+      const known = all(guest).find((record) => record.key?.text === key.text && within(record, dayMs));
       if (known !== undefined)
         return Promise.resolve(
           known.key?.request === key.request
             ? done(view(known))
-            : refused(
-                reason('operation.other-request', `cannot use key ${key.text} again: it was for another request`),
-              ),
+            : refused(reason('local.key-reused', `cannot use key ${key.text} again: it was for another request`)),
         );
       const inFlight = `${guest} ${key.text} ${key.request}`;
       const already = beginning.get(inFlight);
@@ -137,11 +144,19 @@ export function createOperations({ documents, journal, runner, clock, random }: 
         ? refused(reason('operation.unknown', `cannot tell of operation ${id}: there is none of this guest`))
         : done(view(operationRecord.parse(stored.body)));
     },
-    open: (guest) =>
-      all(guest)
-        .filter(({ ended }) => ended === undefined)
-        .map(view)
-        .filter(({ state }) => state !== 'done' && state !== 'failed'),
+    openBackup(guest) {
+      const last = all(guest).find(({ kind }) => kind === 'backup');
+      if (last?.tier === undefined) return undefined;
+      const seen = view(last);
+      return seen.state === 'done' || seen.state === 'failed' ? undefined : { operation: seen, tier: last.tier };
+    },
+    usedBy(guest) {
+      const known = all(guest);
+      return {
+        onDemandToday: known.filter((record) => record.kind === 'backup' && within(record, dayMs)).length,
+        tasksThisHour: known.filter((record) => within(record, hourMs)).length,
+      };
+    },
     forget(guest) {
       for (const { key } of documents.list(`${prefix}${guest}/`)) documents.remove(key);
     },
