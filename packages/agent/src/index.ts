@@ -36,6 +36,7 @@ export { applyTrustChange, decideRelease, isApplied, verifyEnvelope } from './tr
 export type { GuestRecord } from './authority/guest-record.ts';
 export { createFence, createLanes, createRegistry, createRunner } from './kernel/index.ts';
 export { createAuditLog } from './audit/index.ts';
+export { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from './backups/index.ts';
 export type { BackupNeeds, BackupParams, QuiesceLeases } from './backups/index.ts';
 export type { Runner, SagaEnd, SagaStatus } from './kernel/index.ts';
 export { createCatalogue } from './catalogue/index.ts';
