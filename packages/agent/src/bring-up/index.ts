@@ -12,5 +12,5 @@ export { markerOf, want } from './restore-state.ts';
 export type { RestoreFrontState, RestorePlan } from './restore-state.ts';
 export { parseArchivedConfig, riskReport } from './risk-report.ts';
 export { auditConfig } from './config-audit.ts';
-export { identityEnv, identityPolicy } from './identity-policy.ts';
+export { identityEnv, identityPolicy, supportsEnv } from './identity-policy.ts';
 export { admitSpace } from './admission-space.ts';

@@ -73,6 +73,7 @@ async function destroy(ctx: FrontContext, vmid: Vmid, view: GuestView, signal: A
   const config = view.disks.map((disk) => disk.volid);
   const found = [...new Set([...config, ...view.unused, ...listed.value])];
   const marker = markerOf(ctx);
+  const onRecord = ctx.needs.registry.byUid(marker.uid);
   const decision = destroyWarrantFor(
     {
       vmid,
@@ -94,7 +95,8 @@ async function destroy(ctx: FrontContext, vmid: Vmid, view: GuestView, signal: A
       unused: view.unused,
       listed: listed.value,
     },
-    ctx.needs.registry.byUid(marker.uid),
+    // While a guest comes back, the registry still has the one that it replaces: an earlier incarnation, another guest.
+    onRecord?.incarnation === marker.incarnation ? onRecord : undefined,
   );
   if (decision.is === 'park') return refused(decision.why);
   ctx.progress({ text: `taking back guest ${vmid}` });
