@@ -169,6 +169,7 @@ export const reportedBulk = z.strictObject({
   checkedAt: hostTime.optional(),
   rpoMs: count.optional(),
 });
+export type ReportedBulk = z.output<typeof reportedBulk>;
 
 /** A copy that a signed job may name, by its bytes [R8]. */
 export const reportedCopy = z.strictObject({
