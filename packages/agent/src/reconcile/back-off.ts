@@ -4,7 +4,10 @@
  */
 import { canonicalDigest, explain } from '@felhom/protocol';
 import type { CanonicalValue, Finding, GuestName, Reason } from '@felhom/protocol';
-import type { GuestEffect } from '../authority/effects.ts';
+import type { GuestEffect, ProtectionEffect } from '../authority/effects.ts';
+
+/** What is asked for again and again by itself. */
+export type Asked = GuestEffect | ProtectionEffect;
 
 export interface Failure {
   readonly guest: GuestName;
@@ -16,7 +19,7 @@ export interface Failure {
 export type Failures = ReadonlyMap<string, Failure>;
 
 /** What is asked for, without what was observed: the same wish keeps its key while the world moves. */
-export function keyOf(effect: GuestEffect): string {
+export function keyOf(effect: Asked): string {
   const wish: Record<string, unknown> = { ...effect };
   delete wish['from'];
   return canonicalDigest(JSON.parse(JSON.stringify(wish)) as CanonicalValue);
@@ -33,31 +36,31 @@ export function nextTryAt(failure: Failure): number {
   return failure.lastAt + Math.min(mostMs, firstMs * 2 ** Math.min(20, failure.times - 1));
 }
 
-export function noteFailure(failures: Failures, effect: GuestEffect, why: Reason, now: number): Failures {
+export function noteFailure(failures: Failures, effect: Asked, why: Reason, now: number): Failures {
   const key = keyOf(effect);
   const times = (failures.get(key)?.times ?? 0) + 1;
   return new Map(failures).set(key, { guest: guestOf(effect), times, lastAt: now, why });
 }
 
-const guestOf = (effect: GuestEffect): GuestName =>
+const guestOf = (effect: Asked): GuestName =>
   effect.kind === 'guest-provision' ? effect.desired.name : effect.guest.name;
 
-export function forget(failures: Failures, effect: GuestEffect): Failures {
+export function forget(failures: Failures, effect: Asked): Failures {
   const rest = new Map(failures);
   rest.delete(keyOf(effect));
   return rest;
 }
 
-export interface Sifted {
-  readonly ready: readonly GuestEffect[];
+export interface Sifted<E extends Asked = Asked> {
+  readonly ready: readonly E[];
   readonly waiting: readonly Finding[];
   /** When the first of the waiting ones may be tried again, wall time in milliseconds. */
   readonly nextAt: number | undefined;
 }
 
 /** A clock that went back tries at once rather than never. */
-export function sift(effects: readonly GuestEffect[], failures: Failures, now: number): Sifted {
-  const ready: GuestEffect[] = [];
+export function sift<E extends Asked>(effects: readonly E[], failures: Failures, now: number): Sifted<E> {
+  const ready: E[] = [];
   const waiting: Finding[] = [];
   let nextAt: number | undefined;
   for (const effect of effects) {
@@ -75,12 +78,12 @@ export function sift(effects: readonly GuestEffect[], failures: Failures, now: n
  * Only failures of what is still asked for are kept, so the memory is bounded by desired state. A guest in the making
  * is not asked for while its saga runs, and has not succeeded by that.
  */
-export function prune(failures: Failures, asked: readonly GuestEffect[], inFlight: ReadonlySet<string>): Failures {
+export function prune(failures: Failures, asked: readonly Asked[], inFlight: ReadonlySet<string>): Failures {
   const keys = new Set(asked.map(keyOf));
   return new Map([...failures].filter(([key, failure]) => keys.has(key) || inFlight.has(failure.guest)));
 }
 
-function waitingFor(effect: GuestEffect, failure: Failure): Finding {
+function waitingFor(effect: Asked, failure: Failure): Finding {
   return {
     key: `guest.failed.${effect.kind}`,
     severity: failure.why.retry === 'later' ? 'warning' : 'critical',

@@ -12,5 +12,7 @@ export { plan } from './plan.ts';
 export type { Plan, PlanInput } from './plan.ts';
 export { emptyMemory, observe } from './observe.ts';
 export type { Observation, ObserveNeeds, ObserverMemory } from './observe.ts';
+export { forget, noteFailure, prune, sift } from './back-off.ts';
+export type { Failures } from './back-off.ts';
 export { gatherFacts } from './gate-facts.ts';
 export type { GateFactsNeeds } from './gate-facts.ts';

@@ -1,0 +1,75 @@
+/** What a round has to know of the node besides what the pass has seen. Reads only, and as little as will do. */
+import type { StorageId, VolumeId } from '@felhom/protocol';
+import type { EffectiveTier } from '../catalogue/index.ts';
+import type { Clock } from '../kernel/index.ts';
+import type { PveTasks, StorageRow, StoreItem, Stores } from '../ports/proxmox.ts';
+
+export interface LookNeeds {
+  readonly stores: Stores;
+  readonly tasks: PveTasks;
+  readonly clock: Pick<Clock, 'now' | 'monotonicMs'>;
+}
+
+export interface Look {
+  /** A vzdump of anybody runs on the node, or nobody could be asked. */
+  readonly nodeBusy: boolean;
+  /** Archives per storage, where it answered and is active; others are missing here, which is not empty. */
+  readonly archives: ReadonlyMap<StorageId, readonly StoreItem[]>;
+  readonly storages: readonly StorageRow[] | undefined;
+}
+
+export interface Looker {
+  look(tiers: readonly EffectiveTier[], signal: AbortSignal): Promise<Look>;
+  /** What a storage listed last. */
+  listed(storage: string): ReadonlySet<VolumeId> | undefined;
+  /** Something was written or removed: the next look lists again. */
+  refresh(): void;
+}
+
+/** A listing makes Proxmox touch the storage; between backups nothing changes that anybody waits for. */
+const listingAgeMs = 10 * 60_000;
+
+export function createLooker({ stores, tasks, clock }: LookNeeds): Looker {
+  let archives: ReadonlyMap<StorageId, readonly StoreItem[]> = new Map();
+  let storages: readonly StorageRow[] | undefined;
+  let listedAt: number | undefined;
+  let listedFor = '';
+
+  const list = async (wanted: readonly StorageId[], signal: AbortSignal): Promise<void> => {
+    const rows = await stores.list(signal);
+    storages = rows.is === 'done' ? rows.value : undefined;
+    const next = new Map<StorageId, readonly StoreItem[]>();
+    for (const storage of wanted) {
+      if (storages?.find((row) => row.storage === storage)?.active !== true) continue;
+      const items = await stores.contents(storage, { content: 'backup' }, signal);
+      if (items.is === 'done') next.set(storage, items.value);
+    }
+    archives = next;
+    listedAt = clock.monotonicMs();
+  };
+
+  return {
+    async look(tiers, signal) {
+      const wanted = [...new Set(tiers.map(({ storage }) => storage))].toSorted();
+      const asked = wanted.join();
+      if (wanted.length === 0) return { nodeBusy: false, archives: new Map(), storages };
+      if (listedAt === undefined || asked !== listedFor || clock.monotonicMs() - listedAt >= listingAgeMs) {
+        await list(wanted, signal);
+        listedFor = asked;
+      }
+      const running = await tasks.find({ type: 'vzdump' }, signal);
+      return {
+        nodeBusy: running.is !== 'done' || running.value.some(({ endTime }) => endTime === undefined),
+        archives,
+        storages,
+      };
+    },
+    listed: (storage) => {
+      const items = archives.get(storage as StorageId);
+      return items === undefined ? undefined : new Set(items.map(({ volid }) => volid));
+    },
+    refresh: () => {
+      listedAt = undefined;
+    },
+  };
+}

@@ -1,0 +1,29 @@
+/** Undo windows of restores: what people are told of them. */
+import type { Finding } from '@felhom/protocol';
+import type { RestoreRecord, WindowDecision } from '../restores/index.ts';
+
+/** Ends the undo window of the restore of this saga, which the restore's own signature covers [R16]. */
+export type FinishWindow = (saga: string, signal: AbortSignal) => Promise<void>;
+
+export function windowFindings(
+  records: readonly RestoreRecord[],
+  decisions: ReadonlyMap<string, WindowDecision>,
+  now: number,
+): readonly Finding[] {
+  return records.flatMap((record): Finding[] => {
+    if (decisions.get(record.id) !== 'ask') return [];
+    return [
+      {
+        key: 'restore.window-presses',
+        severity: 'warning',
+        subject: record.guest.name,
+        text: `the guest as it was before the restore of ${record.guest.name} takes room that runs short`,
+        advice: {
+          text: 'End the undo window early by a signed job, or make room.',
+          command: `felhom job saga finish ${record.id}`,
+        },
+        since: now,
+      },
+    ];
+  });
+}
