@@ -48,3 +48,12 @@ export type { RestoreTestNeeds, RestoreTestParams } from './restore-tests/index.
 export type { GuestWitness, WitnessSample } from './ports/guest-witness.ts';
 export { createRestoreStore, finishRestore, restoreOverwrite, undoLossOf, undoRestore } from './restores/index.ts';
 export type { RestoreNeeds } from './restores/index.ts';
+export {
+  chooseSource,
+  createRecoveryStore,
+  lookForUnseen,
+  noLooks,
+  planRecovery,
+  recoverGuest,
+} from './recovery/index.ts';
+export type { LossMemory, RecoverNeeds, RecoveryFacts } from './recovery/index.ts';

@@ -1,6 +1,6 @@
 /** Everything that can be known to forbid a recovery before anything is touched. */
 import { reason } from '@felhom/protocol';
-import type { Reason, StorageId } from '@felhom/protocol';
+import type { ErrorCode, Reason, StorageId } from '@felhom/protocol';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { riskReport } from '../bring-up/index.ts';
 import type { BackupRecord } from '../catalogue/index.ts';
@@ -104,7 +104,7 @@ function textOf(verdict: NotLost): string {
 
 function no(
   { params }: Pick<RecoverContext, 'params'>,
-  code: Reason['code'] & Parameters<typeof reason>[0],
+  code: ErrorCode,
   text: string,
   detail?: string,
 ): { is: 'refused'; why: Reason } {

@@ -211,7 +211,7 @@ function bulkComingBack(
     );
     if (room.is === 'enough') {
       emptied.push(`${path} (${volume.name}): gone, came back empty`);
-      empty.push({ name: volume.name, path, storage, sizeGiB, backup: wanted?.backup ?? false } as DesiredVolume);
+      empty.push({ name: volume.name, path, storage, sizeGiB, backup: wanted?.backup ?? false });
     } else emptied.push(`${path} (${volume.name}): gone, and not made anew: ${room.text}`);
   }
   return { attach, empty, emptied, notes };
