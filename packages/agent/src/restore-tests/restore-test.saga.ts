@@ -195,7 +195,11 @@ function started(ctx: TestContext, answer: Probed<void>): Probed<Partial<Restore
 
 async function start(ctx: TestContext, signal: AbortSignal): Promise<Answer> {
   if (ctx.state.result !== undefined) return done({});
-  const answer = started(ctx, await powerOn(ctx, want(ctx, 'vmid'), signal));
+  const vmid = want(ctx, 'vmid');
+  const first = await powerOn(ctx, vmid, signal);
+  // A worker that was killed says nothing about the backup; a guest that cannot start cannot twice.
+  const again = first.is === 'refused' && neverUp.has(first.why.code);
+  const answer = started(ctx, again ? await powerOn(ctx, vmid, signal) : first);
   return answer.is === 'never-happened' ? done({}) : answer;
 }
 

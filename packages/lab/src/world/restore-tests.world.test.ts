@@ -1,0 +1,675 @@
+/** Restore-tests on a node with real semantics and a scripted witness: every fault is caught for its own reason, and nothing stays. */
+import assert from 'node:assert/strict';
+import { DatabaseSync } from 'node:sqlite';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import {
+  crashPointsOf,
+  createAuditLog,
+  createCatalogue,
+  createEvidenceStore,
+  createFence,
+  createGuestRegistry,
+  createLanes,
+  createPveClient,
+  createRegistry,
+  createRunner,
+  createVmidClaims,
+  installPowerSwitch,
+  isEvidenceOf,
+  openJournalOn,
+  restoreTest,
+  sweepScratch,
+} from '@felhom/agent';
+import type {
+  BackupRecord,
+  CrashPoint,
+  GuestWitness,
+  RestoreTestNeeds,
+  RestoreTestParams,
+  WitnessSample,
+} from '@felhom/agent';
+import { digestOfManifest } from '@felhom/protocol';
+import type {
+  ContentManifest,
+  Digest,
+  GuestName,
+  GuestUid,
+  HostId,
+  RestoreEvidence,
+  StorageId,
+  Vmid,
+  VolumeId,
+} from '@felhom/protocol';
+import { directoryMember, fileMember, MemoryDisk, placeArchive } from '../fake-pve/storage/index.ts';
+import type { Member, PlacedArchive } from '../fake-pve/storage/index.ts';
+import { createSimClock } from '../simulation/sim-clock.ts';
+import { createSimRandom } from '../simulation/sim-random.ts';
+import { enrolNode } from './enrolled-node.ts';
+import type { EnrolledNode } from './enrolled-node.ts';
+import { simHostKey } from './sim-host-key.ts';
+import { helperPort, sendTo, startAt } from './sim-world.ts';
+
+const uid = 'abcdefghijklmnopqrstuvwxyz' as GuestUid;
+const guest = { uid, incarnation: 1, name: 'photos' as GuestName };
+const id = 'aaaaaaaaaaaaaaaa';
+
+const config = (...lines: readonly string[]): string =>
+  [
+    'arch: amd64',
+    'cores: 4',
+    'features: nesting=1',
+    'hostname: photos',
+    'memory: 4096',
+    'mp0: guests:vm-9001-disk-1,mp=/data,backup=1,size=2G',
+    'net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:09,ip=dhcp,type=veth',
+    'onboot: 1',
+    'ostype: debian',
+    'rootfs: guests:vm-9001-disk-0,size=1G',
+    'tags: felhom',
+    'unprivileged: 1',
+    ...lines,
+    '',
+  ].join('\n');
+
+const photo = 'a picture of a cat\n'.repeat(50);
+const root: readonly Member[] = [
+  directoryMember('./'),
+  directoryMember('./etc/'),
+  fileMember('./etc/hostname', 'photos\n'),
+  fileMember('./etc/os-release', 'ID=debian\n'),
+  fileMember('./srv/app.conf', 'port=80\n'),
+];
+const data = (text: string): readonly Member[] => [
+  directoryMember('./data/'),
+  fileMember('./data/cat.jpg', text),
+  fileMember('./data/dog.jpg', 'woof\n'),
+];
+const emptyMount = directoryMember('./data/');
+const whole = [...root, ...data(photo)];
+
+const sampleOf = (path: string, text: string) => ({
+  path,
+  sizeBytes: text.length,
+  sha256: createHash('sha256').update(text).digest('hex') as Digest,
+});
+const manifest: ContentManifest = {
+  v: 1,
+  at: startAt,
+  volumes: [
+    { path: '/', files: 3, bytes: 25, samples: [sampleOf('srv/app.conf', 'port=80\n')] },
+    { path: '/data', files: 2, bytes: photo.length + 5, samples: [sampleOf('cat.jpg', photo)] },
+  ],
+};
+
+/** What the cgroup tree shows `ms` after the guest was started. */
+type Script = (ms: number, at: number) => Partial<Extract<WitnessSample, { is: 'seen' }>> | undefined;
+
+const unit = (inode: string) => ({ inode, populated: true });
+const booted = new Map([
+  ['felhom-ready.service', unit('1')],
+  ['felhom-witness.service', unit('2')],
+]);
+const beat = (at: number): string => `beat.${Math.floor(at / 1000)}`;
+const well: Script = (ms, at) => (ms < 20_000 ? {} : { units: booted, facts: [beat(at), 'ok.web'] });
+
+interface BenchOptions {
+  readonly script?: Script;
+  /** Units that come and go by themselves: told as the kernel does. */
+  readonly loops?: string;
+  readonly storage?: string;
+  readonly startsFail?: true;
+}
+
+async function createBench(options: BenchOptions = {}) {
+  const clock = createSimClock(startAt);
+  const random = createSimRandom(42);
+  const disk = new MemoryDisk(() => Math.floor(clock.now() / 1000));
+  const enrolled = await clock.runUntil(enrolNode({ clock, random: random.fork('node'), disk }));
+  const { node, policy } = enrolled;
+  const hostKey = simHostKey(random.fork('host key'));
+  const database = new DatabaseSync(':memory:');
+  if (options.startsFail === true)
+    for (let tries = 0; tries < 2; tries++) node.tasks.trap({ type: 'vzstart', action: 'abort' });
+  const upSince = new Map<number, number>();
+
+  const isUp = (vmid: number): boolean => node.guests.exists(vmid) && node.guests.isRunning(vmid);
+  const sample = (vmid: Vmid): WitnessSample => {
+    if (!isUp(vmid)) {
+      upSince.delete(vmid);
+      return { is: 'stopped' };
+    }
+    const since = upSince.get(vmid) ?? clock.now();
+    upSince.set(vmid, since);
+    const said = (options.script ?? well)(clock.now() - since, clock.now());
+    if (said === undefined) return { is: 'stopped' };
+    return {
+      is: 'seen',
+      boot: `${since}`,
+      frozen: false,
+      init: true,
+      units: new Map(),
+      facts: [],
+      oomKills: 0,
+      ...said,
+    };
+  };
+  const witness: GuestWitness = {
+    sample: async (vmid) => sample(vmid),
+    watch: (_vmid, seen) => {
+      const closed = new AbortController();
+      const loop = async (name: string): Promise<void> => {
+        for (;;) {
+          await clock.sleep(20_000, closed.signal);
+          seen(name, 'came');
+          seen(name, 'went');
+        }
+      };
+      if (options.loops !== undefined) loop(options.loops).catch(() => undefined);
+      return { close: () => closed.abort() };
+    },
+  };
+
+  /** One life of the process. */
+  const boot = (cutsAt?: (point: CrashPoint, nth: number) => boolean) => {
+    const own = random.fork('agent');
+    const power = installPowerSwitch(openJournalOn(database, { clock, random: own }), cutsAt);
+    const { journal } = power;
+    const proxmox = createPveClient({
+      transport: {
+        send: async (request, signal) => {
+          const answer = await sendTo(enrolled, request, signal);
+          return power.off.aborted ? new Promise<never>(() => undefined) : answer;
+        },
+        close: () => Promise.resolve(),
+      },
+      node: node.name,
+      token: enrolled.token,
+      clock,
+    });
+    const registry = createGuestRegistry(journal);
+    const catalogue = createCatalogue(journal);
+    const evidence = createEvidenceStore(journal);
+    const sagas = createRegistry([restoreTest, sweepScratch]);
+    const needs: RestoreTestNeeds = {
+      reader: proxmox.reader,
+      writer: proxmox.writer,
+      destroyer: proxmox.destroyer,
+      tasks: proxmox.tasks,
+      stores: proxmox.stores,
+      node: proxmox.facts,
+      backups: proxmox.backups,
+      remover: proxmox.remover,
+      snapshots: proxmox.snapshots,
+      mover: proxmox.mover,
+      helper: helperPort(enrolled, power.off),
+      witness,
+      registry,
+      claims: createVmidClaims([], (saga) => journal.openSagas().includes(saga)),
+      policy: () => policy,
+      tokenId: enrolled.tokenId,
+      host: 'lab' as HostId,
+      catalogue,
+      manifests: { byDigest: (of) => (of === digestOfManifest(manifest) ? manifest : undefined) },
+      evidence,
+      audit: createAuditLog(journal),
+      hostKey,
+    };
+    const runner = createRunner({
+      journal,
+      fence: createFence(journal, clock),
+      clock,
+      random: own,
+      crashPoints: power.crashPoints,
+      lanes: createLanes(clock),
+      registry: sagas,
+    });
+    const recovered = runner.resumeAll(() => needs);
+    return { runner, needs, registry, catalogue, evidence, journal, power, recovered };
+  };
+
+  /** Puts an archive there as a backup did, and the record of it. */
+  const backUp = async (archive: PlacedArchive, change: Partial<BackupRecord> = {}): Promise<BackupRecord> => {
+    const storage = options.storage ?? 'backup';
+    const volid = await clock.runUntil(placeArchive(node.storage, storage, 9001, startAt, archive));
+    const read = await clock.runUntil(
+      enrolled.helper.answer({ v: 1, verb: 'archive-digest', archive: volid as VolumeId }),
+    );
+    if (read.is !== 'done' || read.archive === undefined) throw new Error(`cannot read ${volid} back`);
+    return {
+      id,
+      guest: uid,
+      incarnation: 1,
+      vmid: 9001 as Vmid,
+      tier: 'local',
+      storage: storage as StorageId,
+      archive: volid as VolumeId,
+      class: 'scheduled',
+      consistency: 'app',
+      mode: 'snapshot',
+      startedAt: startAt,
+      takenAt: startAt,
+      sizeBytes: read.archive.sizeBytes,
+      sha256: read.archive.sha256,
+      protected: false,
+      warnings: [],
+      risk: { tokenCanRestore: true, refusals: [], comesBackEmpty: [], devices: false },
+      manifest: { digest: digestOfManifest(manifest), files: 5, bytes: 1000, at: startAt },
+      massChange: false,
+      ...change,
+    };
+  };
+
+  const paramsOf = ({ archive, sha256 }: BackupRecord): RestoreTestParams => ({
+    guest,
+    tier: 'local',
+    backup: { id, archive, sha256 },
+    storage: 'guests' as StorageId,
+  });
+
+  const nothingLeft = (life: ReturnType<typeof boot>): void => {
+    const { from, to } = policy.vmids.scratch;
+    const pool = node.access.config.pools.get(policy.pool)?.vms;
+    for (let vmid: number = from; vmid <= to; vmid++) {
+      assert.equal(node.guests.exists(vmid), false, `guest ${vmid} is left`);
+      assert.deepEqual(node.storage.volumesOf(vmid), [], `volumes of ${vmid} are left`);
+      assert.ok(pool?.has(vmid), `${vmid} fell out of the pool`);
+    }
+    assert.deepEqual(life.registry.all(), []);
+    assert.deepEqual(life.journal.openSagas(), []);
+  };
+
+  return { ...enrolled, clock, disk, boot, backUp, paramsOf, nothingLeft, hostKey };
+}
+
+const startsOf = ({ node }: Pick<EnrolledNode, 'node'>): readonly string[] =>
+  node.tasks.all().flatMap(({ upid, parts }) => (parts.type === 'vzstart' ? [upid] : []));
+
+type Bench = Awaited<ReturnType<typeof createBench>>;
+const hourMs = 3_600_000;
+
+/** From the backup to its evidence, in one life. */
+async function runTest(bench: Bench, record: BackupRecord): Promise<RestoreEvidence> {
+  const life = bench.boot();
+  life.catalogue.put(record);
+  const end = await bench.clock.runUntil(
+    life.runner.start(restoreTest, bench.paramsOf(record), life.needs).ended,
+    hourMs,
+  );
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  bench.nothingLeft(life);
+  const [kept] = life.evidence.newest();
+  assert.ok(kept);
+  assert.equal(isEvidenceOf(bench.hostKey.publicLine, kept), true, 'the evidence is not signed by the host');
+  assert.equal(
+    isEvidenceOf(bench.hostKey.publicLine, {
+      ...kept,
+      evidence: { ...kept.evidence, verdict: 'passed', grade: 'proven', text: 'x' },
+    }),
+    false,
+  );
+  assert.doesNotMatch(JSON.stringify(kept.evidence), /cat\.jpg|app\.conf/, 'a name of a file left the guest');
+  assert.equal(life.needs.evidence.byDigest(kept.digest)?.digest, kept.digest);
+  return kept.evidence;
+}
+
+const said = ({ verdict, grade, code }: RestoreEvidence): string => [verdict, grade, code].filter(Boolean).join(' ');
+
+test('a good backup is proven, with its timings, in evidence that the host signed', async () => {
+  const bench = await createBench();
+  const record = await bench.backUp({ config: config(), files: whole });
+  const evidence = await runTest(bench, record);
+  assert.equal(said(evidence), 'passed proven', evidence.text);
+  assert.deepEqual(evidence.content, { volumes: 2, files: 2, mismatches: 0 });
+  const { checkMs, restoreMs, bootMs, healthyMs, contentMs } = evidence.timings;
+  for (const ms of [checkMs, restoreMs, bootMs, healthyMs, contentMs]) assert.ok(ms !== undefined && ms >= 0);
+  const after = bench.boot();
+  const proven = after.catalogue.byId(id)?.proven;
+  assert.equal(proven?.rtoMs, (restoreMs ?? 0) + (bootMs ?? 0));
+  const [entry] = after.needs.evidence.newest();
+  assert.equal(proven?.evidence, entry?.digest);
+});
+
+const fromMembers = (members: readonly Member[]): readonly Member[] => [
+  fileMember('./etc/vzdump/pct.conf', config()),
+  ...members,
+];
+const planted = (line: string): PlacedArchive => ({
+  config: '',
+  // GNU tar unpacks both, the first one stays; reading the config finds only the second [R7].
+  rawMembers: [fileMember('etc/vzdump/pct.conf', config(line)), ...fromMembers(whole)],
+});
+const manifestOnly = { digest: digestOfManifest(manifest), files: 5, bytes: 1000, at: startAt };
+
+interface Fault {
+  readonly name: string;
+  readonly archive?: PlacedArchive;
+  readonly record?: Partial<BackupRecord>;
+  readonly bench?: BenchOptions;
+  readonly after?: (bench: Bench, record: BackupRecord) => void | Promise<void>;
+  readonly want: string;
+  readonly text: RegExp;
+  readonly neverStarted?: true;
+}
+
+const good: PlacedArchive = { config: config(), files: whole };
+const noManifest: Partial<BackupRecord> = { manifest: undefined };
+const pathOf = (bench: Bench, { archive }: BackupRecord): string =>
+  bench.node.storage.archives.volidPath(archive) ?? '';
+
+const faults: readonly Fault[] = [
+  {
+    name: 'an archive whose bytes rotted',
+    after: (bench, record) => bench.disk.damageArchive(pathOf(bench, record)),
+    want: 'failed corrupt guest.backup-changed',
+    text: /bytes are not those/,
+    neverStarted: true,
+  },
+  {
+    name: 'a truncated archive',
+    after: async (bench, record) => {
+      const members = [...fromMembers(whole)];
+      await bench.clock.runUntil(
+        bench.disk.writeArchive(pathOf(bench, record), members, 'zstd', Math.floor(record.sizeBytes / 2)),
+      );
+    },
+    want: 'failed corrupt guest.archive-corrupt',
+    text: /truncated/,
+    neverStarted: true,
+  },
+  {
+    name: 'an archive that was damaged already when it was taken',
+    archive: { config: '', rawMembers: [...fromMembers(whole)] },
+    record: { sha256: 'x' as Digest },
+    after: (bench, record) => bench.disk.damageArchive(pathOf(bench, record)),
+    want: 'failed corrupt guest.archive-corrupt',
+    text: /cannot be unpacked/,
+    neverStarted: true,
+  },
+  {
+    name: 'an archive that is gone',
+    after: (bench, record) => void bench.disk.removeFile(pathOf(bench, record)),
+    want: 'failed corrupt guest.backup-absent',
+    text: /is gone/,
+    neverStarted: true,
+  },
+  {
+    name: 'an archive without the mount point',
+    archive: { config: config(), files: root },
+    want: 'failed damaged restore-test.damaged',
+    text: /^1 volume is empty or not there$/,
+  },
+  {
+    name: 'an empty mount',
+    archive: { config: config(), files: [...root, emptyMount] },
+    want: 'failed damaged restore-test.damaged',
+    text: /^1 volume is empty or not there$/,
+  },
+  {
+    name: 'a truncated data file',
+    archive: { config: config(), files: [...root, ...data(photo.slice(0, 100))] },
+    want: 'failed damaged restore-test.damaged',
+    text: /^1 file is not the same$/,
+  },
+  {
+    name: 'a mount that is left out on purpose and said so',
+    archive: { config: config(), files: root },
+    record: { risk: { tokenCanRestore: true, refusals: [], comesBackEmpty: ['/data'], devices: false } },
+    want: 'passed proven',
+    text: /^$/,
+  },
+  {
+    name: 'a unit in a crash loop, faster than any look',
+    bench: { loops: 'photos.service' },
+    want: 'failed booted restore-test.unwell',
+    text: /in a crash loop: photos\.service/,
+  },
+  {
+    name: 'a check inside that fails',
+    bench: { script: (ms, at) => ({ ...well(ms, at), ...(ms < 20_000 ? {} : { facts: [beat(at), 'no.web'] }) }) },
+    want: 'failed booted restore-test.unwell',
+    text: /checks that fail: web/,
+  },
+  {
+    name: 'a witness that says nothing',
+    bench: { script: (ms) => (ms < 20_000 ? {} : { units: booted }) },
+    want: 'unproven booted restore-test.unproven',
+    text: /the witness inside says nothing/,
+  },
+  {
+    name: 'a guest that never becomes ready',
+    bench: { script: () => ({}) },
+    want: 'failed restored restore-test.not-booted',
+    text: /ready marker/,
+  },
+  {
+    name: 'a guest that Proxmox cannot start',
+    bench: { startsFail: true },
+    want: 'failed restored restore-test.not-booted',
+    text: /cannot start guest/,
+  },
+  {
+    name: 'a guest that goes down again',
+    bench: { script: (ms, at) => (ms < 40_000 ? well(ms, at) : undefined) },
+    want: 'failed restored restore-test.not-booted',
+    text: /does not run/,
+  },
+  {
+    name: 'no manifest',
+    record: noManifest,
+    want: 'unproven healthy restore-test.unproven',
+    text: /no content manifest/,
+  },
+  {
+    name: 'a hookscript in the archive',
+    archive: { config: config('hookscript: local:snippets/x.sh'), files: whole },
+    want: 'failed refused guest.archive-refused',
+    text: /hookscript/,
+    neverStarted: true,
+  },
+  {
+    name: 'a device in the archive of a guest that had none',
+    archive: { config: config('dev0: /dev/sda'), files: whole },
+    want: 'failed refused guest.archive-refused',
+    text: /dev0/,
+    neverStarted: true,
+  },
+  {
+    name: 'a device hidden in an archive of two members',
+    archive: planted('dev0: /dev/sda'),
+    want: 'failed refused guest.archive-refused',
+    text: /never started: dev0/,
+    neverStarted: true,
+  },
+  {
+    name: 'a hookscript hidden in an archive of two members',
+    archive: planted('hookscript: local:snippets/x.sh'),
+    want: 'failed refused guest.archive-refused',
+    text: /never started: hookscript/,
+    neverStarted: true,
+  },
+  {
+    name: 'a guest that has hardware by right',
+    archive: { config: config('dev0: /dev/ttyUSB0'), files: whole },
+    record: { risk: { tokenCanRestore: true, refusals: [], comesBackEmpty: [], devices: true } },
+    want: 'unproven restored restore-test.unproven',
+    text: /not started/,
+    neverStarted: true,
+  },
+];
+
+for (const fault of faults)
+  test(`caught: ${fault.name}`, async () => {
+    const bench = await createBench(fault.bench);
+    const taken = await bench.backUp(fault.archive ?? good, { manifest: manifestOnly });
+    let record: BackupRecord = { ...taken, ...fault.record };
+    if (fault.record !== undefined && 'manifest' in fault.record) {
+      const { manifest: _none, ...rest } = record;
+      record = rest;
+    }
+    await fault.after?.(bench, record);
+    if (fault.record?.sha256 !== undefined) {
+      const read = await bench.clock.runUntil(
+        bench.helper.answer({ v: 1, verb: 'archive-digest', archive: record.archive }),
+      );
+      if (read.is === 'done' && read.archive !== undefined) record = { ...record, sha256: read.archive.sha256 };
+    }
+    const evidence = await runTest(bench, record);
+    assert.equal(said(evidence), fault.want, evidence.text);
+    assert.match(evidence.text, fault.text);
+    if (fault.neverStarted === true) assert.deepEqual(startsOf(bench), [], 'it was started');
+    const kept = bench.boot().catalogue.byId(id);
+    assert.equal(kept?.failedTest !== undefined, evidence.verdict === 'failed');
+    assert.equal(kept?.proven !== undefined, evidence.verdict === 'passed');
+  });
+
+test('the scratch guest is cut off, capped and not started at boot, in the one call that makes it', async () => {
+  const bench = await createBench();
+  const record = await bench.backUp({ config: config(), files: whole });
+  const life = bench.boot((point) => point === 'restore-test/audit/run/before-intent');
+  life.catalogue.put(record);
+  const end = await bench.clock.runUntil(
+    life.runner.start(restoreTest, bench.paramsOf(record), life.needs).ended,
+    hourMs,
+  );
+  assert.equal(end.is, 'left-open');
+  const text = bench.host.rawConfig(bench.policy.vmids.scratch.from) ?? '';
+  for (const line of [
+    /^cores: 1$/m,
+    /^memory: 1024$/m,
+    /^swap: 0$/m,
+    /^onboot: 0$/m,
+    /^hostname: restore-test$/m,
+    /^rootfs: guests:\S+,size=3G$/m,
+  ])
+    assert.match(text, line);
+  assert.match(text, /^net0: .*link_down=1/m);
+  assert.match(text, /FELHOM_IDENTITY=test/);
+  assert.doesNotMatch(text, /BC:24:11:00:00:09|^mp\d|ip=dhcp/m);
+});
+
+const crashes: readonly CrashPoint[] = crashPointsOf(restoreTest).filter((point) =>
+  /\/(?:restore|register|start|content|teardown|record)\/run\/(?:after-intent|effect-done|handle-written|before-outcome)$/.test(
+    point,
+  ),
+);
+test('crashes are taken at places that exist', () => {
+  assert.ok(crashes.length >= 20, `${crashes.length}`);
+});
+
+for (const point of [
+  ...crashes,
+  'restore-test/check/run/before-outcome',
+  'restore-test/watch/run/before-outcome',
+] as const)
+  test(`the power goes at ${point}: it is finished and nothing is left`, async () => {
+    const bench = await createBench();
+    const record = await bench.backUp({ config: config(), files: whole });
+    const first = bench.boot((at, nth) => at === point && nth === 1);
+    first.catalogue.put(record);
+    await bench.clock.runUntil(first.runner.start(restoreTest, bench.paramsOf(record), first.needs).ended, hourMs);
+    const second = bench.boot();
+    for (const saga of second.recovered) {
+      const end = await bench.clock.runUntil(saga.ended, hourMs);
+      assert.equal(end.is, 'completed', JSON.stringify(end));
+    }
+    bench.nothingLeft(second);
+    const tests = second.evidence.all();
+    assert.deepEqual(
+      tests.map(({ evidence }) => said(evidence)),
+      ['passed proven'],
+    );
+    assert.equal(second.journal.facts('audit-chain', 100).length, 1, 'it is on the audit log once');
+  });
+
+const deaths = [
+  { type: 'vzrestore', atLine: /merging/, want: 'unwound' },
+  { type: 'vzstart', want: 'completed' },
+  { type: 'vzstop', want: 'completed' },
+  { type: 'vzdestroy', want: 'completed' },
+] as const;
+for (const { type, want, ...trap } of deaths)
+  test(`the worker of a ${type} is killed: nothing is left`, async () => {
+    const bench = await createBench();
+    const record = await bench.backUp({ config: config(), files: whole });
+    const life = bench.boot();
+    life.catalogue.put(record);
+    bench.node.tasks.trap({ type, action: 'kill', ...trap });
+    const { ended } = life.runner.start(restoreTest, bench.paramsOf(record), life.needs);
+    const end = await bench.clock.runUntil(ended, 3 * hourMs);
+    assert.equal(end.is, want, JSON.stringify(end));
+    bench.nothingLeft(life);
+    const tests = life.evidence.all().map(({ evidence }) => evidence.verdict);
+    // A worker that dies says nothing about the backup.
+    assert.deepEqual(tests, want === 'unwound' ? [] : ['passed']);
+    assert.equal(life.catalogue.byId(id)?.failedTest, undefined);
+  });
+
+test('a scratch storage that runs full is no failure of the backup', async () => {
+  const bench = await createBench();
+  const record = await bench.backUp({ config: config().replace('size=2G', 'size=2000G'), files: whole });
+  const evidence = await runTest(bench, record);
+  assert.equal(said(evidence), 'skipped failed restore-test.no-room', evidence.text);
+  const kept = bench.boot().catalogue.byId(id);
+  assert.equal(kept?.failedTest ?? kept?.proven, undefined);
+});
+
+test('a backup that is not on record is not tested', async () => {
+  const bench = await createBench();
+  const record = await bench.backUp(good);
+  const life = bench.boot();
+  const { ended } = life.runner.start(restoreTest, bench.paramsOf(record), life.needs);
+  const end = await bench.clock.runUntil(ended, hourMs);
+  assert.equal(end.is, 'unwound');
+  bench.nothingLeft(life);
+});
+
+/** A test that somebody abandoned while its guest ran. */
+async function leftover() {
+  const bench = await createBench();
+  const record = await bench.backUp({ config: config(), files: whole });
+  const life = bench.boot();
+  life.catalogue.put(record);
+  const { id: saga } = life.runner.start(restoreTest, bench.paramsOf(record), life.needs);
+  const [left] = await bench.clock.runUntil(untilThere(bench, life), hourMs);
+  await bench.clock.runUntil(life.runner.park(saga, 'test'), hourMs);
+  life.runner.abandon(saga, 'test');
+  assert.ok(left);
+  const params = { guest: { uid: left.uid, incarnation: left.incarnation, name: left.name } };
+  const sweep = () => bench.clock.runUntil(life.runner.start(sweepScratch, params, life.needs).ended, hourMs);
+  return { bench, life, left, sweep };
+}
+
+async function untilThere(bench: Bench, life: ReturnType<Bench['boot']>) {
+  for (;;) {
+    const [record] = life.registry.all();
+    if (record !== undefined && bench.node.guests.isRunning(record.vmid)) return [record];
+    await bench.clock.sleep(500);
+  }
+}
+
+test('a leftover on record is swept, running or not', async () => {
+  const { bench, life, sweep } = await leftover();
+  const end = await sweep();
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  bench.nothingLeft(life);
+});
+
+test('what stands in the place of a leftover and does not show its marker is not touched', async () => {
+  const { bench, life, left, sweep } = await leftover();
+  const text = bench.host.rawConfig(left.vmid) ?? '';
+  bench.host.setRawConfig(left.vmid, text.replace(/felhom%3A\S+|felhom:\S+/, 'somebody else'));
+  const before = bench.node.storage.volumesOf(left.vmid).length;
+  await sweep();
+  assert.equal(bench.node.guests.isRunning(left.vmid), true);
+  assert.equal(bench.node.storage.volumesOf(left.vmid).length, before);
+  assert.deepEqual(life.journal.openSagas(), []);
+});
+
+test('a guest that is not on record as scratch is never swept', async () => {
+  const { bench, life, left, sweep } = await leftover();
+  life.registry.put({ ...left, scratch: false });
+  const end = await sweep();
+  assert.equal(end.is, 'unwound');
+  assert.equal(bench.node.guests.isRunning(left.vmid), true);
+});
