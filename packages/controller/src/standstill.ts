@@ -57,7 +57,7 @@ export async function endStandstill({ files, apps }: StandstillNeeds): Promise<D
   return gone;
 }
 
-/** For the supervisor: a standstill whose end has passed by `graceMs` belongs to nobody who is alive. */
+/** For the supervisor: a standstill that goes on at its end plus `graceMs` belongs to nobody who is alive. */
 export async function endOverdue(needs: StandstillNeeds, graceMs: number): Promise<'none' | 'ended' | 'failed'> {
   const held = await readStandstill(needs.files);
   if (held === 'none') return 'none';

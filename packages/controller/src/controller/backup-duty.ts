@@ -23,7 +23,7 @@ export type DutyResult =
   { readonly is: 'captured' } | { readonly is: 'failed'; readonly text: string };
 
 /** A backup that has not captured anything two minutes after the apps stopped is given up by the host. */
-const standstillSeconds = 150;
+const standstillSeconds = 120;
 const pollMs = 1_000;
 
 export async function doGuestBackup(needs: DutyNeeds, due: DueBackup, signal: AbortSignal): Promise<DutyResult> {

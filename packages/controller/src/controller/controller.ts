@@ -37,7 +37,7 @@ export interface Controller {
 const waitSeconds = 50;
 const pauseMs = 5_000;
 /** The host announces a backup until it was taken; one that failed is tried again after so long. */
-const againMs = 60_000;
+const againMs = 300_000;
 
 export function createController(needs: ControllerNeeds): Controller {
   const { client, files, apps, clock } = needs;
@@ -47,7 +47,6 @@ export function createController(needs: ControllerNeeds): Controller {
   const isNew = ({ id, graceUntil }: DueBackup): boolean =>
     clock.now() < graceUntil && clock.now() - (tried.get(id) ?? -Infinity) >= againMs;
   const doDue = async (due: DueBackup, signal: AbortSignal): Promise<void> => {
-    tried.set(due.id, clock.now());
     if (due.scope === 'bulk') {
       const report = await doBulkBackup(needs, due, needs.config['bulk_target'], signal);
       trouble = report.failed === undefined ? undefined : `backup of ${report.volume}: ${report.failed}`;
@@ -65,8 +64,11 @@ export function createController(needs: ControllerNeeds): Controller {
         const answer = await client.backupDue({}, signal, { waitSeconds });
         const due = answer.is === 'ok' ? answer.value.due.filter(isNew) : [];
         // Bulk takes long and waits for nothing: guests first.
-        for (const one of due.toSorted((a, b) => Number(a.scope === 'bulk') - Number(b.scope === 'bulk')))
+        for (const one of due.toSorted((a, b) => Number(a.scope === 'bulk') - Number(b.scope === 'bulk'))) {
           await doDue(one, signal);
+          // From its end on: apps must not go from one standstill into the next.
+          tried.set(one.id, clock.now());
+        }
         for (const id of tried.keys())
           if (answer.is === 'ok' && !answer.value.due.some((one) => one.id === id)) tried.delete(id);
         if (due.length === 0) await clock.sleep(pauseMs, signal);

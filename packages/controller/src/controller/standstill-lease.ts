@@ -38,6 +38,7 @@ export async function takeLease(
   const due = asked.due === undefined ? {} : { due: asked.due };
   const own = { until: clock.now() + asked.seconds * 1000, stacks: [...(await apps.running())], ...due };
   await writeStandstill(files, own);
+  let lease: Lease | undefined;
   try {
     const granted = await client.quiesce({ seconds: asked.seconds, ...due }, signal);
     if (granted.is !== 'ok') {
@@ -48,13 +49,14 @@ export async function takeLease(
     }
     const until = Math.min(own.until, granted.value.until);
     if (until < own.until) await writeStandstill(files, { ...own, until });
-    const lease = startLease(needs, until);
+    lease = startLease(needs, until);
     const stood = await apps.quiesce(own.stacks);
     if (stood.is === 'done' && !lease.over.aborted) return { is: 'held', lease };
     await lease.end();
     return { is: 'refused', text: stood.is === 'failed' ? stood.text : 'the apps took longer to stop than they may' };
   } catch (error) {
-    await endStandstill(needs);
+    // Its timer must not end a later one.
+    await (lease === undefined ? endStandstill(needs) : lease.end());
     throw error;
   }
 }
@@ -68,14 +70,20 @@ function startLease(needs: LeaseNeeds, until: number): Lease {
     ending ??= letGo(needs, over);
     return ending;
   };
-  needs.clock.sleep(Math.max(0, until - marginMs - needs.clock.now()), timer.signal).then(
-    () => {
-      needs.say('apps go on: their time to stand still is over');
-      void end();
-    },
-    () => undefined,
-  );
+  void endInTime(needs, until, timer.signal, end);
   return { until, over: over.signal, end };
+}
+
+async function endInTime(
+  { clock, say }: LeaseNeeds,
+  until: number,
+  given: AbortSignal,
+  end: () => Promise<void>,
+): Promise<void> {
+  await clock.sleep(Math.max(0, until - marginMs - clock.now()), given).catch(() => undefined);
+  if (given.aborted) return;
+  say('apps go on: their time to stand still is over');
+  await end();
 }
 
 /** Never gives up: an app that does not start at once is started again and again. */

@@ -37,7 +37,8 @@ const waitSeconds = 50;
 const pauseMs = 5_000;
 const tellMs = 30_000;
 const lookMs = 1_000;
-const overdueMs = 1_000;
+/** A second before the end, when the controller's own timer has fired already: by the end the apps run. */
+const overdueMs = -1_000;
 const firstWordMs = 10_000;
 const firstRestartMs = 1_000;
 const longestRestartMs = 300_000;
@@ -78,9 +79,8 @@ export function createSupervisor(needs: SupervisorNeeds): Supervisor {
   const follow = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       const known = order?.generation;
-      const answer = await client.controller({}, signal, {
-        ...(known === undefined ? {} : { query: { generation: known }, waitSeconds }),
-      });
+      const wait = known === undefined ? {} : { query: { generation: known }, waitSeconds };
+      const answer = await client.controller({}, signal, wait);
       heard.abort();
       if (answer.is === 'ok' && answer.value.generation !== known) {
         order = answer.value;
