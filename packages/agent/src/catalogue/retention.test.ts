@@ -231,7 +231,7 @@ const anyRecord = fc
     listed: fc.nat({ max: 9 }).map((n) => n !== 0),
   })
   .map(({ hours, listed, state, proven, ...rest }) => ({ hours, listed, state, proven, rest }));
-const history = fc.array(anyRecord, { maxLength: 60 }).map((all) =>
+const history = fc.array(anyRecord, { maxLength: 60, size: 'max' }).map((all) =>
   all.map(({ hours, listed, state, proven, rest }, i) => {
     const { integrity, ...base } = record(
       `r${'bcdefghijk'[i % 10]}${'bcdefghijk'[Math.floor(i / 10)]}x`,
