@@ -15,7 +15,6 @@ export { createRestoreStore, keptVmids, lossOf } from './restore-store.ts';
 export type { RestoreRecord, RestoreStore } from './restore-store.ts';
 export { decideWindow } from './window.ts';
 export type { WindowDecision } from './window.ts';
-export type { WindowDecision } from './window.ts';
 export { reportedRestoreOf } from './report.ts';
 export { carryPlan } from './carry-plan.ts';
 export type { RestoreNeeds } from './needs.ts';

@@ -160,16 +160,13 @@ export function seenUp<P, S extends object>(
     readonly keep?: (ctx: Ctx<P, S>) => Partial<S>;
   },
 ): Step<P, S, RestoreNeeds> {
-  return {
-    name,
-    readOnly: true,
-    ...(power.pivot === true ? { pivot: 'at-outcome' as const } : {}),
-    run: async (ctx, signal) => {
-      const late = power.guard?.(ctx);
-      if (late !== undefined && late.is !== 'done') return late;
-      const standing = power.of(ctx);
-      const up = standing === undefined ? done(undefined) : await stayUp(ctx, standing.vmid, signal);
-      return up.is === 'done' ? done(power.keep?.(ctx) ?? {}) : up;
-    },
+  const run: Step<P, S, RestoreNeeds>['run'] = async (ctx, signal) => {
+    const late = power.guard?.(ctx);
+    if (late !== undefined && late.is !== 'done') return late;
+    const standing = power.of(ctx);
+    const up = standing === undefined ? done(undefined) : await stayUp(ctx, standing.vmid, signal);
+    return up.is === 'done' ? done(power.keep?.(ctx) ?? {}) : up;
   };
+  // Watching changes nothing, but its outcome may close the way back.
+  return power.pivot === true ? { name, pivot: 'at-outcome', run, probe: run } : { name, readOnly: true, run };
 }

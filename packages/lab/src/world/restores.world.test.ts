@@ -1,0 +1,437 @@
+/**
+ * Restores that people sign, saga by saga, on a whole node: real archives, real volumes, real hand-overs. What a guest
+ * holds is looked up on the disk under its volumes.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  createCatalogue,
+  createFence,
+  createGuestRegistry,
+  createLanes,
+  createPveClient,
+  createRegistry,
+  createRestoreStore,
+  createRunner,
+  createVmidClaims,
+  finishRestore,
+  noCrashPoints,
+  restoreOverwrite,
+  undoLossOf,
+  undoRestore,
+} from '@felhom/agent';
+import type {
+  AnySaga,
+  CrashPoint,
+  GuestRecord,
+  HelperAnswer,
+  HelperRequest,
+  HostHelper,
+  Outcome,
+  RestoreNeeds,
+  Transport,
+} from '@felhom/agent';
+import type { Digest, VolumeId } from '@felhom/protocol';
+import { fileMember } from '../fake-pve/storage/index.ts';
+import { labGuest } from './desired.ts';
+import { createSimWorld } from './sim-world.ts';
+import type { SimWorld } from './sim-world.ts';
+
+const sagas: readonly AnySaga[] = [restoreOverwrite, undoRestore, finishRestore];
+
+/** A world in which `photos` serves with a rootfs, a volume that is backed up and a bulk volume that is not. */
+interface Bench {
+  readonly world: SimWorld;
+  readonly needs: RestoreNeeds;
+  readonly record: () => GuestRecord;
+  /** Runs a saga to its end; with `crashAt` the process dies there once, and a second one takes up what it left. */
+  run(definition: AnySaga, params: unknown, crashAt?: CrashPoint): Promise<{ readonly is: string }>;
+  asRoot(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, params?: Record<string, unknown>): Promise<unknown>;
+  write(volume: string, file: string, text: string): Promise<void>;
+  read(volume: string, file: string): Promise<string | undefined>;
+  config(vmid: number): Readonly<Record<string, string>> | undefined;
+  isRunning(vmid: number): boolean;
+}
+
+async function bench(seed: number): Promise<Bench> {
+  const world = await createSimWorld({ seed });
+  world.hub.publish([labGuest('photos')]);
+  const { agent } = world.boot();
+  assert.equal(await world.until(() => agent.report().converged, 300_000), true);
+  await world.clock.runUntil(agent.stop());
+  world.cut();
+  const journal = world.disk();
+  const registry = createGuestRegistry(journal);
+  const transport: Transport = {
+    send: async (request) => {
+      const answer = await world.node.wire({
+        method: request.method,
+        target: `/api2/json${request.path}`,
+        headers: request.headers,
+        body: request.body ?? '',
+      });
+      if (answer.dropped === true)
+        return { is: 'failed', failure: { is: 'lost', code: 'ECONNRESET', text: 'the connection was closed' } };
+      return {
+        is: 'answered',
+        answer: {
+          status: answer.status,
+          reason: answer.reason,
+          contentType: 'application/json;charset=UTF-8',
+          body: typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body),
+        },
+      };
+    },
+    close: () => Promise.resolve(),
+  };
+  const pve = createPveClient({ transport, node: world.node.name, token: world.token, clock: world.clock });
+  const open = new Set<string>();
+  const needs: RestoreNeeds = {
+    reader: pve.reader,
+    writer: pve.writer,
+    destroyer: pve.destroyer,
+    tasks: pve.tasks,
+    stores: pve.stores,
+    node: pve.facts,
+    helper: helperOf(world),
+    registry,
+    claims: createVmidClaims([], (id) => open.has(id)),
+    policy: () => world.policy,
+    tokenId: world.tokenId,
+    backups: pve.backups,
+    remover: pve.remover,
+    snapshots: pve.snapshots,
+    mover: pve.mover,
+    witness: { sample: () => Promise.resolve({ is: 'stopped' }), watch: () => undefined },
+    catalogue: createCatalogue(journal),
+    restores: createRestoreStore(journal),
+  };
+  const runner = (crashAt: CrashPoint | undefined, crashed: () => void) => {
+    let armed = crashAt !== undefined;
+    return createRunner({
+      journal,
+      clock: world.clock,
+      random: world.random.fork('runner'),
+      fence: createFence(journal, world.clock),
+      lanes: createLanes(world.clock),
+      registry: createRegistry(sagas),
+      crashPoints:
+        crashAt === undefined
+          ? noCrashPoints
+          : {
+              reached: (point) => {
+                if (!armed || point !== crashAt) return;
+                armed = false;
+                crashed();
+                throw new Error('power is off');
+              },
+            },
+    });
+  };
+  const diskOf = (volume: string): string => world.node.storage.volumeDiskPath(volume);
+  return {
+    world,
+    needs,
+    record: () => registry.all().find(({ name }) => name === 'photos') ?? assert.fail('photos is not on record'),
+    async run(definition, params, crashAt) {
+      let died = false;
+      const first = runner(crashAt, () => (died = true));
+      const { id, ended } = first.start(definition, params, needs);
+      const end = await world.clock.runUntil(ended, 7_200_000);
+      if (!died) {
+        assert.equal(crashAt, undefined, `${String(crashAt)} was not reached: ${JSON.stringify(end)}`);
+        return end;
+      }
+      const second = runner(undefined, () => undefined);
+      const [recovered] = second.resumeAll(() => needs);
+      assert.equal(recovered?.log.id, id);
+      return world.clock.runUntil(recovered.ended, 7_200_000);
+    },
+    async asRoot(method, path, params = {}) {
+      const answer = await world.clock.runUntil(world.node.handle({ method, path, params, as: 'root@pam' }));
+      assert.equal(answer.status, 200, `${method} ${path}: ${answer.reason}`);
+      return (answer.body as { readonly data: unknown }).data;
+    },
+    write: (volume, file, text) =>
+      world.node.storage.disk.writeTree(diskOf(volume), [fileMember(`./${file}`, text)], { skipExisting: false }),
+    async read(volume, file) {
+      const tree = await world.node.storage.disk.readTree(diskOf(volume));
+      const found = tree.find(({ name }) => name === `./${file}`);
+      return found === undefined ? undefined : new TextDecoder().decode(found.content);
+    },
+    config(vmid) {
+      const text = world.host.rawConfig(vmid);
+      if (text === undefined) return undefined;
+      return Object.fromEntries(
+        text
+          .split('\n')
+          .filter((line) => /^\w+: /.test(line))
+          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+      );
+    },
+    isRunning: (vmid) => world.node.guests.isRunning(vmid),
+  };
+}
+
+function helperOf({ helper }: SimWorld): HostHelper {
+  const ask = async <T>(request: HelperRequest, pick: (done: Extract<HelperAnswer, { is: 'done' }>) => T) => {
+    const answer = await helper.answer(request);
+    if (answer.is === 'done') return { is: 'done', value: pick(answer) } as const;
+    const busy = answer.is === 'busy';
+    const why = {
+      code: busy ? 'helper.busy' : 'helper.refused',
+      text: answer.text,
+      retry: busy ? 'later' : 'operator',
+    } as const;
+    return { is: 'refused', why } as const;
+  };
+  const refusing = (): Promise<Outcome<never>> =>
+    Promise.resolve({ is: 'refused', why: { code: 'helper.refused', text: 'not here', retry: 'never' } });
+  return {
+    volumesOf: (vmid) => ask({ v: 1, verb: 'volumes-of', vmid }, ({ volumes }) => volumes ?? []),
+    reapStub: (operation, vmid, volumes) =>
+      ask({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, () => undefined),
+    unlock: (operation, vmid) => ask({ v: 1, verb: 'unlock', operation, vmid }, () => undefined),
+    poolEnsure: (operation, vmid) => ask({ v: 1, verb: 'pool-ensure', operation, vmid }, () => undefined),
+    archiveDigest: (archive) =>
+      ask({ v: 1, verb: 'archive-digest', archive }, (done) => done.archive ?? assert.fail('no digest')),
+    scratchRead: refusing,
+    keyTest: refusing,
+    show: (operation) => ask({ v: 1, verb: 'show', operation }, ({ receipt }) => receipt ?? undefined),
+  };
+}
+
+const volumeOf = (record: GuestRecord, name: string): VolumeId =>
+  record.volumes.find((volume) => volume.name === name)?.volid ?? assert.fail(`no volume ${name}`);
+
+/** The guest as it is to come back, and its backup: `then` in each volume; afterwards `now` is written over it. */
+async function backedUp(scene: Bench): Promise<{ readonly archive: VolumeId; readonly sha256: Digest }> {
+  const record = scene.record();
+  const names = ['rootfs', 'data', 'photos'];
+  for (const name of names) await scene.write(volumeOf(record, name), 'srv-note', `${name} then`);
+  await scene.asRoot('POST', `/nodes/${scene.world.node.name}/vzdump`, {
+    vmid: record.vmid,
+    storage: 'backup',
+    mode: 'stop',
+    compress: 'zstd',
+    remove: 0,
+  });
+  await scene.world.until(() => scene.world.node.tasks.running().length === 0, 600_000);
+  for (const name of names) await scene.write(volumeOf(record, name), 'srv-note', `${name} now`);
+  const listed = (await scene.asRoot('GET', `/nodes/${scene.world.node.name}/storage/backup/content`, {
+    content: 'backup',
+    vmid: record.vmid,
+  })) as { readonly volid: VolumeId; readonly size: number }[];
+  const [item] = listed;
+  assert.ok(item !== undefined, 'the backup is not listed');
+  const digest = await scene.needs.helper.archiveDigest(item.volid, new AbortController().signal);
+  assert.ok(digest.is === 'done');
+  return { archive: item.volid, sha256: digest.value.sha256 };
+}
+
+function overwriteParams(scene: Bench, backup: { readonly archive: VolumeId; readonly sha256: Digest }) {
+  const record = scene.record();
+  const bulk = [volumeOf(record, 'photos')];
+  return {
+    guest: { uid: record.uid, incarnation: record.incarnation, name: record.name },
+    backup,
+    bulk,
+    loss: record.volumes.map(({ volid }) => volid).filter((volid) => !bulk.includes(volid)),
+    undoHours: 72,
+    jobId: 'job-1',
+  };
+}
+
+const volumesOf = (scene: Bench, vmid: number): readonly string[] =>
+  scene.world.node.storage
+    .volumesOf(vmid)
+    .map(({ volid }) => volid)
+    .toSorted();
+
+const noteOf = (scene: Bench, record: GuestRecord, name: string): Promise<string | undefined> =>
+  scene.read(volumeOf(record, name), 'srv-note');
+
+test('over a guest: what was backed up comes back, bulk stays, and the old guest waits, stopped and cut off', async () => {
+  const scene = await bench(1);
+  const old = scene.record();
+  const mac = /hwaddr=([^,]+)/.exec(scene.config(old.vmid)?.['net0'] ?? '')?.[1];
+  const backup = await backedUp(scene);
+  const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  const now = scene.record();
+  assert.notEqual(now.vmid, old.vmid);
+  assert.equal(now.incarnation, old.incarnation + 1);
+  assert.deepEqual(await Promise.all(['rootfs', 'data', 'photos'].map((name) => noteOf(scene, now, name))), [
+    'rootfs then',
+    'data then',
+    'photos now',
+  ]);
+  const [mine, kept] = [scene.config(now.vmid) ?? {}, scene.config(old.vmid) ?? {}];
+  assert.equal(scene.isRunning(now.vmid), true);
+  assert.equal(scene.isRunning(old.vmid), false);
+  assert.equal(mine['onboot'], '1');
+  assert.match(mine['net0'] ?? '', new RegExp(`hwaddr=${mac}`));
+  assert.doesNotMatch(mine['net0'] ?? '', /link_down/);
+  assert.equal(kept['onboot'], '0');
+  assert.equal(kept['protection'], '1');
+  assert.match(kept['net0'] ?? '', /link_down=1/);
+  assert.equal(kept['mp1'], undefined);
+  const [restore] = scene.needs.restores.all();
+  assert.equal(restore?.state, 'undoable');
+  assert.ok((restore?.outageMs ?? 0) > 0);
+});
+
+/** Where the guest stands, in one of the words that an ending may have. */
+async function standing(scene: Bench, old: GuestRecord): Promise<string> {
+  const now = scene.record();
+  const { from, to } = scene.world.policy.vmids.guests;
+  const others = Array.from({ length: to - from + 1 }, (_, at) => from + at).filter(
+    (vmid) => vmid !== now.vmid && (scene.config(vmid) !== undefined || volumesOf(scene, vmid).length > 0),
+  );
+  const notes = await Promise.all(['rootfs', 'data', 'photos'].map((name) => noteOf(scene, now, name)));
+  const config = scene.config(now.vmid) ?? {};
+  const serves =
+    scene.isRunning(now.vmid) && config['onboot'] === '1' && !(config['net0'] ?? 'link_down').includes('link_down');
+  return JSON.stringify({ here: now.vmid === old.vmid, notes, serves, others });
+}
+
+const beforeIt = JSON.stringify({
+  here: true,
+  notes: ['rootfs now', 'data now', 'photos now'],
+  serves: true,
+  others: [],
+});
+
+async function overwritten(seed: number) {
+  const scene = await bench(seed);
+  const old = scene.record();
+  const backup = await backedUp(scene);
+  const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  const restore = scene.needs.restores.all()[0] ?? assert.fail('there is no record of the restore');
+  const now = scene.record();
+  const guest = { uid: now.uid, incarnation: now.incarnation, name: now.name };
+  return { scene, old, now, restore, guest };
+}
+
+test('undone: the old guest is back with bulk as it is by now, under a number that nobody had', async () => {
+  const { scene, old, now, restore, guest } = await overwritten(2);
+  await scene.write(volumeOf(now, 'photos'), 'srv-note', 'photos later');
+  await scene.write(volumeOf(now, 'rootfs'), 'srv-note', 'rootfs later');
+  const loss = [...undoLossOf(restore, now)];
+  const end = await scene.run(undoRestore, { guest, sagaId: restore.id, loss, jobId: 'job-2' });
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  const back = scene.record();
+  assert.equal(back.vmid, old.vmid);
+  assert.equal(back.incarnation, now.incarnation + 1);
+  assert.deepEqual(await Promise.all(['rootfs', 'data', 'photos'].map((name) => noteOf(scene, back, name))), [
+    'rootfs now',
+    'data now',
+    'photos later',
+  ]);
+  assert.equal(scene.isRunning(back.vmid), true);
+  const config = scene.config(back.vmid) ?? {};
+  assert.equal(config['onboot'], '1');
+  assert.doesNotMatch(config['net0'] ?? '', /link_down/);
+  assert.equal(config['protection'] ?? '0', '0');
+  assert.equal(scene.config(now.vmid), undefined);
+  assert.deepEqual(volumesOf(scene, now.vmid), []);
+  assert.deepEqual(volumesOf(scene, back.vmid), back.volumes.map(({ volid }) => volid).toSorted());
+  assert.equal(scene.needs.restores.byId(restore.id)?.state, 'undone');
+});
+
+test('finished: exactly the old volumes are freed, and what was carried over is in service', async () => {
+  const { scene, old, now, restore, guest } = await overwritten(3);
+  const loss = restore.old?.volumes.map(({ volid }) => volid) ?? [];
+  const before = [...volumesOf(scene, old.vmid), ...volumesOf(scene, now.vmid)];
+  const end = await scene.run(finishRestore, { guest, sagaId: restore.id, loss, jobId: 'job-1' });
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  const after = [...volumesOf(scene, old.vmid), ...volumesOf(scene, now.vmid)];
+  assert.deepEqual(before.filter((volid) => !after.includes(volid)).toSorted(), loss.toSorted());
+  assert.equal(await noteOf(scene, now, 'photos'), 'photos now');
+  assert.equal(scene.isRunning(now.vmid), true);
+  assert.equal(scene.config(old.vmid), undefined);
+  const again = await scene.run(undoRestore, { guest, sagaId: restore.id, loss, jobId: 'job-3' });
+  assert.equal(again.is, 'unwound');
+});
+
+test('a guest that somebody attached a volume of the old one to keeps it from being freed', async () => {
+  const { scene, old, now, restore, guest } = await overwritten(4);
+  const loss = restore.old?.volumes.map(({ volid }) => volid) ?? [];
+  const volid = loss.find((one) => !one.endsWith('disk-0')) ?? assert.fail();
+  await scene.asRoot('PUT', `/nodes/${scene.world.node.name}/lxc/${now.vmid}/config`, { mp7: `${volid},mp=/srv/old` });
+  const before = volumesOf(scene, old.vmid);
+  const end = await scene.run(finishRestore, { guest, sagaId: restore.id, loss, jobId: 'job-1' });
+  assert.equal(end.is, 'unwound', JSON.stringify(end));
+  assert.deepEqual(volumesOf(scene, old.vmid), before);
+  assert.equal(scene.config(old.vmid)?.['protection'], '1');
+});
+
+test('a restored guest that does not come up unwinds to the old one, serving with its bulk', async () => {
+  for (const nth of [1, 2]) {
+    const scene = await bench(5);
+    const old = scene.record();
+    const backup = await backedUp(scene);
+    scene.world.node.faults.add({
+      method: 'POST',
+      path: /lxc\/(?!9000\/)\d+\/status\/start$/,
+      nth,
+      fault: { is: 'die', message: 'startup for container failed' },
+    });
+    const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
+    assert.equal(end.is, 'unwound', JSON.stringify(end));
+    assert.equal(await standing(scene, old), beforeIt);
+    assert.deepEqual(scene.needs.restores.all(), []);
+  }
+});
+
+test('a backup whose bytes are others is not restored, and a volume more than signed for is not lost', async () => {
+  const scene = await bench(6);
+  const old = scene.record();
+  const backup = await backedUp(scene);
+  const params = overwriteParams(scene, backup);
+  for (const wrong of [
+    { ...params, backup: { ...backup, sha256: 'ab'.repeat(32) } },
+    { ...params, loss: params.loss.slice(1) },
+    { ...params, bulk: [] },
+    { ...params, guest: { ...params.guest, incarnation: 7 } },
+  ]) {
+    const end = await scene.run(restoreOverwrite, wrong);
+    assert.equal(end.is, 'unwound', JSON.stringify(end));
+    assert.equal(await standing(scene, old), beforeIt);
+  }
+});
+
+/** Lines of a hand-over's log after which its worker is killed: nothing moved; renamed; out of the source's config. */
+const killings = [/moving volume/, /removing volume/, /updated with/] as const;
+
+test('a hand-over whose worker is killed anywhere is finished forward', async () => {
+  for (const atLine of killings) {
+    const scene = await bench(7);
+    const backup = await backedUp(scene);
+    scene.world.node.tasks.trap({ type: 'move_volume', atLine, action: 'kill' });
+    const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
+    assert.equal(end.is, 'completed', JSON.stringify(end));
+    const now = scene.record();
+    assert.equal(await noteOf(scene, now, 'photos'), 'photos now', String(atLine));
+    assert.equal(scene.config(now.vmid)?.['mp1']?.split(',')[0], volumeOf(now, 'photos'));
+  }
+});
+
+test('a worker killed in the hand-over back does not lose bulk when a restore unwinds', async () => {
+  for (const atLine of killings) {
+    const scene = await bench(8);
+    const old = scene.record();
+    const backup = await backedUp(scene);
+    scene.world.node.faults.add({
+      method: 'POST',
+      path: /lxc\/(?!9000\/)\d+\/status\/start$/,
+      nth: 2,
+      fault: { is: 'die', message: 'startup for container failed' },
+    });
+    scene.world.node.tasks.trap({ type: 'move_volume', id: '9001-mp1>9000-mp1', atLine, action: 'kill' });
+    const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
+    assert.equal(end.is, 'unwound', JSON.stringify(end));
+    assert.equal(await standing(scene, old), beforeIt, String(atLine));
+  }
+});
