@@ -56,4 +56,4 @@ export {
   planRecovery,
   recoverGuest,
 } from './recovery/index.ts';
-export type { LossMemory, RecoverNeeds, RecoveryFacts } from './recovery/index.ts';
+export type { LossMemory, RecoverNeeds, RecoverParams, RecoveryFacts } from './recovery/index.ts';
