@@ -66,7 +66,7 @@ export const updateController: SagaDefinition<UpdateControllerParams, UpdateCont
     { name: 'checkpoint', intend: noteCheckpoint, run: checkpoint, probe: probeCheckpoint },
     { name: 'offer', run: offer, probe: probeOffer, undo: runPrevious },
     // Watching changes nothing, but its outcome closes the way back: from here on it has served.
-    { name: 'healthy', readOnly: true, run: healthy, pivot: 'at-outcome' },
+    { name: 'healthy', run: healthy, probe: healthy, pivot: 'at-outcome' },
     { name: 'keep', readOnly: true, run: keep },
   ],
 };
