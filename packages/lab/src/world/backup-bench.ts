@@ -67,7 +67,7 @@ export interface BackupBench {
   /** What the listing of the backup storage shows of the guest. */
   archives(): readonly { readonly file: string; readonly notes: string | undefined }[];
   /** Runs a saga to its end, letting time pass. */
-  run<P>(saga: AnySaga, params: P): Promise<SagaEnd>;
+  run(saga: AnySaga, params: unknown): Promise<SagaEnd>;
   /** Lets time pass until it has an answer. */
   ended<T>(promise: Promise<T>, ms?: number): Promise<T>;
 }

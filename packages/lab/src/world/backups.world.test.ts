@@ -198,7 +198,6 @@ test('killed after all was written: the archive counts, and the guest is freed a
   const bench = await createBackupBench();
   // oxlint-disable-next-line unicorn/no-thenable -- the field is a word, nobody awaits a trap
   bench.world.node.tasks.trap({ type: 'vzdump', atLine: /cleanup temporary/, action: 'kill' });
-  bench.world.node.tasks.trap({ type: 'vzdump', atLine: /cleanup temporary/, action: 'kill' });
   const end = await bench.run(backup, bench.params());
   assert.equal(codeOf(end), 'completed');
   assert.equal(bench.records().length, 1);
@@ -243,26 +242,44 @@ test('a lease that ended is no lease', async () => {
   assert.deepEqual(bench.archives(), []);
 });
 
-test('a power cut at any moment: one backup or none, and never one that is not there', async () => {
-  // Where the cuts are, one undisturbed run tells.
-  const model = await createBackupBench();
-  const first = model.boot(() => false);
-  assert.equal(codeOf(await model.run(backup, model.params())), 'completed');
-  const places = [...first.power.reached];
-  assert.ok(places.length > 20);
-  for (const place of places) {
-    const bench = await createBackupBench();
-    const { power, runner, needs } = bench.boot((point) => point === place);
-    void runner.start(backup, bench.params(), needs);
-    assert.equal(await bench.world.until(() => power.off.aborted, 600_000), true, `no cut at ${place}`);
-    const { recovered } = bench.boot();
-    for (const ended of recovered) assert.equal(codeOf(await bench.ended(ended)), 'completed', place);
-    assert.equal(bench.records().length, recovered.length, place);
-    assert.equal(bench.archives().length, recovered.length, place);
-    assert.equal(markerIn(bench), markerOnRecord(bench), place);
-    assert.equal(lockOf(bench), undefined, place);
-  }
-});
+/** What happens to the node while the agent is away. */
+const meanwhile: Readonly<Record<string, (bench: BackupBench) => Promise<void>>> = {
+  nothing: async () => undefined,
+  'its worker is killed': async ({ world }) => {
+    for (const { upid } of world.node.tasks.running()) world.node.tasks.kill(upid);
+  },
+  'the node reboots': ({ world }) => world.clock.runUntil(world.node.reboot()),
+};
+
+for (const [what, act] of Object.entries(meanwhile))
+  test(`a power cut at any moment, and ${what} meanwhile: one backup or none, and nothing left behind`, async () => {
+    // Where the cuts are, one undisturbed run tells.
+    const model = await createBackupBench();
+    const first = model.boot(() => false);
+    assert.equal(codeOf(await model.run(backup, model.params())), 'completed');
+    const places = [...first.power.reached];
+    assert.ok(places.length > 20);
+    for (const place of places) {
+      const bench = await createBackupBench();
+      const { power, runner, needs } = bench.boot((point) => point === place);
+      void runner.start(backup, bench.params(), needs);
+      assert.equal(await bench.world.until(() => power.off.aborted, 600_000), true, `no cut at ${place}`);
+      await act(bench);
+      const ends = await Promise.all(bench.boot().recovered.map((ended) => bench.ended(ended).then(codeOf)));
+      const good = ends.filter((end) => end === 'completed').length;
+      assert.deepEqual(
+        ends.filter((end) => !['completed', 'unwound backup.failed'].includes(end)),
+        [],
+        place,
+      );
+      if (what === 'nothing') assert.equal(good, ends.length, place);
+      assert.equal(bench.records().length, good, place);
+      assert.equal(bench.archives().length, good, place);
+      assert.equal(markerIn(bench), markerOnRecord(bench), place);
+      assert.equal(lockOf(bench), undefined, place);
+      assert.equal(bench.world.node.guests.config(bench.vmid).snapshots.has('vzdump'), false, place);
+    }
+  });
 
 test('pruning takes exactly one, and never what is protected or kept', async () => {
   const bench = await createBackupBench();

@@ -205,7 +205,7 @@ export const storeItems = z.array(
         ? {}
         : { encrypted: String(row.encrypted) }),
       ...(row.verification?.state === 'ok' || row.verification?.state === 'failed'
-        ? { verified: row.verification.state as 'ok' | 'failed' }
+        ? { verified: row.verification.state }
         : {}),
     })),
 );
