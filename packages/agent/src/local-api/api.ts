@@ -220,10 +220,12 @@ export function createLocalApi({ desk, policy, clock, log, version }: LocalApiOp
       ...(asked.id === undefined ? {} : { id: asked.id }),
       ...(key === undefined ? {} : { idempotencyKey: key }),
     };
-    const late = clock.sleep((asked.query.wait ?? 0) * 1000 + answerMs, answered.signal).then(
-      () => 'late' as const,
-      () => 'late' as const,
-    );
+    const late = clock
+      .sleep((asked.query.wait ?? 0) * 1000 + answerMs, AbortSignal.any([signal, answered.signal]))
+      .then(
+        () => 'late' as const,
+        () => 'late' as const,
+      );
     const work = atDesk(guest, asked, body, call);
     const first = await Promise.race([work, late]);
     answered.abort();

@@ -96,6 +96,8 @@ export async function serveLocalApi(options: LocalServerOptions): Promise<LocalS
   server.timeout = limits.idleMs;
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.on('clientError', (_error, socket) => socket.destroy());
+  // Sent after the answer that said it was the last: Node would keep such a connection.
+  server.on('dropRequest', (_request, socket) => socket.destroy());
   // A request that waits to be let in with its body is answered first: whoever may not ask sends none.
   server.on('checkContinue', (request, response) => void serve(request, response, () => response.writeContinue()));
 

@@ -62,21 +62,19 @@ export function fakeDesk(answers: Answers = {}): { readonly desk: LocalDesk; rea
     asked.push(one);
     return answers[one.route]?.(one) ?? done(usual[one.route] ?? {});
   };
-  const desk = new Proxy(
-    {
-      guestAtPort: (vmid: number) => ({ 104: guestA, 105: guestB })[vmid],
-      authenticate: (token: string) => ({ [tokenA]: guestA, [tokenB]: guestB })[token],
-      redeem: async (guest: GuestUid, body: unknown) => {
-        const outcome = await answer({ route: 'redeem', guest, body });
-        const redeemed = { token: tokenA, guest, name: 'shop', ca: ['pem'], identity: 'fresh' };
-        return answers.redeem === undefined ? done(redeemed) : outcome;
-      },
-    } as Record<string, unknown>,
-    {
-      get: (own, name: LocalRouteName) =>
-        own[name] ?? ((guest: GuestUid, body: unknown, call: LocalCall) => answer({ route: name, guest, body, call })),
+  const own: Record<string, unknown> = {
+    guestAtPort: (vmid: number) => ({ 104: guestA, 105: guestB })[vmid],
+    authenticate: (token: string) => ({ [tokenA]: guestA, [tokenB]: guestB })[token],
+    redeem: async (guest: GuestUid, body: unknown) => {
+      const outcome = await answer({ route: 'redeem', guest, body });
+      const redeemed = { token: tokenA, guest, name: 'shop', ca: ['pem'], identity: 'fresh' };
+      return answers.redeem === undefined ? done(redeemed) : outcome;
     },
-  );
+  };
+  const desk = new Proxy(own, {
+    get: (_own, name: LocalRouteName) =>
+      own[name] ?? ((guest: GuestUid, body: unknown, call: LocalCall) => answer({ route: name, guest, body, call })),
+  });
   return { desk: desk as unknown as LocalDesk, asked };
 }
 
