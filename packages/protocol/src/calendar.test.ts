@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { isZone, localTimeIn, nextElapse, parseCalendar, previousElapse } from './calendar.ts';
+import { nextElapse, parseCalendar, previousElapse } from './calendar.ts';
 import type { Calendar } from './calendar.ts';
 import { backupTier } from './desired-state.ts';
+import { isZone, localTimeIn } from './time-zone.ts';
 
 function calendarOf(text: string): Calendar {
   const parsed = parseCalendar(text);

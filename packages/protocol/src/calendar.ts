@@ -11,6 +11,7 @@
  * epoch. Every search is bounded: what never elapses (2026-02-30) gives `undefined`.
  */
 import type { Parsed } from './parse.ts';
+import { clockOf, isZone } from './time-zone.ts';
 
 interface Years {
   readonly from: number;
@@ -314,9 +315,7 @@ const dayMs = 86_400_000;
 
 /** The first local time at or after `from` that the expression names. */
 function nextLocal(calendar: Calendar, from: number): number | undefined {
-  const date = new Date(from);
-  const year = date.getUTCFullYear();
-  for (const { y, m, d } of datesUp(calendar, Math.max(year, firstYear))) {
+  for (const { y, m, d } of datesUp(calendar, new Date(from))) {
     const midnight = Date.UTC(y, m - 1, d);
     if (midnight + dayMs <= from) continue;
     const time = timeUp(calendar, Math.max(0, from - midnight) / 1000);
@@ -326,8 +325,7 @@ function nextLocal(calendar: Calendar, from: number): number | undefined {
 }
 
 function previousLocal(calendar: Calendar, upTo: number): number | undefined {
-  const year = new Date(upTo).getUTCFullYear();
-  for (const { y, m, d } of datesDown(calendar, Math.min(year, lastYear))) {
+  for (const { y, m, d } of datesDown(calendar, new Date(upTo))) {
     const midnight = Date.UTC(y, m - 1, d);
     if (midnight > upTo) continue;
     const time = timeDown(calendar, Math.min(dayMs - 1000, upTo - midnight) / 1000);
@@ -350,16 +348,25 @@ function daysOf(calendar: Calendar, y: number, m: number): number[] {
   return days.filter((day) => calendar.weekdays.includes((first + day - 1) % 7));
 }
 
-function* datesUp(calendar: Calendar, fromYear: number): Generator<{ y: number; m: number; d: number }> {
-  for (let y = fromYear; y <= lastYear; y++)
-    if (inYear(calendar, y)) for (const m of calendar.months) for (const d of daysOf(calendar, y, m)) yield { y, m, d };
+/** From the month of `from` on. */
+function* datesUp(calendar: Calendar, from: Date): Generator<{ y: number; m: number; d: number }> {
+  const year = from.getUTCFullYear();
+  for (let y = Math.max(year, firstYear); y <= lastYear; y++) {
+    if (!inYear(calendar, y)) continue;
+    for (const m of calendar.months)
+      if (y > year || m > from.getUTCMonth()) for (const d of daysOf(calendar, y, m)) yield { y, m, d };
+  }
 }
 
-function* datesDown(calendar: Calendar, fromYear: number): Generator<{ y: number; m: number; d: number }> {
-  for (let y = fromYear; y >= firstYear; y--)
-    if (inYear(calendar, y))
-      for (const m of calendar.months.toReversed())
+/** From the month of `upTo` back. */
+function* datesDown(calendar: Calendar, upTo: Date): Generator<{ y: number; m: number; d: number }> {
+  const year = upTo.getUTCFullYear();
+  for (let y = Math.min(year, lastYear); y >= firstYear; y--) {
+    if (!inYear(calendar, y)) continue;
+    for (const m of calendar.months.toReversed())
+      if (y < year || m <= upTo.getUTCMonth() + 1)
         for (const d of daysOf(calendar, y, m).toReversed()) yield { y, m, d };
+  }
 }
 
 /** Seconds of the day: the first of the expression at or after `from`. */
@@ -389,97 +396,7 @@ function timeDown({ hours, minutes, seconds }: Calendar, upTo: number): number |
   return undefined;
 }
 
-interface ZoneClock {
-  /** The first moment at which the local clock shows `local` or more. */
-  momentOf(local: number): number;
-  /** The most that the local clock has shown up to `moment`, in whole seconds: more than it shows after it was set back. */
-  furthest(moment: number): number;
-}
-
-// No zone is further from UTC than 14 h, so this reaches to both sides of any change of the clocks that matters.
-const reachMs = 26 * 3_600_000;
-
-function clockOf(zone: string): ZoneClock {
-  const offset = offsetOf(zone);
-  /** The moment from which the offset is the one at `to`. There is one change in between, zones have no two in two days. */
-  const changeBetween = (from: number, to: number): number => {
-    const after = offset(to);
-    let [low, high] = [from, to];
-    while (high - low > 1) {
-      const middle = Math.floor((low + high) / 2);
-      if (offset(middle) === after) high = middle;
-      else low = middle;
-    }
-    return high;
-  };
-  return {
-    momentOf(local) {
-      const [from, to] = [local - reachMs, local + reachMs];
-      const [before, after] = [offset(from), offset(to)];
-      if (before === after) return local - before;
-      const change = changeBetween(from, to);
-      return local < change + before ? local - before : Math.max(change, local - after);
-    },
-    furthest(moment) {
-      const [before, now] = [offset(moment - reachMs), offset(moment)];
-      const shown = Math.floor((moment + now) / 1000) * 1000;
-      return before <= now ? shown : Math.max(shown, changeBetween(moment - reachMs, moment) + before - 1000);
-    },
-  };
-}
-
-/** Milliseconds to add to UTC, whole seconds. */
-function offsetOf(zone: string): (moment: number) => number {
-  const formatter = formatterOf(zone);
-  return (moment) => {
-    const whole = Math.floor(moment / 1000) * 1000;
-    const field: Record<string, number> = {};
-    for (const { type, value } of formatter.formatToParts(whole)) field[type] = Number(value);
-    const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = field;
-    return Date.UTC(year, month - 1, day, hour, minute, second) - whole;
-  };
-}
-
-// A formatter costs some 50 µs to make and holds nothing but the rules of its zone, so it is kept; a bound, because zones
-// come in from outside.
-const formatters = new Map<string, Intl.DateTimeFormat>();
-
-function formatterOf(zone: string): Intl.DateTimeFormat {
-  const known = formatters.get(zone);
-  if (known !== undefined) return known;
-  const made = new Intl.DateTimeFormat('en-US', {
-    timeZone: zone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  });
-  if (formatters.size >= 64) formatters.clear();
-  formatters.set(zone, made);
-  return made;
-}
-
 const isZoneShaped = (text: string): boolean =>
   /^[A-Za-z][A-Za-z0-9_+-]*(?:\/[A-Za-z0-9_+-]+){0,2}$/.test(text) &&
   !Object.hasOwn(shorthands, text.toLowerCase()) &&
   text.split('-').some((part) => weekdayOf(part) === undefined);
-
-/** Written as in the zone database: `europe/budapest` is no file there, and systemd refuses it. */
-export function isZone(name: string): boolean {
-  try {
-    const { timeZone } = formatterOf(name).resolvedOptions();
-    // Links (`Asia/Calcutta`) resolve to another name; only another case of the same one is a slip.
-    return timeZone === name || timeZone.toLowerCase() !== name.toLowerCase();
-  } catch {
-    // RangeError: not known.
-    return false;
-  }
-}
-
-/** Local time as if it were UTC, for calendars of days and weeks and for windows: milliseconds, in whole seconds. */
-export function localTimeIn(zone: string, moment: number): number {
-  return Math.floor(moment / 1000) * 1000 + offsetOf(zone)(moment);
-}

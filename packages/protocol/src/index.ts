@@ -6,6 +6,7 @@
 export * from './ids.ts';
 export * from './reason.ts';
 export * from './errors.ts';
+export { isZone, localTimeIn } from './time-zone.ts';
 export * from './calendar.ts';
 export * from './desired-state.ts';
 export * from './canonical.ts';

@@ -126,6 +126,8 @@ export function planPrune(input: PruneInput): PrunePlan {
 
   const frozen = frozenBy(scheduled[0] ?? records[0], listed);
   const brake = changesOf(records).find((record) => record.proven === undefined);
+  // Were it let go, nothing would hold any more what it holds.
+  keep(brake, 'before-mass-change');
   const isHeld = (record: BackupRecord): boolean =>
     frozen !== undefined ||
     // On demand is what a guest makes by itself: were it held too, it could fill the storage.
