@@ -132,6 +132,8 @@ export const agentArrows: Record<string, readonly string[]> = {
   adapters: ['ports', 'kernel', 'authority', 'hub-link', 'trust', 'host-key', 'host-policy.ts'],
   protection: [
     'audit',
+    'local-api',
+    'local-desk.ts',
     'admission',
     'authority',
     'bring-up',

@@ -16,6 +16,8 @@ export const hostPolicy = z.strictObject({
   bridges: z.array(z.string()).min(1).max(32),
   /** Storages that guests' volumes may lie on. */
   storages: z.array(storageId).min(1).max(32),
+  /** Those of them that are no place for databases: bulk, backups of it, whatever may wait. */
+  slowStorages: z.array(storageId).max(32).default([]),
   /** Where a volume that joins a living guest may be mounted: at or below one of these, which hold no system data. */
   mountRoots: z
     .array(z.string().regex(/^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/, 'an absolute path'))

@@ -184,6 +184,7 @@ export const evidences = {
     seen: { ...seen, vmid: scratchRecord.vmid },
   },
   'guest-itself': { is: 'guest-itself', uid: ref.uid },
+  'restore-window': { is: 'restore-window', sagaId: 's', loss: [rootVolume], endedAt: now - 1 },
   'signed-job': {
     is: 'signed-job',
     jobId: 'j1',

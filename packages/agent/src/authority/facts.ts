@@ -118,5 +118,13 @@ export type Evidence =
     }
   /** The guest itself, through the local API: its token and its bridge port say so. About itself only. */
   | { readonly is: 'guest-itself'; readonly uid: GuestUid }
+  /** The end of an undo window, by the journal: the restore's own signature covers it, and nothing else [R16]. */
+  | {
+      readonly is: 'restore-window';
+      readonly sagaId: string;
+      readonly loss: readonly VolumeId[];
+      /** Wall time, milliseconds. */
+      readonly endedAt: number;
+    }
   /** Root at the admin socket of this box. */
   | { readonly is: 'local-root' };

@@ -548,3 +548,18 @@ test('what a restore-test left is swept where it is on record as scratch, and no
   assert.equal(ask('scratch-sweep', { ...scratch, policy: makePolicy({ hold: { host: true } }) }), '+');
   assert.equal(ask('scratch-sweep', served), '.');
 });
+
+test('the end of an undo window frees what its restore was signed for, not before its time, and opens nothing else', () => {
+  const over = evidences['restore-window'];
+  for (const kind of kinds.filter((k) => isBuilt(effects[k])))
+    assert.equal(ask(kind, {}, over), kind === 'restore-finish' ? '+' : '.', kind);
+  for (const [what, evidence] of Object.entries({
+    'of another restore': { ...over, sagaId: 't' },
+    'that is open': { ...over, endedAt: now + 1 },
+    'with a volume more': { ...over, loss: [...over.loss, foreignVolume] },
+    'with a volume less': { ...over, loss: [] },
+  } satisfies Record<string, Evidence>))
+    assert.equal(ask('restore-finish', {}, evidence), '.', what);
+  for (const { identity, code } of Object.values(identities))
+    assert.equal(ask('restore-finish', { guest: makeGuest({ identity }) }, over), code);
+});

@@ -58,6 +58,8 @@ export function decide(effect: Effect, evidence: Evidence, facts: GateFacts, now
       if (!isRouteEffect(effect) || effect.guest.uid !== evidence.uid)
         return refuse(id, effect.kind, 'gate.no-authority', 'a guest may ask for its own protection and nothing else');
       return converge(effect, evidence, facts, facts.policy, now);
+    case 'restore-window':
+      return endWindow(effect, evidence, facts, now);
     case 'local-root':
       if (isRouteEffect(effect))
         return refuse(id, effect.kind, 'gate.no-authority', 'only the guest itself asks for it');
@@ -123,6 +125,27 @@ function compensate(effect: BuiltEffect, evidence: Extract<Evidence, { is: 'same
   return effect.kind === 'volume-remove'
     ? warranted(row, freeVolumesWarrantFor(evidence.basis, seen, [effect.volid], known))
     : warranted(row, destroyWarrantFor(evidence.basis, seen, known));
+}
+
+/** What was signed for when the restore was, volume by volume, and not before its time. */
+function endWindow(
+  effect: BuiltEffect,
+  evidence: Extract<Evidence, { is: 'restore-window' }>,
+  facts: GateFacts,
+  now: number,
+): Decision {
+  const id = effectRows[effect.kind];
+  const no = (because: string): Decision => refuse(id, effect.kind, 'gate.no-authority', because);
+  if (effect.kind !== 'restore-finish' || effect.sagaId !== evidence.sagaId)
+    return no('the end of an undo window frees the guest that was replaced, and nothing else');
+  if (new Set(effect.loss).symmetricDifference(new Set(evidence.loss)).size > 0)
+    return no('what it frees is not what the restore was signed for');
+  if (now < evidence.endedAt) return no('the undo window is open');
+  const asked = askedFor(effect, facts.guest);
+  const stranger = whoseGuest(effect, asked, rowOf(effect.kind), facts);
+  return stranger === undefined
+    ? { is: 'allowed', row: id, warrants: [] }
+    : refuse(id, asked.words, stranger.code, stranger.text);
 }
 
 function tearDown(effect: BuiltEffect, evidence: Extract<Evidence, { is: 'scratch' }>, facts: GateFacts): Decision {

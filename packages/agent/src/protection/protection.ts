@@ -1,0 +1,227 @@
+/**
+ * Everything that protects the guests, put together: stores, rounds, what guests are told, and what of it a report shows.
+ * `agent.ts` gives it the doors it needs; they are asked only once the agent runs.
+ */
+import type { DesiredGuest, Finding, GuestName, Report, StorageId, VolumeId } from '@felhom/protocol';
+import { createLocalApi } from '../local-api/index.ts';
+import type { LocalApi } from '../local-api/index.ts';
+import { createLocalDesk } from '../local-desk.ts';
+import type { LocalDeskNeeds } from '../local-desk.ts';
+import type { Submission, SubmitOptions } from '../admission/index.ts';
+import type { BackupBytes, Evidence, BuiltEffect, SelfUse } from '../authority/index.ts';
+import { refOf } from '../authority/guest-record.ts';
+import type { GuestRecord } from '../authority/guest-record.ts';
+import type { HostPolicy } from '../host-policy.ts';
+import type { PassReport } from '../reconcile/index.ts';
+import { scratchStorageOf } from '../restore-tests/index.ts';
+import { keptVmids, lossOf, reportedRestoreOf, undoLossOf } from '../restores/index.ts';
+import type { Snapshots } from '../ports/proxmox.ts';
+import { createGuestViews } from './guest-views.ts';
+import { createInForce } from './in-force.ts';
+import type { InForceNeeds } from './in-force.ts';
+import { createLooker } from './look.ts';
+import { queueOf } from './queue.ts';
+import { createRound } from './round.ts';
+import type { RoundNeeds } from './round.ts';
+import { createStores } from './stores.ts';
+import type { Stores, StoresNeeds } from './stores.ts';
+import { underWay } from './under-way.ts';
+
+export interface ProtectionNeeds
+  extends
+    Pick<StoresNeeds, 'host' | 'journal' | 'random' | 'registry' | 'audit' | 'hostKey' | 'contact' | 'release'>,
+    Pick<
+      RoundNeeds,
+      | 'clock'
+      | 'log'
+      | 'helper'
+      | 'tokenId'
+      | 'policy'
+      | 'status'
+      | 'removing'
+      | 'nodeTrouble'
+      | 'permissionsSound'
+      | 'wake'
+    >,
+    Pick<InForceNeeds, 'desired' | 'floors' | 'zone'> {
+  readonly version: string;
+  readonly proxmox: RoundNeeds['proxmox'] & { readonly snapshots: Snapshots };
+  readonly submit: (
+    effect: BuiltEffect,
+    evidence: Evidence,
+    signal: AbortSignal,
+    options?: SubmitOptions,
+  ) => Promise<Submission>;
+  readonly consents: LocalDeskNeeds['consents'];
+}
+
+export interface Protection {
+  readonly sagaNeeds: Stores['sagaNeeds'] & { readonly desiredOf: (name: GuestName) => DesiredGuest | undefined };
+  readonly lookup: {
+    backupId(bytes: BackupBytes): string | undefined;
+    storageOf(tier: string): StorageId | undefined;
+    readonly scratchStorage: StorageId | undefined;
+  };
+  /** After a pass. */
+  round(pass: PassReport, signal: AbortSignal): Promise<void>;
+  nextAt(): number | undefined;
+  report(): Pick<Report, 'backups' | 'bulk' | 'copies' | 'restoreTests' | 'restores' | 'queue'>;
+  findings(): readonly Finding[];
+  /** A restore whose undo window is open, as a job about it needs it. */
+  restore(
+    saga: string,
+  ):
+    | {
+        readonly guest: ReturnType<typeof refOf>;
+        readonly undoLoss: readonly VolumeId[];
+        readonly finishLoss: readonly VolumeId[];
+      }
+    | undefined;
+  /** VMIDs of guests that wait for the end of an undo window: no strangers. */
+  kept(): ReadonlySet<number>;
+  selfUse(guest: GuestRecord): SelfUse | undefined;
+  /** What guests may ask; `undefined` where the configuration has no local API, or the policy does not read. */
+  localApi(): LocalApi | undefined;
+  /** From now on guests can reach it, or no longer. */
+  listening(on: boolean): void;
+}
+
+export function createProtection(needs: ProtectionNeeds): Protection {
+  const { journal, clock, registry } = needs;
+  const looker = createLooker({ stores: needs.proxmox.stores, tasks: needs.proxmox.tasks, clock });
+  const inForce = createInForce({
+    documents: journal,
+    desired: needs.desired,
+    policy: needs.policy,
+    floors: needs.floors,
+    records: () => registry.all(),
+    now: () => clock.now(),
+    zone: needs.zone,
+  });
+  const stores = createStores({
+    ...needs,
+    inForce,
+    listed: (storage) => looker.listed(storage),
+    inUse: () => {
+      const archives = new Set(underWay(journal, needs.status()).flatMap(({ archive }) => archive ?? []));
+      return new Set(stores.catalogue.all().flatMap(({ id, archive }) => (archives.has(archive) ? [id] : [])));
+    },
+  });
+  const operations = stores.operationsOn({ status: needs.status });
+  let listeningSince: number | undefined;
+
+  const openWindow: Protection['restore'] = (saga) => {
+    const restore = stores.restores.byId(saga);
+    const record = restore === undefined ? undefined : registry.byUid(restore.guest.uid);
+    if (restore?.state !== 'undoable' || restore.old === undefined || record === undefined) return undefined;
+    return { guest: refOf(record), undoLoss: undoLossOf(restore, record), finishLoss: lossOf(restore.old) };
+  };
+
+  const finishWindow = async (saga: string, signal: AbortSignal): Promise<void> => {
+    const open = openWindow(saga);
+    const restore = stores.restores.byId(saga);
+    const policy = needs.policy();
+    if (open === undefined || restore?.until === undefined || policy === undefined) return;
+    // A hold asks that nothing is given up meanwhile.
+    if (policy.hold.host || policy.hold.guests.includes(open.guest.name)) return;
+    const effect: BuiltEffect = { kind: 'restore-finish', guest: open.guest, sagaId: saga, loss: open.finishLoss };
+    const evidence: Evidence = { is: 'restore-window', sagaId: saga, loss: open.finishLoss, endedAt: restore.until };
+    const answer = await needs.submit(effect, evidence, signal);
+    if (answer.is === 'started') void answer.ended.then(needs.wake);
+  };
+
+  const round = createRound({
+    ...needs,
+    stores,
+    inForce,
+    looker,
+    submit: (effect, signal) => needs.submit(effect, { is: 'desired-state' }, signal),
+    finishWindow,
+    listeningSince: () => listeningSince,
+  });
+  const views = createGuestViews({
+    registry,
+    stores,
+    inForce,
+    last: round.last,
+    policy: needs.policy,
+    proxmox: needs.proxmox,
+    now: () => clock.now(),
+  });
+
+  let api: LocalApi | undefined;
+  const openApi = (policy: HostPolicy, authority: NonNullable<ProtectionNeeds['contact']>['authority']): LocalApi =>
+    createLocalApi({
+      desk: createLocalDesk({
+        registry,
+        reader: needs.proxmox.reader,
+        claims: stores.claims,
+        tokens: stores.tokens,
+        leases: stores.leases,
+        controllers: stores.controllers,
+        operations,
+        bulk: stores.bulk,
+        manifests: stores.manifests,
+        authority,
+        audit: needs.audit,
+        clock,
+        submit: (effect, evidence, atStart) =>
+          needs.submit(effect, evidence, new AbortController().signal, { atStart }),
+        desiredGuest: (record) => inForce.desiredGuest(record),
+        identityOf: (record) => (record.incarnation === 1 ? 'fresh' : 'continue'),
+        dueOf: (guest) => views.dueOf(guest),
+        backupLines: (guest) => views.backupLines(guest),
+        restoreTests: (guest) => views.restoreTests(guest),
+        storageOf: (guest, signal) => views.storageOf(guest, signal),
+        consents: needs.consents,
+      }),
+      policy: policy.localApi,
+      clock,
+      log: needs.log,
+      version: needs.version,
+    });
+
+  return {
+    sagaNeeds: {
+      ...stores.sagaNeeds,
+      desiredOf: (name) => inForce.desiredGuest({ name }),
+    },
+    lookup: {
+      backupId: ({ archive, sha256 }) => {
+        const record = stores.catalogue.byArchive(archive);
+        return record?.sha256 === sha256 ? record.id : undefined;
+      },
+      storageOf: (tier) => stores.tierOf(tier)?.storage,
+      get scratchStorage() {
+        const policy = needs.policy();
+        return policy === undefined ? undefined : scratchStorageOf(policy);
+      },
+    },
+    round: (pass, signal) => round.run(pass, signal),
+    nextAt: () => round.nextAt(),
+    report: () => {
+      const { standing } = round.last();
+      return {
+        backups: [...(standing?.backups ?? [])],
+        bulk: [...(standing?.bulk ?? [])],
+        copies: [...(standing?.copies ?? [])].slice(0, 400),
+        restoreTests: [...stores.evidence.newest()].slice(0, 60),
+        restores: stores.restores.all().map(reportedRestoreOf),
+        queue: queueOf(needs.status()),
+      };
+    },
+    findings: () => [...round.last().findings, ...(api?.findings() ?? [])],
+    restore: openWindow,
+    kept: () => keptVmids(stores.restores),
+    selfUse: (guest) => ({ ...operations.usedBy(guest.uid), snapshots: stores.checkpoints.of(guest.uid).length }),
+    localApi: () => {
+      const policy = needs.policy();
+      if (api === undefined && policy !== undefined && needs.contact !== undefined)
+        api = openApi(policy, needs.contact.authority);
+      return api;
+    },
+    listening: (on) => {
+      listeningSince = on ? clock.now() : undefined;
+    },
+  };
+}
