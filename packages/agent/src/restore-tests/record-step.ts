@@ -67,7 +67,7 @@ function evidenceOf(ctx: TestContext): RestoreEvidence {
 function catalogueWrites(ctx: TestContext, evidence: RestoreEvidence, digest: string): readonly DocumentWrite[] {
   const before = ctx.needs.catalogue.byId(evidence.backup.id);
   if (before === undefined) return [];
-  const { proven, failedTest, ...rest } = before;
+  const { proven, failedTest: _earlier, ...rest } = before;
   const at = evidence.endedAt;
   const named = digest as NonNullable<BackupRecord['proven']>['evidence'];
   if (evidence.verdict === 'passed') {

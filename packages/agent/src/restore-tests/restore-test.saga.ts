@@ -84,7 +84,6 @@ function planOf(ctx: TestContext): RestorePlan {
 
 /** The restore, unless it is known already how the test ended; a failed one is how it ended. */
 function untilResult(step: TestStep): TestStep {
-  const { intend, probe, undo } = step;
   const ended = (ctx: TestContext): boolean => ctx.state.result !== undefined;
   const settled = <T extends Probed<Partial<RestoreTestState>>>(ctx: TestContext, answer: T): T | Answer => {
     if (answer.is !== 'done') return answer;
@@ -97,11 +96,10 @@ function untilResult(step: TestStep): TestStep {
   };
   return {
     ...step,
-    intend: async (ctx, signal) => (ended(ctx) || intend === undefined ? done({}) : intend(ctx, signal)),
+    intend: async (ctx, signal) => (ended(ctx) || step.intend === undefined ? done({}) : step.intend(ctx, signal)),
     run: async (ctx, signal) => (ended(ctx) ? done({}) : settled(ctx, await step.run(ctx, signal))),
     probe: async (ctx, signal) =>
-      ended(ctx) || probe === undefined ? done({}) : settled(ctx, await probe(ctx, signal)),
-    ...(undo === undefined ? {} : { undo }),
+      ended(ctx) || step.probe === undefined ? done({}) : settled(ctx, await step.probe(ctx, signal)),
   };
 }
 
