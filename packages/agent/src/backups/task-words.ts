@@ -33,17 +33,17 @@ const most = 20;
 export function hear(words: TaskWords, line: string): TaskWords {
   const mode = /^INFO: backup mode: (snapshot|suspend|stop)$/.exec(line)?.[1] as BackupRecord['mode'] | undefined;
   if (mode !== undefined) return { ...words, mode, waitsForOther: false };
-  if (/^INFO: trying to get global lock/.test(line)) return { ...words, waitsForOther: true };
+  if (line.startsWith('INFO: trying to get global lock')) return { ...words, waitsForOther: true };
   if (/^INFO: (?:got global lock|starting new backup job)/.test(line)) return { ...words, waitsForOther: false };
-  if (/^INFO: mode failure - /.test(line)) return { ...words, fellBack: true };
+  if (line.startsWith('INFO: mode failure - ')) return { ...words, fellBack: true };
   if (/^INFO: creating (?:vzdump|Proxmox Backup Server) archive /.test(line)) return { ...words, archiving: true };
-  if (/^WARN: /.test(line) && words.warnings.length < most)
+  if (line.startsWith('WARN: ') && words.warnings.length < most)
     return { ...words, warnings: [...words.warnings, line.slice('WARN: '.length, 300)] };
-  if (/^ERROR: /.test(line) && words.errors.length < most)
+  if (line.startsWith('ERROR: ') && words.errors.length < most)
     return { ...words, errors: [...words.errors, line.slice('ERROR: '.length, 300)] };
   return words;
 }
 
 /** What people read in place of the line, where the line alone says too little. */
 export const tellLine = (line: string): string =>
-  /^INFO: trying to get global lock/.test(line) ? 'waiting for another backup job of this node to end' : line;
+  line.startsWith('INFO: trying to get global lock') ? 'waiting for another backup job of this node to end' : line;

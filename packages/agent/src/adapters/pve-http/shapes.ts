@@ -191,7 +191,10 @@ export const storeItems = z.array(
       protected: flag,
       // A fingerprint, or 1 where the server does not tell it. PVE: Storage/PBSPlugin.pm list_volumes.
       encrypted: z.union([z.string(), z.number()]).nullish(),
-      verification: z.object({ state: z.string() }).nullish().catch(undefined),
+      verification: z
+        .object({ state: z.enum(['ok', 'failed']) })
+        .nullish()
+        .catch(undefined),
     })
     .transform((row) => ({
       volid: row.volid,
@@ -204,9 +207,7 @@ export const storeItems = z.array(
       ...(row.encrypted === undefined || row.encrypted === null || row.encrypted === 0
         ? {}
         : { encrypted: String(row.encrypted) }),
-      ...(row.verification?.state === 'ok' || row.verification?.state === 'failed'
-        ? { verified: row.verification.state }
-        : {}),
+      ...(row.verification === undefined || row.verification === null ? {} : { verified: row.verification.state }),
     })),
 );
 
