@@ -21,7 +21,8 @@ function supervised(healths: Readonly<Record<string, Health>>, restarts: () => n
     const health = healths[versions.get(desired.image.digest) ?? ''] ?? 'healthy';
     if (health === 'silent') return;
     if (desired.directive === 'run') copyOf = desired.stateOf;
-    else assert.equal(desired.stateOf, copyOf, 'what it is to revert to is there');
+    // Without a copy it never ran the new one, and its state is as it was.
+    else if (copyOf !== undefined) assert.equal(desired.stateOf, copyOf, 'what it is to revert to is there');
     const status = { generation: desired.generation, digest: desired.image.digest, health, restarts: restarts() };
     bench.controllers.report(uid, says({ ...status, ...(copyOf === undefined ? {} : { stateCopyOf: copyOf }) }));
   };
