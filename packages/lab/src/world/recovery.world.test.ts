@@ -22,6 +22,7 @@ import {
   recoverGuest,
 } from '@felhom/agent';
 import type {
+  AnySaga,
   BackupRecord,
   CrashPoint,
   GuestRecord,
@@ -42,6 +43,7 @@ import { createSimWorld } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 const never = new AbortController().signal;
+const saga: AnySaga = recoverGuest;
 const wanted: DesiredGuest = desiredGuest.parse(labGuest('photos', { tags: ['family'] }));
 const names = ['rootfs', 'data', 'photos'] as const;
 type VolumeName = (typeof names)[number];
@@ -145,7 +147,7 @@ async function scene(seed: number): Promise<Scene> {
     },
     async run(params, crashAt) {
       let died = false;
-      const { ended } = runner(crashAt, () => (died = true)).start(recoverGuest, params, needs);
+      const { ended } = runner(crashAt, () => (died = true)).start(saga, params, needs);
       const first = await world.clock.runUntil(ended, 7_200_000);
       if (!died) return { end: first, died };
       const [recovered] = runner(undefined, () => undefined).resumeAll(() => needs);
