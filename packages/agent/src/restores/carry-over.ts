@@ -123,6 +123,11 @@ export async function carryTo(
     if (moved.is !== 'done') return moved;
     arrived.push({ key: item.key, path: item.path, volid: moved.value });
   }
+  if (carry.items.length > 0)
+    for (const place of [carry.home, carry.away]) {
+      const tidied = await tidy(ctx, place, signal);
+      if (tidied.is !== 'done') return tidied;
+    }
   return done(arrived);
 }
 
@@ -226,10 +231,7 @@ async function attach(
   );
 }
 
-/**
- * Takes a line out of the config whose volume was renamed away. Proxmox keeps the dead name as `unusedN`; nothing has
- * that name, so nothing is freed, and it is not freed here either.
- */
+/** Takes a line out of the config whose volume was renamed away. Proxmox keeps the dead name as `unusedN`. */
 async function forget(ctx: CarryActing, place: Place, item: CarryItem, signal: AbortSignal): Promise<Outcome<unknown>> {
   const listed = await ctx.needs.helper.volumesOf(place.vmid, signal);
   if (listed.is !== 'done') return listed;
@@ -247,15 +249,36 @@ async function forget(ctx: CarryActing, place: Place, item: CarryItem, signal: A
   );
 }
 
+/** Config keys of unused entries whose volume root does not see: names of nothing, which would keep a guest for ever. */
+const deadEntries = (view: Pick<GuestView, 'unused' | 'rawKeys'>, listed: readonly VolumeId[]): readonly string[] => {
+  const keys = view.rawKeys.filter((key) => /^unused\d+$/.test(key));
+  return keys.filter((_, at) => {
+    const volid = view.unused[at];
+    return volid !== undefined && !listed.includes(volid);
+  });
+};
+
+/** Nothing has these names, and nothing gives them while both guests stand still in this saga's hands. */
+async function tidy(ctx: CarryActing, place: Place, signal: AbortSignal): Promise<Outcome<unknown>> {
+  const listed = await ctx.needs.helper.volumesOf(place.vmid, signal);
+  if (listed.is !== 'done') return listed;
+  return writeConfig(
+    ctx,
+    { ...place, what: 'dead entries', missing: (view) => ({ set: {}, delete: deadEntries(view, listed.value) }) },
+    signal,
+  );
+}
+
 /** Looks once no hand-over of ours works on either any more. */
 async function look(
   ctx: CarryActing,
   carry: Carry,
   signal: AbortSignal,
-): Promise<Outcome<ReadonlyMap<string, Whereabouts>>> {
+): Promise<Outcome<{ readonly where: ReadonlyMap<string, Whereabouts>; readonly tidy: boolean }>> {
   const idle = await whenStill(ctx, carry, signal);
   if (idle.is !== 'done') return idle;
   const sides: Partial<Record<SideName, SeenSide>> = {};
+  let dead = 0;
   for (const side of ['home', 'away'] as const) {
     const { vmid, marker } = carry[side];
     const view = await readOwn(ctx, vmid, marker, signal);
@@ -263,10 +286,11 @@ async function look(
     const listed = await ctx.needs.helper.volumesOf(vmid, signal);
     if (listed.is !== 'done') return unknown(listed.why);
     sides[side] = { view: view.value, listed: listed.value };
+    dead += deadEntries(view.value, listed.value).length;
   }
   const { home, away } = sides;
   if (home === undefined || away === undefined) throw new Error('cannot look for volumes: a side was not read');
-  return done(whereabouts(carry, { home, away }));
+  return done({ where: whereabouts(carry, { home, away }), tidy: dead === 0 });
 }
 
 async function find(
@@ -276,7 +300,7 @@ async function find(
   signal: AbortSignal,
 ): Promise<Outcome<Whereabouts>> {
   const all = await look(ctx, carry, signal);
-  return all.is === 'done' ? done(all.value.get(item.key) ?? { is: 'astray' }) : all;
+  return all.is === 'done' ? done(all.value.where.get(item.key) ?? { is: 'astray' }) : all;
 }
 
 /** The id of such a task is no VMID, so the list is asked by type [R3]. */
@@ -309,12 +333,12 @@ export async function probeCarry(
   if (all.is !== 'done') return all;
   const arrived: Carried[] = [];
   for (const item of carry.items) {
-    const where = all.value.get(item.key);
+    const where = all.value.where.get(item.key);
     if (where === undefined || where.is === 'astray') return unknown(astray(carry, item));
     if (where.is !== 'at' || where.side !== side || where.stale) return { is: 'never-happened' };
     arrived.push({ key: item.key, path: item.path, volid: where.volid });
   }
-  return done(arrived);
+  return all.value.tidy ? done(arrived) : { is: 'never-happened' };
 }
 
 /** pveproxy gives up on a request after 30 s; afterwards its worker no longer begins. */

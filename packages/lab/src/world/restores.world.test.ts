@@ -106,12 +106,13 @@ async function bench(seed: number): Promise<Bench> {
     catalogue: createCatalogue(journal),
     restores: createRestoreStore(journal),
   };
+  let runners = 0;
   const runner = (crashAt: CrashPoint | undefined, crashed: () => void) => {
     let armed = crashAt !== undefined;
     return createRunner({
       journal,
       clock: world.clock,
-      random: world.random.fork('runner'),
+      random: world.random.fork(`runner ${(runners += 1)}`),
       fence: createFence(journal, world.clock),
       lanes: createLanes(world.clock),
       registry: createRegistry(sagas),
@@ -374,9 +375,9 @@ test('a restored guest that does not come up unwinds to the old one, serving wit
     const backup = await backedUp(scene);
     scene.world.node.faults.add({
       method: 'POST',
-      path: /lxc\/(?!9000\/)\d+\/status\/start$/,
+      path: /lxc\/9001\/status\/start$/,
       nth,
-      fault: { is: 'die', message: 'startup for container failed' },
+      fault: { is: 'meanwhile', act: () => Promise.resolve(scene.world.host.setInit(9001, 'cannot-be-executed')) },
     });
     const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
     assert.equal(end.is, 'unwound', JSON.stringify(end));
@@ -425,9 +426,9 @@ test('a worker killed in the hand-over back does not lose bulk when a restore un
     const backup = await backedUp(scene);
     scene.world.node.faults.add({
       method: 'POST',
-      path: /lxc\/(?!9000\/)\d+\/status\/start$/,
+      path: /lxc\/9001\/status\/start$/,
       nth: 2,
-      fault: { is: 'die', message: 'startup for container failed' },
+      fault: { is: 'meanwhile', act: () => Promise.resolve(scene.world.host.setInit(9001, 'cannot-be-executed')) },
     });
     scene.world.node.tasks.trap({ type: 'move_volume', id: '9001-mp1>9000-mp1', atLine, action: 'kill' });
     const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
