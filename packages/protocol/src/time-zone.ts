@@ -57,9 +57,9 @@ function offsetOf(zone: string): (moment: number) => number {
   return (moment) => {
     const { steady } = known;
     if (moment >= steady.from && moment <= steady.to) return steady.offset;
-    const [from, to] = [moment - 2 * dayMs, moment + 3 * dayMs];
+    const [from, to] = [moment - 3 * dayMs, moment + 10 * dayMs];
     const offset = read(from);
-    // No zone has changed its clocks and changed them back within five days.
+    // No zone has changed its clocks and changed them back within two weeks.
     if (offset !== read(to)) return read(moment);
     known.steady = { from, to, offset };
     return offset;

@@ -80,8 +80,8 @@ const clamps: readonly {
     holds: ({ maxIntervalMs }) => assert.equal(maxIntervalMs, 24 * hour),
   },
   {
-    name: 'a schedule that ends',
-    tier: { schedule: '2026-*-* 03:00' },
+    name: 'a schedule that ends within a month',
+    tier: { schedule: '2026-11-* 03:00' },
     text: /more than 24 hours/,
     holds: ({ maxIntervalMs }) => assert.equal(maxIntervalMs, 24 * hour),
   },

@@ -73,6 +73,7 @@ const shortestWindowMinutes = 120;
 const mostTiers = 8;
 /** Elapses that are looked at for one out of range: more than any week of a schedule that is not too often. */
 const elapsesLookedAt = 200;
+const lookedAheadMs = 32 * 24 * hourMs;
 
 /** Without a trust document nothing is signed, so nothing is promised beyond the policy file. */
 const noFloors: Floors = { keepDays: 0, keepWeeks: 0, backupEveryHours: 8760, restoreTestEveryDays: 3650, tiers: 0 };
@@ -246,7 +247,7 @@ function gapsOf(calendar: Calendar, zone: string, now: number): { shortest: numb
   let [shortest, longest] = [Number.POSITIVE_INFINITY, 0];
   let last = nextElapse(calendar, now, zone);
   if (last === undefined) return { shortest, longest: Number.POSITIVE_INFINITY };
-  for (let i = 0; i < elapsesLookedAt; i++) {
+  for (let i = 0; i < elapsesLookedAt && last < now + lookedAheadMs; i++) {
     const next = nextElapse(calendar, last, zone);
     if (next === undefined) return { shortest, longest: Number.POSITIVE_INFINITY };
     shortest = Math.min(shortest, next - last);
