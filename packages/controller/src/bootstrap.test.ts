@@ -55,16 +55,16 @@ function guest(answers: (asked: Asked) => Answer) {
   });
   /** Opens, with time going on until it does or an hour has passed. */
   const open = async (given: ReturnType<typeof needs>, rejected?: string): Promise<Session | 'waits'> => {
-    let opened: Session | undefined;
     const stop = new AbortController();
+    const seen: { session?: Session } = {};
     const going = openSession(given, rejected, stop.signal).then(
-      (session) => (opened = session),
+      (session) => (seen.session = session),
       () => undefined,
     );
-    for (let minute = 0; minute < 60 && opened === undefined; minute += 1) await clock.advance(60_000);
+    for (let minute = 0; minute < 60 && seen.session === undefined; minute += 1) await clock.advance(60_000);
     stop.abort();
     await going;
-    return opened ?? 'waits';
+    return seen.session ?? 'waits';
   };
   return { clock, files, asked, needs, open };
 }

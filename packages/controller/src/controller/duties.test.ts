@@ -95,10 +95,9 @@ describe('a deployment', () => {
   const going = async (make: (one: ReturnType<typeof guest>) => void = () => undefined) => {
     const one = guest();
     make(one);
-    const result = one.controller.deploy('shop', one.never);
-    let over = false;
-    void result.finally(() => (over = true));
-    for (let minute = 0; minute < 30 && !over; minute += 1) await one.clock.advance(60_000);
+    const seen: { over?: true } = {};
+    const result = one.controller.deploy('shop', one.never).finally(() => (seen.over = true));
+    for (let minute = 0; minute < 30 && seen.over === undefined; minute += 1) await one.clock.advance(60_000);
     const routes = one.host.asked.map(({ method, path }) => `${method} ${path}`);
     return { ...one, result: await result, routes };
   };
