@@ -673,3 +673,44 @@ test('a guest that is not on record as scratch is never swept', async () => {
   assert.equal(end.is, 'unwound');
   assert.equal(bench.node.guests.isRunning(left.vmid), true);
 });
+
+/** Another storage of this name: a PBS with a key. */
+async function pbsBench(): Promise<Bench> {
+  const bench = await createBench({ storage: 'offsite' });
+  const asRoot = async (method: 'POST' | 'PUT' | 'DELETE', path: string, params: Record<string, unknown>) => {
+    const answer = await bench.clock.runUntil(bench.node.handle({ method, path, params, as: 'root@pam' }));
+    assert.equal(answer.status, 200, answer.reason);
+  };
+  bench.node.storage.hardware.add({ id: 'pbs:vault/ds', capacityBytes: 2 ** 40 });
+  await asRoot('DELETE', '/storage/offsite', {});
+  const pbs = { storage: 'offsite', type: 'pbs', server: 'vault', datastore: 'ds', content: 'backup' };
+  await asRoot('POST', '/storage', { ...pbs, username: 'a@pbs', password: 'x', 'encryption-key': keyFile('aa') });
+  // What was granted on the storage of before went with it.
+  const [users] = bench.tokenId.split('!');
+  await asRoot('PUT', '/access/acl', { path: '/storage/offsite', roles: 'PVEDatastoreUser', users });
+  return bench;
+}
+
+const keyFile = (pair: string): string =>
+  JSON.stringify({ kdf: null, data: '', fingerprint: Array.from({ length: 32 }, () => pair).join(':') });
+
+for (const [name, key, want] of [
+  ['the key that it was made with', 'aa', 'passed proven'],
+  ['another key', 'bb', 'failed corrupt restore-test.wrong-key'],
+] as const)
+  test(`an encrypted backup and ${name}`, async () => {
+    const bench = await pbsBench();
+    const taken = await bench.backUp(good);
+    const { encrypted } = bench.node.storage.archives.list('offsite')[0] ?? {};
+    assert.ok(encrypted?.startsWith('aa:'));
+    const changed = bench.node.handle({
+      method: 'PUT',
+      path: '/storage/offsite',
+      params: { 'encryption-key': keyFile(key) },
+      as: 'root@pam',
+    });
+    assert.equal((await bench.clock.runUntil(changed)).status, 200);
+    const evidence = await runTest(bench, { ...taken, encrypted });
+    assert.equal(said(evidence), want, evidence.text);
+    if (key === 'bb') assert.match(evidence.text, /the key of the storage does not open it: it was made with key aa:/);
+  });

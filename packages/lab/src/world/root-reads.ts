@@ -74,11 +74,22 @@ export async function scratchRead(node: FakeNode, vmid: number, asked: Asked): P
   return { v: 1, is: 'done', found };
 }
 
-/** Whether the key of the storage opens an archive on it. The fake node knows encryption by fingerprint only. */
+/** Whether the key that the storage has now opens an archive on it. The fake node knows keys by fingerprint only. */
 export async function keyTest(node: FakeNode, archive: string): Promise<HelperAnswer> {
   const [storage = ''] = archive.split(':');
-  if (node.storage.type(storage) !== 'pbs') return { v: 1, is: 'done', keyTest: { is: 'not-encrypted' } };
-  return { v: 1, is: 'done', keyTest: { is: 'not-encrypted' } };
+  try {
+    node.storage.activate(storage);
+    const made = node.storage.archives.list(storage).find(({ volid }) => volid === archive);
+    if (made === undefined) return refuse(`cannot test the key of ${archive}: there is no such archive`);
+    const { encrypted } = made;
+    if (encrypted === undefined) return { v: 1, is: 'done', keyTest: { is: 'not-encrypted' } };
+    const key = node.storage.archives.keyOf(storage);
+    if (key === encrypted) return { v: 1, is: 'done', keyTest: { is: 'opens', fingerprint: key } };
+    const has = key === undefined ? 'the storage has no key' : `the storage has key ${key}`;
+    return { v: 1, is: 'done', keyTest: { is: 'wrong-key', text: `it was made with key ${encrypted}, ${has}` } };
+  } catch (error) {
+    return { v: 1, is: 'busy', text: `cannot test the key of ${archive}: ${perlText(error).trim()}` };
+  }
 }
 
 /** Mount path → volume id of the active config. */

@@ -15,6 +15,8 @@ export interface Backup {
   readonly sizeBytes: number;
   readonly notes: string | undefined;
   readonly protected: boolean;
+  /** Fingerprint of the key that it was made with; of PBS only. */
+  readonly encrypted: string | undefined;
 }
 
 export class Archives {
@@ -95,6 +97,7 @@ export class Archives {
       sizeBytes: there.sizeBytes,
       notes: this.#storage.disk.readText(`${path}.notes`),
       protected: this.#storage.disk.file(`${path}.protected`) !== undefined,
+      encrypted: this.#storage.disk.readText(`${path}.key`),
     };
   }
 
@@ -108,6 +111,18 @@ export class Archives {
     const path = this.#backupPath(volid) ?? die('only backups can have notes');
     if (notes === '') this.#storage.disk.removeFile(`${path}.notes`);
     else this.#storage.disk.writeText(`${path}.notes`, notes);
+  }
+
+  /** To be called when an archive was written: PBS archives are encrypted with the key that the storage has then. */
+  seal(storage: string, path: string): void {
+    const key = this.keyOf(storage);
+    if (key !== undefined) this.#storage.disk.writeText(`${path}.key`, key);
+  }
+
+  /** Fingerprint of the key that a PBS storage has now. */
+  keyOf(storage: string): string | undefined {
+    if (this.#storage.type(storage) !== 'pbs') return undefined;
+    return option(this.#storage.definitions.need(storage), 'encryption-key');
   }
 
   isProtected(volid: string): boolean {
@@ -148,6 +163,7 @@ export class Archives {
     const path = this.volidPath(volid) ?? die(`unable to parse volume ID '${volid}'`);
     const removed = this.#storage.disk.removeFile(path);
     this.#storage.disk.removeFile(`${path}.notes`);
+    this.#storage.disk.removeFile(`${path}.key`);
     this.#storage.disk.removeFile(path.replace(/\.[^/]*$/, '.log'));
     return removed;
   }

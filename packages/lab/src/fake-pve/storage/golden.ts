@@ -46,9 +46,11 @@ export async function placeArchive(
   const trees = [{ at: '/', members: archive.files ?? goldenFiles() }];
   const members = archive.rawMembers ?? archiveMembers(archive.config, archive.firewall, trees, []);
   const free = room.freeBytes(storage);
-  const written = await room.disk.writeArchive(room.archives.diskPath(storage, file), members, 'zstd', free);
+  const path = room.archives.diskPath(storage, file);
+  const written = await room.disk.writeArchive(path, members, 'zstd', free);
   if (written.is === 'no-space')
     throw new Error(`cannot place ${file} on ${storage}: no space left (${free} bytes free)`);
+  room.archives.seal(storage, path);
   const volid = `${storage}:backup/${file}`;
   if (archive.notes !== undefined) room.archives.setNotes(volid, archive.notes);
   return volid;

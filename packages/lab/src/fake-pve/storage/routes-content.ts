@@ -36,6 +36,7 @@ function backupItems(room: Storage, storage: string): Item[] {
     ...(backup.subtype === undefined ? {} : { subtype: backup.subtype }),
     ...(backup.notes === undefined || backup.notes === '' ? {} : { notes: backup.notes.split('\n', 1)[0] }),
     ...(backup.protected ? { protected: 1 } : {}),
+    ...(backup.encrypted === undefined ? {} : { encrypted: backup.encrypted }),
   }));
 }
 

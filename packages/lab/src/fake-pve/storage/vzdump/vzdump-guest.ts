@@ -275,6 +275,7 @@ async function writeArchive(run: Run, mode: Mode, volumes: ReadonlyMap<string, s
       fail(`exit code ${compression === 'zstd' ? 70 : 2}`);
     }
     disk.moveFile(partial, target);
+    room.archives.seal(order.storage, target);
     await info(run, `Total bytes written: ${tarAmount(bytes, pve.clock.now() - began)}`);
     if (written.is === 'written' && !isPbs) await info(run, `archive file size: ${vzdumpSize(written.sizeBytes)}`);
   } catch (error) {
