@@ -70,8 +70,7 @@ export async function openSession(
 ): Promise<Session> {
   for (let tries = 0; ; tries += 1) {
     signal.throwIfAborted();
-    const held = await readRecord(needs.files, sessionRecord);
-    const stored = held.is === 'held' ? held.value : undefined;
+    const stored = await readSession(needs.files);
     const unused = unusedClaim(needs.claim, stored);
     if (stored !== undefined && stored.token !== rejected && unused === undefined) return stored;
     const opened = await tryToRedeem(needs, stored, unused, signal);
@@ -80,6 +79,11 @@ export async function openSession(
     if (stored !== undefined && stored.token !== rejected && tries > 0) return stored;
     await needs.clock.sleep(pauseAfter(tries, needs.random), signal);
   }
+}
+
+export async function readSession(files: GuestFiles): Promise<Session | undefined> {
+  const held = await readRecord(files, sessionRecord);
+  return held.is === 'held' ? held.value : undefined;
 }
 
 /** Redeemed once: the environment goes on showing a claim after it is worth nothing. */

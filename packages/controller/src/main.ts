@@ -12,7 +12,6 @@
  *   FELHOM_LEDGER                   folder of the demo app, default /srv/data/ledger
  */
 import { readFileSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { composeApps, composeImages } from './adapters/compose.ts';
 import { opensshHostKeys, publicKeyOnly } from './adapters/host-keys.ts';
@@ -87,7 +86,7 @@ export async function main(env: Environment): Promise<void> {
   await runGuest(needsOf(env), stop.signal);
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+if (import.meta.main) {
   await main(process.env);
   // Nothing that still waits keeps a guest from going down.
   process.exit(0);

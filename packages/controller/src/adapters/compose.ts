@@ -3,6 +3,7 @@
  * Everything goes through `docker compose`, whose arguments are built here and never by a shell.
  */
 import { spawn } from 'node:child_process';
+import { z } from 'zod';
 import { guestPaths } from '../paths.ts';
 import type { Apps, Done, GuestFiles, Images, RunningImage } from '../ports.ts';
 
@@ -80,8 +81,17 @@ export function composeApps(files: GuestFiles): Apps {
 
 const controllerProject = 'felhom-controller';
 const controllerFolder = `${guestPaths.home}/controller`;
-const healthUrl = 'http://127.0.0.1:8471/health';
+/** Where the controller's page listens, on loopback of the guest. */
+export const controllerPort = 8471;
+const healthUrl = `http://127.0.0.1:${controllerPort}/health`;
 const lookMs = 2_000;
+/** What a controller says of itself: an image of any version, so its word is checked. */
+const controllerHealth = z.object({
+  healthy: z.boolean(),
+  quiesced: z.boolean(),
+  text: z.string().max(1000),
+  stoppedStacks: z.array(z.string().regex(stackName)).max(64),
+});
 
 /** `repository`: where the golden image says that controller images come from, e.g. `registry.example/felhom/controller`. */
 export function composeImages(
@@ -120,8 +130,10 @@ function watched(
     ended,
     health: async () => {
       const answer = await fetch(healthUrl, { signal: AbortSignal.timeout(lookMs) }).catch(() => undefined);
-      if (answer?.ok !== true) return undefined;
-      return (await answer.json()) as Awaited<ReturnType<RunningImage['health']>>;
+      // It says that it is unhealthy with 503.
+      if (answer === undefined || (answer.status !== 200 && answer.status !== 503)) return undefined;
+      const parsed = controllerHealth.safeParse(await answer.json().catch(() => undefined));
+      return parsed.success ? parsed.data : undefined;
     },
     stop: async () => {
       stop.abort();
