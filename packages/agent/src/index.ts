@@ -2,7 +2,14 @@
  * The agent's door for the lab, which runs it in simulated worlds. On a host the program is `main.ts`.
  */
 export { createAgent } from './agent.ts';
-export type { Agent, AgentParts, PlannedEffect, ProxmoxPorts } from './agent.ts';
+export type { Agent, AgentParts, ProxmoxPorts } from './agent.ts';
+export type { PlannedEffect } from './open-work.ts';
+export type { LocalApi, LocalRequest, LocalResponse } from './local-api/index.ts';
+export { serveLocalApi } from './local-api/index.ts';
+export type { LocalContact } from './protection/index.ts';
+export type { GuestWitness, WitnessSample } from './ports/guest-witness.ts';
+export type { LocalAuthority } from './ports/local-authority.ts';
+export type { PeerPort } from './ports/bridge-ports.ts';
 export type { DesiredSource } from './desired-source.ts';
 export { askAgent } from './admin-socket/client.ts';
 export type { AdminAnswer } from './admin-socket/client.ts';
@@ -46,7 +53,15 @@ export { createVmidClaims } from './guests/index.ts';
 export { createEvidenceStore, isEvidenceOf, restoreTest, sweepScratch } from './restore-tests/index.ts';
 export type { RestoreTestNeeds, RestoreTestParams } from './restore-tests/index.ts';
 export type { GuestWitness, WitnessSample } from './ports/guest-witness.ts';
-export { createRestoreStore, finishRestore, restoreOverwrite, undoLossOf, undoRestore } from './restores/index.ts';
+export {
+  createRestoreStore,
+  finishRestore,
+  restoreCopy,
+  restoreInPlace,
+  restoreOverwrite,
+  undoLossOf,
+  undoRestore,
+} from './restores/index.ts';
 export type { RestoreNeeds } from './restores/index.ts';
 export {
   chooseSource,

@@ -11,6 +11,8 @@ export { restoreOverwrite } from './restore-overwrite.saga.ts';
 export type { RestoreOverwriteParams } from './restore-overwrite.saga.ts';
 export { undoLossOf, undoRestore } from './undo-restore.saga.ts';
 export { finishRestore } from './finish-restore.saga.ts';
+export { restoreCopy } from './restore-copy.saga.ts';
+export { restoreInPlace } from './restore-in-place.saga.ts';
 export { createRestoreStore, keptVmids, lossOf } from './restore-store.ts';
 export type { RestoreRecord, RestoreStore } from './restore-store.ts';
 export { decideWindow } from './window.ts';

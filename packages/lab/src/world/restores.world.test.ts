@@ -16,6 +16,8 @@ import {
   createVmidClaims,
   finishRestore,
   noCrashPoints,
+  restoreCopy,
+  restoreInPlace,
   restoreOverwrite,
   undoLossOf,
   undoRestore,
@@ -34,10 +36,11 @@ import type {
 import type { Digest, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
 import { labGuest } from './desired.ts';
+import type { LabGuest } from './desired.ts';
 import { createSimWorld } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
-const sagas: readonly AnySaga[] = [restoreOverwrite, undoRestore, finishRestore];
+const sagas: readonly AnySaga[] = [restoreOverwrite, undoRestore, finishRestore, restoreCopy, restoreInPlace];
 
 /** A world in which `photos` serves with a rootfs, a volume that is backed up and a bulk volume that is not. */
 interface Bench {
@@ -53,9 +56,9 @@ interface Bench {
   isRunning(vmid: number): boolean;
 }
 
-async function bench(seed: number): Promise<Bench> {
+async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench> {
   const world = await createSimWorld({ seed });
-  world.hub.publish([labGuest('photos')]);
+  world.hub.publish([labGuest('photos', extra)]);
   const { agent } = world.boot();
   assert.equal(await world.until(() => agent.report().converged, 300_000), true);
   await world.clock.runUntil(agent.stop());
@@ -206,9 +209,14 @@ const volumeOf = (record: GuestRecord, name: string): VolumeId =>
   record.volumes.find((volume) => volume.name === name)?.volid ?? assert.fail(`no volume ${name}`);
 
 /** The guest as it is to come back, and its backup: `then` in each volume; afterwards `now` is written over it. */
-async function backedUp(scene: Bench): Promise<{ readonly archive: VolumeId; readonly sha256: Digest }> {
+interface Bytes {
+  readonly archive: VolumeId;
+  readonly sha256: Digest;
+}
+
+async function backedUp(scene: Bench): Promise<Bytes> {
   const record = scene.record();
-  const names = ['rootfs', 'data', 'photos'];
+  const names = record.volumes.map(({ name }) => name);
   for (const name of names) await scene.write(volumeOf(record, name), 'srv-note', `${name} then`);
   await scene.asRoot('POST', `/nodes/${scene.world.node.name}/vzdump`, {
     vmid: record.vmid,
@@ -230,9 +238,9 @@ async function backedUp(scene: Bench): Promise<{ readonly archive: VolumeId; rea
   return { archive: item.volid, sha256: digest.value.sha256 };
 }
 
-function overwriteParams(scene: Bench, backup: { readonly archive: VolumeId; readonly sha256: Digest }) {
+function overwriteParams(scene: Bench, backup: Bytes) {
   const record = scene.record();
-  const bulk = [volumeOf(record, 'photos')];
+  const bulk = record.volumes.filter(({ name }) => name === 'photos').map(({ volid }) => volid);
   return {
     guest: { uid: record.uid, incarnation: record.incarnation, name: record.name },
     backup,
@@ -435,4 +443,81 @@ test('a worker killed in the hand-over back does not lose bulk when a restore un
     assert.equal(end.is, 'unwound', JSON.stringify(end));
     assert.equal(await standing(scene, old), beforeIt, String(atLine));
   }
+});
+
+test('a copy: a guest of its own with fresh MACs beside its source, which serves on', async () => {
+  const scene = await bench(9);
+  const old = scene.record();
+  const mac = /hwaddr=([^,]+)/.exec(scene.config(old.vmid)?.['net0'] ?? '')?.[1] ?? assert.fail();
+  const backup = await backedUp(scene);
+  const guest = { uid: old.uid, incarnation: old.incarnation, name: old.name };
+  const end = await scene.run(restoreCopy, { guest, backup, name: 'photos-copy', jobId: 'job-1' });
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  const copy = scene.needs.registry.all().find(({ name }) => name === 'photos-copy') ?? assert.fail('no copy');
+  assert.notEqual(copy.uid, old.uid);
+  const config = scene.config(copy.vmid) ?? {};
+  assert.ok(config['net0'] !== undefined && !config['net0'].includes(mac) && !config['net0'].includes('link_down'));
+  assert.match(config['env'] ?? '', /FELHOM_IDENTITY=fresh/);
+  assert.equal(config['mp1'], undefined);
+  assert.equal(await noteOf(scene, copy, 'rootfs'), 'rootfs then');
+  assert.deepEqual([scene.isRunning(old.vmid), scene.isRunning(copy.vmid)], [true, true]);
+});
+
+async function proven(scene: Bench, backup: Bytes, isProven: boolean): Promise<void> {
+  const bytes = await scene.needs.helper.archiveDigest(backup.archive, new AbortController().signal);
+  assert.ok(bytes.is === 'done');
+  const record = scene.record();
+  scene.needs.catalogue.put({
+    id: 'a'.repeat(16),
+    guest: record.uid,
+    incarnation: record.incarnation,
+    vmid: record.vmid,
+    tier: 'local',
+    storage: 'backup' as never,
+    archive: backup.archive,
+    class: 'scheduled',
+    consistency: 'crash',
+    mode: 'stop',
+    startedAt: 1,
+    takenAt: 1,
+    sizeBytes: bytes.value.sizeBytes,
+    sha256: backup.sha256,
+    protected: false,
+    warnings: [],
+    risk: { tokenCanRestore: true, refusals: [], comesBackEmpty: [], devices: false },
+    massChange: false,
+    ...(isProven ? { proven: { at: 2, evidence: backup.sha256, rtoMs: 1 } } : {}),
+  });
+}
+
+test('in place: only without bulk and from a proven backup; then the guest is back under the same name', async () => {
+  const withBulk = await bench(10);
+  const first = await backedUp(withBulk);
+  await proven(withBulk, first, true);
+  const { undoHours: _, ...inPlace } = overwriteParams(withBulk, first);
+  assert.equal((await withBulk.run(restoreInPlace, inPlace)).is, 'unwound');
+  assert.equal(await noteOf(withBulk, withBulk.record(), 'rootfs'), 'rootfs now');
+
+  const data = labGuest('photos').volumes.filter(({ name }) => name === 'data');
+  const scene = await bench(11, { volumes: data });
+  const old = scene.record();
+  const backup = await backedUp(scene);
+  const { undoHours: __, ...params } = overwriteParams(scene, backup);
+  await proven(scene, backup, false);
+  assert.equal((await scene.run(restoreInPlace, params)).is, 'unwound');
+  assert.equal(scene.isRunning(old.vmid), true);
+  await proven(scene, backup, true);
+  scene.world.node.tasks.trap({ type: 'vzrestore', atLine: /./, action: 'kill' });
+  const end = await scene.run(restoreInPlace, params);
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  const now = scene.record();
+  assert.equal(now.incarnation, old.incarnation + 1);
+  assert.equal(await noteOf(scene, now, 'rootfs'), 'rootfs then');
+  assert.equal(await noteOf(scene, now, 'data'), 'data then');
+  assert.equal(scene.isRunning(now.vmid), true);
+  const { from, to } = scene.world.policy.vmids.guests;
+  const left = Array.from({ length: to - from + 1 }, (_one, at) => from + at).filter(
+    (vmid) => vmid !== now.vmid && (scene.config(vmid) !== undefined || volumesOf(scene, vmid).length > 0),
+  );
+  assert.deepEqual(left, []);
 });
