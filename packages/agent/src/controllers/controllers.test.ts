@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { reason } from '@felhom/protocol';
 import { Bench, images, photosRecord, photosRef, releaseOf, says, wanted } from './test/bench.ts';
 
 const { uid } = photosRef;
@@ -91,4 +92,26 @@ test('nothing is kept of a guest that is not on record', () => {
   const bench = new Bench();
   bench.controllers.report(uid, says({}));
   assert.deepEqual([bench.controllers.heard(uid), bench.journal.list('controller/')], [undefined, []]);
+});
+
+test('a release that cannot be reached from here is not tried', () => {
+  const bench = new Bench().withGuest();
+  generation(bench);
+  bench.release = { ...releaseOf('1.2.0'), manifest: { ...releaseOf('1.2.0').manifest, minFrom: '1.1.0' } };
+  assert.equal(bench.controllers.newerImage(uid), undefined);
+  bench.release = { ...releaseOf('1.2.0'), manifest: { ...releaseOf('1.2.0').manifest, minFrom: '1.0.0' } };
+  assert.equal(bench.controllers.newerImage(uid)?.version, '1.2.0');
+});
+
+test('an order to revert keeps its generation, whatever else changes', () => {
+  const bench = new Bench().withGuest();
+  generation(bench);
+  bench.release = releaseOf('1.1.0');
+  const image = bench.controllers.newerImage(uid) ?? assert.fail();
+  bench.controllers.offer(photosRef, image);
+  const why = reason('controller.unhealthy', 'it was not');
+  const reverted = bench.controllers.revert(uid, { digest: image.digest, why });
+  bench.registry.put({ ...photosRecord, scratch: true });
+  assert.equal(generation(bench), reverted);
+  assert.equal(bench.controllers.revert(uid, { digest: image.digest, why }), reverted, 'twice is once');
 });

@@ -47,7 +47,13 @@ type Stored = z.output<typeof stored>;
 
 /** What of a stored release the room needs; `jobs/releases.ts` has more. */
 export interface ControllerRelease {
-  readonly manifest: { readonly role: string; readonly version: string; readonly digests: readonly Digest[] };
+  readonly manifest: {
+    readonly role: string;
+    readonly version: string;
+    readonly digests: readonly Digest[];
+    /** Oldest version from which it may be reached directly. */
+    readonly minFrom?: string | undefined;
+  };
   readonly payload: string;
   readonly signatures: readonly string[];
 }
@@ -122,7 +128,9 @@ export function createControllers(needs: ControllersNeeds): Controllers {
     const asked = needs.desiredGuest(guest)?.controller;
     const { image } = record.desired;
     const outward = !guest.scratch;
-    const asItIs = (): Stored => want(record, { ...record.desired, outward });
+    // An order to revert is carried out once per generation: a new one would bring the old state back a second time.
+    const asItIs = (): Stored =>
+      record.desired.directive === 'revert' ? record : want(record, { ...record.desired, outward });
     if (image !== null || asked === undefined) return asItIs();
     const release = needs.release(asked.role);
     const first = release === undefined ? undefined : imageOf(release);
@@ -181,6 +189,8 @@ export function createControllers(needs: ControllersNeeds): Controllers {
       const release = needs.release(image.role);
       const next = release === undefined ? undefined : imageOf(release);
       if (next === undefined || next.digest === image.digest) return undefined;
+      const { minFrom = image.version } = release?.manifest ?? {};
+      if (compareVersions(image.version, minFrom) < 0) return undefined;
       if (compareVersions(next.version, image.version) <= 0) return undefined;
       if (record.failed.some((one) => one.digest === next.digest)) return undefined;
       return { role: next.role, version: next.version, digest: next.digest };
