@@ -116,7 +116,14 @@ export function standings(input: StandingInput): Standing {
     const { id, tier, archive, sha256, sizeBytes, consistency } = record;
     return [
       {
-        ...{ id, uid: record.guest, guest: name, tier, archive, sha256, sizeBytes, consistency },
+        id,
+        uid: record.guest,
+        guest: name,
+        tier,
+        archive,
+        sha256,
+        sizeBytes,
+        consistency,
         at: stateAt(record),
         class: record.class,
         proven: record.proven !== undefined,
