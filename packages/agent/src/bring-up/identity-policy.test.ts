@@ -109,3 +109,16 @@ for (const [version, expect] of versions)
     assert.equal(supportsEnv(version), expect);
     assert.equal(identityEnv('restore-test', version), expect ? 'FELHOM_IDENTITY=test' : undefined);
   });
+
+for (const scenario of Object.keys(expected) as Scenario[])
+  test(`${scenario}: the guest reads its directive`, () => {
+    assert.equal(identityEnv(scenario, '9.2.0'), `FELHOM_IDENTITY=${expected[scenario].at(-1)}`);
+  });
+
+test('only a guest that takes the place of its source keeps anything of it', () => {
+  for (const [scenario, row] of Object.entries(identityPolicy)) {
+    const replaces = ['guest-loss', 'host-loss', 'restore-aside'].includes(scenario);
+    for (const field of ['mac', 'machineId', 'sshHostKeys', 'controllerIdentity', 'resticRepoId', 'tunnel'] as const)
+      assert.equal(row[field] === 'keep', replaces, `${scenario} ${field}`);
+  }
+});

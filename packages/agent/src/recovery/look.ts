@@ -5,7 +5,7 @@ import { ownerOf } from '../bring-up/config-audit.ts';
 import type { GuestNeeds } from '../guests/needs.ts';
 import { upidParts } from '../guests/settle.ts';
 import type { Clock } from '../kernel/clock.ts';
-import { personsHourMs } from './lost.ts';
+import { betweenLooksMs, personsHourMs } from './lost.ts';
 import type { LossLook, LossMemory } from './lost.ts';
 
 export type LookNeeds = Pick<GuestNeeds, 'reader' | 'tasks' | 'node' | 'helper' | 'tokenId'>;
@@ -65,6 +65,8 @@ async function permissionsText(needs: LookNeeds, signal: AbortSignal): Promise<s
     .join('\n');
 }
 
+const longestTaskSeconds = 2 * 86_400;
+
 async function tasksOn(
   needs: LookNeeds,
   vmid: Vmid,
@@ -72,13 +74,14 @@ async function tasksOn(
 ): Promise<(Pick<LossLook, 'foreignDestroy'> & { readonly running: readonly string[] }) | undefined> {
   const time = await needs.node.time(signal);
   if (time.is !== 'done') return undefined;
-  const sinceSeconds = Math.floor(time.value - personsHourMs / 1000);
-  // Running ones and those that ended since, whenever they began.
-  const rows = await needs.tasks.find({ vmid, sinceSeconds }, signal);
+  // PVE filters by the time of the start, also what runs still: a long task is as much in the way as a new one.
+  const rows = await needs.tasks.find({ vmid, sinceSeconds: Math.floor(time.value - longestTaskSeconds) }, signal);
   if (rows.is !== 'done') return undefined;
   const running = rows.value.filter((row) => row.endTime === undefined).map((row) => row.upid);
+  const anHourAgo = time.value - personsHourMs / 1000;
   const [destroy] = rows.value
     .filter((row) => row.type === 'vzdestroy' && upidParts(row.upid).user !== needs.tokenId)
+    .filter((row) => (row.endTime ?? row.startTime) > anHourAgo)
     .toSorted((a, b) => b.startTime - a.startTime);
   if (destroy === undefined) return { running, foreignDestroy: undefined };
   const agoMs = Math.max(0, (time.value - (destroy.endTime ?? destroy.startTime)) * 1000);
@@ -99,12 +102,13 @@ export async function lookForUnseen(
   memory: LossMemory,
   signal: AbortSignal,
 ): Promise<LossMemory> {
-  const looks = new Map<GuestUid, { readonly first: LossLook; readonly last: LossLook }>();
+  const looks = new Map<GuestUid, readonly LossLook[]>();
   for (const record of unseen) {
     const last = await lookForLoss(needs, clock, record, signal);
-    const before = memory.looks.get(record.uid);
-    // A look at something that is there begins anew: both of the looks have to find it gone.
-    looks.set(record.uid, { first: before?.first.vmidFree === true ? before.first : last, last });
+    const before = memory.looks.get(record.uid) ?? [];
+    // The newest one that is old enough is where the minute begins.
+    const begins = before.findLastIndex((look) => last.at - look.at >= betweenLooksMs);
+    looks.set(record.uid, [...before.slice(Math.max(0, begins)), last]);
   }
   if (unseen.length > 0) return { looks, permissions: memory.permissions };
   const now = clock.monotonicMs();

@@ -62,11 +62,11 @@ for (const [name, over, is] of looks) {
   if (is !== 'lost') {
     test(`first gone, then ${name}: ${is}`, () => {
       const last = { ...gone, ...over, at: betweenLooksMs };
-      assert.equal(judgeLoss({ ...evidence, looks: { first: gone, last } }).is, is);
+      assert.equal(judgeLoss({ ...evidence, looks: [gone, last] }).is, is);
     });
     test(`first ${name}, then gone: wait`, () => {
       const last = { ...gone, at: betweenLooksMs };
-      assert.equal(judgeLoss({ ...evidence, looks: { first: { ...gone, ...over }, last } }).is, 'wait');
+      assert.equal(judgeLoss({ ...evidence, looks: [{ ...gone, ...over }, last] }).is, 'wait');
     });
   }
 }
@@ -78,9 +78,9 @@ const times: readonly [number, LossVerdict['is']][] = [
 ];
 for (const [at, is] of times)
   test(`two looks ${at} ms apart: ${is}`, () =>
-    assert.equal(judgeLoss({ ...evidence, looks: { first: gone, last: { ...gone, at } } }).is, is));
+    assert.equal(judgeLoss({ ...evidence, looks: [gone, { ...gone, at }] }).is, is));
 
-test('a guest that was seen is there', () => assert.equal(judgeLoss({ ...evidence, looks: undefined }).is, 'there'));
+test('a guest that was seen is there', () => assert.equal(judgeLoss({ ...evidence, looks: [] }).is, 'there'));
 
 test('after a restart of the agent the self-check stands for what the token could see', () => {
   const fresh = { ...evidence, permissionsThen: undefined };

@@ -45,8 +45,8 @@ export interface LossEvidence {
   readonly record: Pick<GuestRecord, 'vmid' | 'volumes'>;
   /** Which of its volumes no backup holds; everything else that survives forbids a restore. */
   readonly bulk: ReadonlySet<VolumeId>;
-  /** The earliest look since it was last seen and the latest one; none: it was seen. */
-  readonly looks: { readonly first: LossLook; readonly last: LossLook } | undefined;
+  /** Oldest first, of the last minute or a little more; none: it was seen. */
+  readonly looks: readonly LossLook[];
   /** When it was last seen; `undefined`: not by this process. */
   readonly permissionsThen: string | undefined;
   /** The self-check found every privilege that is needed; counts where nothing is known of then. */
@@ -54,15 +54,15 @@ export interface LossEvidence {
 }
 
 export function judgeLoss(evidence: LossEvidence): LossVerdict {
-  const { looks } = evidence;
-  if (looks === undefined) return { is: 'there' };
-  const last = judgeLook(looks.last, evidence);
-  if (last.is !== 'lost') return last;
-  const apartMs = looks.last.at - looks.first.at;
-  if (apartMs < betweenLooksMs)
-    return { is: 'wait', why: `it is looked at again ${Math.ceil((betweenLooksMs - apartMs) / 1000)} s from now` };
-  const first = judgeLook(looks.first, evidence);
-  return first.is === 'lost' ? last : { is: 'wait', why: 'it was not gone when it was first looked at' };
+  const [first] = evidence.looks;
+  const last = evidence.looks.at(-1);
+  if (first === undefined || last === undefined) return { is: 'there' };
+  const verdict = judgeLook(last, evidence);
+  if (verdict.is !== 'lost') return verdict;
+  const apartMs = last.at - first.at;
+  const agreed = evidence.looks.every((look) => judgeLook(look, evidence).is === 'lost');
+  if (agreed && apartMs >= betweenLooksMs) return verdict;
+  return { is: 'wait', why: 'it has to be found gone for a minute' };
 }
 
 /** Everything but the second look: also what is checked once more directly before the restore. */
@@ -99,7 +99,7 @@ export function bulkOf(
 
 /** What is remembered from pass to pass; lost with the process, which only makes it look twice again. */
 export interface LossMemory {
-  readonly looks: ReadonlyMap<string, { readonly first: LossLook; readonly last: LossLook }>;
+  readonly looks: ReadonlyMap<string, readonly LossLook[]>;
   /** Privileges while every guest was seen. */
   readonly permissions: { readonly text: string; readonly at: number } | undefined;
 }

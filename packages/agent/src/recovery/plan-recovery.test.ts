@@ -54,7 +54,7 @@ const gone: LossLook = {
   foreignDestroy: undefined,
 };
 const looked = (over: Partial<LossLook> = {}): RecoveryFacts['memory'] => ({
-  looks: new Map([[uid, { first: gone, last: { ...gone, at: betweenLooksMs, ...over } }]]),
+  looks: new Map([[uid, [gone, { ...gone, at: betweenLooksMs, ...over }]]]),
   permissions: { text: 'p', at: 0 },
 });
 const proven = { at: 1, evidence: 'e' as never, rtoMs: 1 };
@@ -210,7 +210,13 @@ test('bulk that desired state leaves out of backups does not hold a recovery up'
     memory: {
       ...survived.memory,
       looks: new Map([
-        [uid, { first: { ...gone, listed: [usb] }, last: { ...gone, listed: [usb], at: betweenLooksMs } }],
+        [
+          uid,
+          [
+            { ...gone, listed: [usb] },
+            { ...gone, listed: [usb], at: betweenLooksMs },
+          ],
+        ],
       ]),
     },
   };

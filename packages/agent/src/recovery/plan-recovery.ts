@@ -47,7 +47,7 @@ export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
     const verdict = judgeLoss({
       record,
       bulk: bulkOf(record, desired),
-      looks: facts.memory.looks.get(record.uid),
+      looks: facts.memory.looks.get(record.uid) ?? [],
       permissionsThen: facts.memory.permissions?.text,
       permissionsSound: facts.permissionsSound,
     });

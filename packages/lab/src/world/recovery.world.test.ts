@@ -435,8 +435,8 @@ const points = crashPointsOf(recoverGuest);
 for (const [at, spoilt] of [false, true].entries())
   test(`wherever the process dies${spoilt ? ' while it does not start' : ''}, it is wholly back or wholly not`, async () => {
     let deaths = 0;
-    // Every third point per run of this test, so that it stays short; the crash matrix takes all.
-    for (const point of points.filter((_, n) => n % 3 === at)) {
+    // Every sixth point, so that it stays short; the crash matrix takes all.
+    for (const point of points.filter((_, n) => n % 6 === at * 3)) {
       const { on, backup } = await served(7);
       const old = await lose(on);
       const bulk = volidOf(old, 'photos');
@@ -456,5 +456,5 @@ for (const [at, spoilt] of [false, true].entries())
       assert.deepEqual(volumesUnder(on, 9001), [], point);
       assert.equal(on.record().vmid, old.vmid);
     }
-    assert.ok(deaths > 5, `only ${deaths} deaths`);
+    assert.ok(deaths > 3, `only ${deaths} deaths`);
   });
