@@ -1,4 +1,5 @@
 /** The sections in the order of the document. */
+import { hostileGuest } from './hostile-guest.ts';
 import { idle } from './idle.ts';
 import { journal } from './journal.ts';
 import { noOpPass } from './no-op-pass.ts';
@@ -6,4 +7,4 @@ import { overhead } from './overhead.ts';
 import { recovery } from './recovery.ts';
 import type { Section } from './section.ts';
 
-export const sections: readonly Section[] = [noOpPass, overhead, recovery, idle, journal];
+export const sections: readonly Section[] = [noOpPass, overhead, recovery, idle, journal, hostileGuest];
