@@ -37,10 +37,10 @@ export const deleteBackup: SagaDefinition<SignedBackupParams, object, BackupNeed
   lanes: ({ guest, backup }) => [laneOf(guest), storageLane(storageOf(backup.archive))],
   attemptCap: patientAttempts,
   steps: [
-    { name: 'prove', readOnly: true, run: proveBytes },
     {
       name: 'delete',
       pivot: 'at-intent',
+      intend: proveBytes,
       run: (ctx, signal) => deleteArchive(ctx, 'signature', signal),
       probe: probeDeleted,
       barrier: noLateDelete,

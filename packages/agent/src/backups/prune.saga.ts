@@ -1,8 +1,8 @@
 /**
  * One backup goes because retention lets it go: the only unsigned deletion of a backup [R12].
  *
- *   decide  retention's word on what the catalogue holds now; the archive is there, unprotected
- *   delete  the same again, directly before the call
+ *   delete  intended where retention lets it go by the catalogue as it is now and nothing protects it; all of that again
+ *           directly before the call
  *   forget  off the catalogue, once it is proven gone
  */
 import { z } from 'zod';
@@ -35,10 +35,10 @@ export const pruneBackup: SagaDefinition<PruneParams, object, BackupNeeds> = {
   lanes: ({ guest, backup }) => [laneOf(guest), storageLane(storageOf(backup.archive))],
   attemptCap: patientAttempts,
   steps: [
-    { name: 'decide', readOnly: true, run: decide },
     {
       name: 'delete',
       pivot: 'at-intent',
+      intend: decide,
       run: (ctx, signal) => deleteArchive(ctx, 'retention', signal),
       probe: probeDeleted,
       barrier: noLateDelete,

@@ -149,7 +149,7 @@ test('with a lease the apps are told as soon as the storage holds the state, lon
 });
 
 test('a lost answer: the task is taken for what it is, and there is one backup', async () => {
-  const bench = await createBackupBench();
+  const bench = await createBackupBench({ pace: { backupMs: 120_000 } });
   bench.world.node.faults.add({ method: 'POST', path: /\/vzdump$/, fault: { is: 'drop', when: 'after' } });
   assert.equal(codeOf(await bench.run(backup, bench.params())), 'completed');
   assert.equal(bench.records().length, 1);
@@ -259,7 +259,12 @@ for (const [what, act] of Object.entries(meanwhile))
     assert.equal(codeOf(await model.run(backup, model.params())), 'completed');
     const places = [...first.power.reached];
     assert.ok(places.length > 20);
-    for (const place of places) {
+    const where =
+      what === 'nothing'
+        ? places
+        : places.filter((place) => / (?:dump|capture|finish) /.test(place.replaceAll(/[^a-z-]/g, ' ')));
+    assert.ok(where.length > 8, places.join());
+    for (const place of where) {
       const bench = await createBackupBench();
       const { power, runner, needs } = bench.boot((point) => point === place);
       void runner.start(backup, bench.params(), needs);
@@ -308,6 +313,38 @@ test('pruning takes exactly one, and never what is protected or kept', async () 
     [middle.id, newest.id],
   );
   assert.equal(codeOf(await bench.run(pruneBackup, paramsOf(oldest))), 'unwound backup.not-on-record');
+});
+
+test('what changes between the decision and the call keeps the backup', async () => {
+  const bench = await createBackupBench();
+  assert.equal(codeOf(await bench.run(backup, bench.params())), 'completed');
+  const [record] = bench.records();
+  assert.ok(record !== undefined);
+  const { guest } = bench.params();
+  const { id, archive, sha256 } = record;
+  let asked = 0;
+  bench.mayPrune = () => (asked += 1) === 1;
+  const pruned = await bench.run(pruneBackup, { guest, backup: { id, archive, sha256 } });
+  assert.equal(codeOf(pruned), 'parked saga-parked');
+  assert.equal(bench.archives().length, 1);
+
+  const other = await createBackupBench();
+  assert.equal(codeOf(await other.run(backup, other.params())), 'completed');
+  const [signed] = other.records();
+  assert.ok(signed !== undefined);
+  const { archives, disk } = other.world.node.storage;
+  other.world.node.faults.add({
+    method: 'GET',
+    path: /storage\/backup\/content/,
+    nth: 2,
+    fault: {
+      is: 'meanwhile',
+      act: async () => disk.damageArchive(archives.volidPath(signed.archive) ?? ''),
+    },
+  });
+  const job = { guest: other.params().guest, backup: { archive: signed.archive, sha256: signed.sha256 } };
+  assert.equal(codeOf(await other.run(deleteBackup, job)), 'parked saga-parked');
+  assert.equal(other.archives().length, 1);
 });
 
 test('what is signed for is deleted by its bytes', async () => {
