@@ -60,7 +60,7 @@ interface Scene {
   config(vmid: number): Readonly<Record<string, string>>;
   /** Runs the saga to its end; with `crashAt` the process dies there once, and a second one takes up what it left. */
   run(
-    params: unknown,
+    params: RecoverParams,
     crashAt?: CrashPoint,
   ): Promise<{ readonly end: { readonly is: string }; readonly died: boolean }>;
 }
@@ -267,8 +267,7 @@ async function served(seed: number): Promise<{ readonly on: Scene; readonly back
 /** Config and volumes go without a task, as if the disk under them had died. */
 async function lose(on: Scene, lost: readonly VolumeName[] = ['rootfs', 'data']): Promise<GuestRecord> {
   const record = on.record();
-  on.world.node.guests.stop(record.vmid);
-  await on.world.clock.advance(5_000);
+  await on.world.clock.runUntil(on.world.node.guests.stop(record.vmid));
   on.world.host.removeConfig(record.vmid);
   for (const name of lost) await on.world.host.freeVolume(volidOf(record, name));
   return record;
