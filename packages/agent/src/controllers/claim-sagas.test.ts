@@ -116,10 +116,10 @@ for (const mishap of ['lost-request', 'lost-answer'] as const)
     const bench = new Bench().withGuest();
     bench.node.mishaps.configure.push(mishap);
     const seen: string[] = [];
-    const { configure } = bench.node.writer;
+    const writer = { ...bench.node.writer };
     bench.node.writer.configure = (vmid, change, signal) => {
       if (change.set?.['env'] !== undefined) seen.push(secretIn(change.set['env']));
-      return configure(vmid, change, signal);
+      return writer.configure(vmid, change, signal);
     };
     assert.equal((await bench.carryOut(issueClaim, params)).is, 'completed');
     assert.equal(new Set(seen).size, 2);

@@ -116,6 +116,13 @@ test('an older one is never offered', async () => {
 
 for (const [name, given] of [
   ['its storage takes none', (bench: Bench) => void (bench.snapshotsPossible = false)],
+  [
+    'it has a bulk volume',
+    (bench: Bench) => {
+      const guest = bench.node.guests.get(9000) ?? assert.fail();
+      guest.values['mp0'] = 'local:9000/vm-9000-disk-1.raw,mp=/srv/bulk,size=9G';
+    },
+  ],
   ['its storage is nearly full', (bench: Bench) => void (bench.node.availableBytes = 1)],
 ] as const)
   test(`an update goes on without a checkpoint where ${name}`, async () => {

@@ -48,7 +48,7 @@ export interface UpdateControllerState {
 export interface UpdateControllerNeeds extends GuestNeeds {
   readonly controllers: Pick<Controllers, 'heard' | 'desiredController' | 'offer' | 'revert' | 'keep'>;
   readonly snapshots: Pick<Snapshots, 'list' | 'possible' | 'take'>;
-  /** Tells whoever keeps and drops checkpoints. Idempotent by name. */
+  /** Tells whoever keeps and drops checkpoints; by name, twice is once. `takenAt` in milliseconds. */
   readonly noteCheckpoint: (guest: GuestRef, name: string, takenAt: number) => void;
 }
 
@@ -98,8 +98,10 @@ async function checkpoint(ctx: Context, signal: AbortSignal): Promise<Outcome<Pa
   const { vmid } = found.value;
   const own = await readOwn(ctx, vmid, found.value, signal);
   if (own.is !== 'done') return own;
-  const storages = new Set(own.value.disks.map(({ volid }) => storageOf(volid)));
-  const against = await whyNone(ctx, vmid, storages, signal);
+  const { disks } = own.value;
+  const against = disks.some(({ backup, key }) => key !== 'rootfs' && !backup)
+    ? 'going back to it would take back its bulk volumes too'
+    : await whyNone(ctx, vmid, new Set(disks.map(({ volid }) => storageOf(volid))), signal);
   if (against !== undefined) return done({ noCheckpoint: against });
   const { name } = nameOf(ctx);
   const taken = await ctx.needs.snapshots.take(vmid, name, `before ${role} ${version}`, signal);

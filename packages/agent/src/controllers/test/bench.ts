@@ -82,7 +82,7 @@ export class Bench extends World {
   snapshotsPossible = true;
   noted: string[] = [];
   /** What the guest was started with; what changed since is pending. */
-  activeEnv: string | undefined | 'as configured' = 'as configured';
+  activeEnv: string | undefined = 'as configured';
   readonly claims = createClaims({
     documents: this.documents(),
     clock: this.clock,
