@@ -268,6 +268,14 @@ describe('the server of the local API', patience, () => {
       assert.equal(await untilClosed(socket), '');
       assert.equal(asked.length, 2);
     });
+    it('requests', async (test) => {
+      const { tls, asked } = await world(test, { policy: { requestsPerMinute: 10 } });
+      const socket = await tls();
+      socket.write(`${head('GET /v1/storage HTTP/1.1')}\r\n`.repeat(12));
+      const answers = (await untilClosed(socket)).match(/HTTP\/1\.1 \d+/g) ?? [];
+      assert.ok(answers.includes('HTTP/1.1 429'), answers.join());
+      assert.ok(asked.length <= 10);
+    });
     it('connections', async (test) => {
       const { tls, tcp, get } = await world(test);
       const first = await tls();

@@ -120,7 +120,9 @@ export async function serveLocalApi(options: LocalServerOptions): Promise<LocalS
       },
       AbortSignal.any([gone.signal, stop.signal]),
     );
-    send(request, response, answer, stop.signal.aborted || port.is !== 'guest');
+    // Who asks too much has to come again, and new connections are few.
+    const last = stop.signal.aborted || port.is !== 'guest' || answer.status === 429;
+    send(request, response, answer, last);
   };
 
   /** Which guest it is, before a byte of it is read. */

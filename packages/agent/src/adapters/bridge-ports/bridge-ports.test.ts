@@ -100,12 +100,12 @@ describe('a MAC that moves', () => {
     files.show([{ ...guestA, at: ['veth105i0'] }], ['veth104i0']);
     now = 59_000;
     assert.deepEqual(await ask(), { is: 'ambiguous', mac: macA });
-    now = 60_000;
+    now = 60_001;
     const moved = await ask();
     assert.equal(moved.is === 'guest' && moved.vmid, 105);
   });
 
-  it('answers from memory for half a second, and looks again for whom it does not know', async (test) => {
+  it('answers from memory for a second at most, and looks again for whom it does not know', async (test) => {
     const { files } = kernel(test);
     let now = 0;
     const ports = createBridgePorts({ ...files, clock: { monotonicMs: () => now } });
@@ -116,6 +116,17 @@ describe('a MAC that moves', () => {
     assert.equal((await ports.portOf('192.168.1.10')).is, 'guest');
     assert.equal((await ports.portOf('192.168.1.11')).is, 'guest');
     assert.equal((await ports.portOf('192.168.1.10')).is, 'unknown');
+  });
+
+  it('reads anew before a second is over, and waits for it after', async (test) => {
+    const { files } = kernel(test);
+    let now = 0;
+    const ports = createBridgePorts({ ...files, clock: { monotonicMs: () => now } });
+    files.show([guestA]);
+    await ports.portOf('192.168.1.10');
+    files.show([{ ...guestA, at: ['enp3s0'] }]);
+    now = 1001;
+    assert.notEqual((await ports.portOf('192.168.1.10')).is, 'guest');
   });
 });
 

@@ -20,7 +20,8 @@ export interface BridgePortsOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
 }
 
-/** How old an answer may be. */
+/** How old an answer may be, and when it is read anew in the background: who asks then need not wait. */
+const oldestMs = 1000;
 const freshMs = 500;
 const twoPortsMs = 60_000;
 /** Of one table: 65,536 entries of the forwarding table. What is further back is not found, and its peer is dropped. */
@@ -107,7 +108,9 @@ export function createBridgePorts({ arp, net, clock }: BridgePortsOptions): Brid
       const wanted = addressInTable(address);
       if (wanted === undefined) return { is: 'unknown' };
       const now = clock.monotonicMs();
-      const port = look(wanted, await snapshotSince(now - freshMs));
+      const snapshot = await snapshotSince(now - oldestMs);
+      if (snapshot.at < now - freshMs) void snapshotSince(now);
+      const port = look(wanted, snapshot);
       // A guest that has just come may not be in what was read half a second ago.
       return port.is === 'unknown' ? look(wanted, await snapshotSince(now)) : port;
     },
@@ -121,12 +124,15 @@ async function readBridge(net: string, device: string, macs: ReadonlySet<string>
     const names = await readdir(join(net, bridge, 'brif')).catch(() => undefined);
     if (names === undefined) continue;
     const ports = new Map<number, string>();
-    for (const name of names.slice(0, maxPorts)) {
-      if (!interfaceName.test(name)) continue;
-      const text = await readFile(join(net, bridge, 'brif', name, 'port_no'), 'latin1').catch(() => '');
-      const portNumber = parsePortNumber(text);
-      if (portNumber !== undefined) ports.set(portNumber, name);
-    }
+    const reading = names
+      .filter((name) => interfaceName.test(name))
+      .slice(0, maxPorts)
+      .map(async (name) => {
+        const text = await readFile(join(net, bridge, 'brif', name, 'port_no'), 'latin1').catch(() => '');
+        const portNumber = parsePortNumber(text);
+        if (portNumber !== undefined) ports.set(portNumber, name);
+      });
+    await Promise.all(reading);
     return { entries: parseForwarding(await readTable(join(net, bridge, 'brforward')), macs), ports };
   }
   return undefined;
