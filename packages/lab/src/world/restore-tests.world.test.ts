@@ -461,6 +461,12 @@ const faults: readonly Fault[] = [
     text: /no content manifest/,
   },
   {
+    name: 'data that is as declared and nothing like the backup before',
+    record: { massChange: true },
+    want: 'unproven healthy restore-test.unproven',
+    text: /differs so much/,
+  },
+  {
     name: 'a hookscript in the archive',
     archive: { config: config('hookscript: local:snippets/x.sh'), files: whole },
     want: 'failed refused guest.archive-refused',
