@@ -73,14 +73,17 @@ function lookAtChain(
   return new Promise((resolve) => {
     // `rejectUnauthorized` is off for this handshake only: its chain is checked here, and no request goes over it.
     const socket: TLSSocket = connect({ ...to, rejectUnauthorized: false, servername: '' });
+    const late = AbortSignal.timeout(connectMs);
+    const either = AbortSignal.any([signal, late]);
     const end = (result: Checked | Extract<TransportAnswer, { is: 'failed' }>): void => {
-      signal.removeEventListener('abort', aborted);
+      either.removeEventListener('abort', aborted);
       socket.destroy();
       resolve(result);
     };
-    const aborted = (): void => end({ is: 'failed', text: 'the request was given up' });
-    signal.addEventListener('abort', aborted, { once: true });
-    socket.setTimeout(connectMs, () => end({ is: 'failed', text: 'the host does not answer' }));
+    const aborted = (): void =>
+      end({ is: 'failed', text: late.aborted ? 'the host does not answer' : 'the request was given up' });
+    if (either.aborted) return aborted();
+    either.addEventListener('abort', aborted, { once: true });
     socket.once('error', (error) => end({ is: 'failed', text: error.message }));
     socket.once('secureConnect', () => end(checkChain(chainOf(socket.getPeerCertificate(true)), trust)));
   });

@@ -56,7 +56,7 @@ function world() {
   const start = (environment: Record<string, string> = {}) =>
     startSimGuest({
       files,
-      clock: { now: clock.now, sleep: clock.sleep },
+      clock,
       random,
       transport,
       environment,
