@@ -323,7 +323,10 @@ async function attack(name: Attack, { port, ca }: Ready): Promise<void> {
       ),
     connections: () =>
       forEver(200, async () => {
-        if (tried >= 10_000) return void (await wait(100));
+        if (tried >= 10_000) {
+          await wait(100);
+          return;
+        }
         tried += 1;
         await new Promise((resolve) => {
           const socket = tcpConnect(to, () => setTimeout(() => socket.destroy(), 20));
