@@ -15,6 +15,7 @@ import {
   createRunner,
   createVmidClaims,
   finishRestore,
+  installPowerSwitch,
   noCrashPoints,
   restoreCopy,
   restoreInPlace,
@@ -29,7 +30,9 @@ import type {
   HelperAnswer,
   HelperRequest,
   HostHelper,
+  Journal,
   Outcome,
+  PowerSwitch,
   RestoreNeeds,
   Transport,
 } from '@felhom/agent';
@@ -48,7 +51,12 @@ interface Bench {
   readonly needs: RestoreNeeds;
   readonly record: () => GuestRecord;
   /** Runs a saga to its end; with `crashAt` the process dies there once, and a second one takes up what it left. */
-  run(definition: AnySaga, params: unknown, crashAt?: CrashPoint): Promise<{ readonly is: string }>;
+  run(
+    definition: AnySaga,
+    params: unknown,
+    crashAt?: CrashPoint,
+    meanwhile?: () => Promise<void>,
+  ): Promise<{ readonly is: string }>;
   asRoot(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, params?: Record<string, unknown>): Promise<unknown>;
   write(volume: string, file: string, text: string): Promise<void>;
   read(volume: string, file: string): Promise<string | undefined>;
@@ -64,7 +72,6 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
   await world.clock.runUntil(agent.stop());
   world.cut();
   const journal = world.disk();
-  const registry = createGuestRegistry(journal);
   const transport: Transport = {
     send: async (request) => {
       const answer = await world.node.wire({
@@ -88,8 +95,7 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
     close: () => Promise.resolve(),
   };
   const pve = createPveClient({ transport, node: world.node.name, token: world.token, clock: world.clock });
-  const open = new Set<string>();
-  const needs: RestoreNeeds = {
+  const needsOn = (on: Journal): RestoreNeeds => ({
     reader: pve.reader,
     writer: pve.writer,
     destroyer: pve.destroyer,
@@ -97,8 +103,8 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
     stores: pve.stores,
     node: pve.facts,
     helper: helperOf(world),
-    registry,
-    claims: createVmidClaims([], (id) => open.has(id)),
+    registry: createGuestRegistry(on),
+    claims: createVmidClaims([], (id) => on.openSagas().includes(id)),
     policy: () => world.policy,
     tokenId: world.tokenId,
     backups: pve.backups,
@@ -106,50 +112,35 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
     snapshots: pve.snapshots,
     mover: pve.mover,
     witness: { sample: () => Promise.resolve({ is: 'stopped' }), watch: () => undefined },
-    catalogue: createCatalogue(journal),
-    restores: createRestoreStore(journal),
-  };
-  let runners = 0;
-  const runner = (crashAt: CrashPoint | undefined, crashed: () => void) => {
-    let armed = crashAt !== undefined;
-    return createRunner({
-      journal,
+    catalogue: createCatalogue(on),
+    restores: createRestoreStore(on),
+  });
+  const needs = needsOn(journal);
+  let lives = 0;
+  const boot = (power: Pick<PowerSwitch, 'journal' | 'crashPoints'>) =>
+    createRunner({
+      journal: power.journal,
       clock: world.clock,
-      random: world.random.fork(`runner ${(runners += 1)}`),
-      fence: createFence(journal, world.clock),
+      random: world.random.fork(`life ${(lives += 1)}`),
+      fence: createFence(power.journal, world.clock),
       lanes: createLanes(world.clock),
       registry: createRegistry(sagas),
-      crashPoints:
-        crashAt === undefined
-          ? noCrashPoints
-          : {
-              reached: (point) => {
-                if (!armed || point !== crashAt) return;
-                armed = false;
-                crashed();
-                throw new Error('power is off');
-              },
-            },
+      crashPoints: power.crashPoints,
     });
-  };
   const diskOf = (volume: string): string => world.node.storage.volumeDiskPath(volume);
   return {
     world,
     needs,
-    record: () => registry.all().find(({ name }) => name === 'photos') ?? assert.fail('photos is not on record'),
-    async run(definition, params, crashAt) {
-      let died = false;
-      const first = runner(crashAt, () => (died = true));
-      const { id, ended } = first.start(definition, params, needs);
-      const end = await world.clock.runUntil(ended, 7_200_000);
-      if (!died) {
-        assert.equal(crashAt, undefined, `${String(crashAt)} was not reached: ${JSON.stringify(end)}`);
-        return end;
-      }
-      const second = runner(undefined, () => undefined);
-      const [recovered] = second.resumeAll(() => needs);
-      assert.equal(recovered?.log.id, id);
-      return world.clock.runUntil(recovered.ended, 7_200_000);
+    record: () => needs.registry.all().find(({ name }) => name === 'photos') ?? assert.fail('photos is not on record'),
+    async run(definition, params, crashAt, meanwhile) {
+      const power = installPowerSwitch(journal, (point) => point === crashAt);
+      const { ended } = boot(power).start(definition, params, needsOn(power.journal));
+      const end = await world.clock.runUntil(ended, 86_400_000);
+      if (power.crashedAt === undefined) return end;
+      await meanwhile?.();
+      const [recovered] = boot({ journal, crashPoints: noCrashPoints }).resumeAll(() => needs);
+      // It died before anything was on record, or after everything was.
+      return recovered === undefined ? { is: 'died' } : world.clock.runUntil(recovered.ended, 86_400_000);
     },
     async asRoot(method, path, params = {}) {
       const answer = await world.clock.runUntil(world.node.handle({ method, path, params, as: 'root@pam' }));
@@ -520,4 +511,41 @@ test('in place: only without bulk and from a proven backup; then the guest is ba
     (vmid) => vmid !== now.vmid && (scene.config(vmid) !== undefined || volumesOf(scene, vmid).length > 0),
   );
   assert.deepEqual(left, []);
+});
+
+const afterIt = (standings: string): boolean =>
+  standings.includes('"here":false,"notes":["rootfs then","data then","photos now"],"serves":true,"others":[9000]');
+
+/** The moments around the hand-over and the pivot; every other one is the crash matrix's. */
+const moments: readonly CrashPoint[] = [
+  'restore-overwrite/carry/run/effect-done',
+  'restore-overwrite/carry/run/handle-written',
+  'restore-overwrite/connect/run/after-intent',
+  'restore-overwrite/up/run/before-outcome',
+  'restore-overwrite/register/run/before-outcome',
+];
+
+test('power gone around the hand-over, its worker killed: wholly before or wholly after, bulk never lost', async () => {
+  for (const moment of moments) {
+    const scene = await bench(12);
+    const old = scene.record();
+    const backup = await backedUp(scene);
+    const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup), moment, async () => {
+      for (const { upid } of scene.world.node.tasks.running()) scene.world.node.tasks.kill(upid);
+    });
+    const now = await standing(scene, old);
+    assert.ok(end.is === 'completed' ? afterIt(now) : now === beforeIt, `${moment}: ${JSON.stringify(end)} ${now}`);
+  }
+});
+
+test('a restore that cannot be through in ten minutes puts the old guest back', async () => {
+  const scene = await bench(13);
+  const old = scene.record();
+  const backup = await backedUp(scene);
+  const late = 'restore-overwrite/cut-old/run/before-intent';
+  const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup), late, () =>
+    scene.world.clock.advance(11 * 60_000),
+  );
+  assert.equal(end.is, 'unwound', JSON.stringify(end));
+  assert.equal(await standing(scene, old), beforeIt);
 });
