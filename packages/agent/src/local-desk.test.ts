@@ -152,6 +152,19 @@ test('a redemption gives the token, whom to trust and who it is; a second one gi
   assert.ok(log.includes('claim.redeemed') && !log.includes(claim) && !log.includes(value.token));
 });
 
+test('a guest that came with its token is not told again what to do about its identity', async () => {
+  const c = counter();
+  const told = async () => {
+    const answer = await c.desk.redeem(uid, { claim: c.claims.mint(photosRef, { inEnv: true }) });
+    return answer.is === 'done' ? answer.value : assert.fail();
+  };
+  await told();
+  const again = await told();
+  assert.equal(again.identity, 'continue', 'the first one never arrived');
+  c.desk.authenticate(again.token);
+  assert.equal((await told()).identity, 'none');
+});
+
 test('what is refused at redemption is on the audit log once an hour, however often it is tried', async () => {
   const c = counter();
   for (let turn = 0; turn < 50; turn++) await c.desk.redeem(uid, { claim: 'x'.repeat(43) });

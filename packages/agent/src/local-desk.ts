@@ -31,7 +31,7 @@ export interface LocalDeskNeeds {
   readonly registry: Pick<GuestRegistry, 'byUid' | 'byVmid'>;
   readonly reader: Pick<GuestReader, 'list'>;
   readonly claims: Pick<Claims, 'redeem' | 'openWindow'>;
-  readonly tokens: Pick<Tokens, 'issue' | 'authenticate'>;
+  readonly tokens: Pick<Tokens, 'issue' | 'authenticate' | 'standing'>;
   readonly leases: Pick<Leases, 'take' | 'standing' | 'end'>;
   readonly controllers: Pick<Controllers, 'changed' | 'report'>;
   readonly operations: Pick<Operations, 'begin' | 'find' | 'openBackup'>;
@@ -47,7 +47,7 @@ export interface LocalDeskNeeds {
     atStart: (saga: string) => readonly DocumentWrite[],
   ) => Promise<Submission>;
   readonly desiredGuest: (record: GuestRecord) => DesiredGuest | undefined;
-  /** What a guest that starts now should do about its identity. */
+  /** What a guest should do about its identity when it gets the first token of its incarnation. */
   readonly identityOf: (record: GuestRecord) => LocalAnswer<'redeem'>['identity'];
   readonly dueOf: (guest: GuestUid) => { readonly due: readonly GuestDue[]; readonly nextAt?: number };
   readonly backupLines: (guest: GuestUid) => LocalAnswer<'backupStatus'>['tiers'];
@@ -116,6 +116,8 @@ export function createLocalDesk(needs: LocalDeskNeeds): LocalDesk {
           noted.note(record, answer.why, answer.severity);
           return refused(answer.why);
         }
+        // Told once: obeyed a second time, `fresh` would be new host keys for a guest that serves.
+        const identity = tokens.standing(ref).is === 'used' ? 'none' : needs.identityOf(record);
         const token = tokens.issue(ref);
         needs.audit.append({
           at: clock.now(),
@@ -134,7 +136,7 @@ export function createLocalDesk(needs: LocalDeskNeeds): LocalDesk {
           guest,
           name: record.name,
           ca: [...needs.authority.trusted()].slice(0, 2),
-          identity: needs.identityOf(record),
+          identity,
         });
       }),
 

@@ -26,22 +26,27 @@ const redeem = (bench: Bench, secret: string): string => {
   return answer.is === 'redeemed' ? answer.by : answer.why.code;
 };
 
-const lines: readonly (readonly [string | undefined, string, string | undefined])[] = [
-  [undefined, 'FELHOM_IDENTITY=none\0FELHOM_CLAIM=c', 'FELHOM_IDENTITY=none'],
-  ['FELHOM_IDENTITY=fresh', 'FELHOM_IDENTITY=fresh\0FELHOM_CLAIM=c', 'FELHOM_IDENTITY=fresh'],
-  ['A=1\0FELHOM_CLAIM=old', 'FELHOM_IDENTITY=none\0A=1\0FELHOM_CLAIM=c', 'FELHOM_IDENTITY=none\0A=1'],
+const lines: readonly (readonly [string | undefined, 'as-told' | 'obeyed', string, string])[] = [
+  [undefined, 'as-told', 'FELHOM_IDENTITY=none\0FELHOM_CLAIM=c', 'FELHOM_IDENTITY=none'],
+  ['FELHOM_IDENTITY=fresh', 'as-told', 'FELHOM_IDENTITY=fresh\0FELHOM_CLAIM=c', 'FELHOM_IDENTITY=none'],
+  ['FELHOM_IDENTITY=fresh', 'obeyed', 'FELHOM_IDENTITY=none\0FELHOM_CLAIM=c', 'FELHOM_IDENTITY=none'],
+  ['A=1\0FELHOM_CLAIM=old', 'as-told', 'FELHOM_IDENTITY=none\0A=1\0FELHOM_CLAIM=c', 'FELHOM_IDENTITY=none\0A=1'],
 ];
-for (const [before, claimed, dropped] of lines)
-  test(`an environment ${JSON.stringify(before)} takes a claim and loses it again`, () => {
-    assert.equal(withClaim(before, 'c'), claimed);
+for (const [before, identity, claimed, dropped] of lines)
+  test(`an environment ${JSON.stringify(before)}, ${identity}, takes a claim and loses it again`, () => {
+    assert.equal(withClaim(before, 'c', identity), claimed);
     assert.equal(withoutClaim(claimed), dropped);
     assert.deepEqual([holdsClaim(claimed), holdsClaim(dropped)], [true, false]);
   });
 
+test('an environment without a claim stays as it is', () => {
+  assert.deepEqual([withoutClaim(undefined), withoutClaim('FELHOM_IDENTITY=fresh')], [undefined, 'FELHOM_IDENTITY=fresh']);
+});
+
 test('a guest gets a claim that works and is restarted once to read it', async () => {
   const bench = new Bench().withGuest();
   assert.equal((await bench.carryOut(issueClaim, params)).is, 'completed');
-  assert.ok(bench.env()?.startsWith('FELHOM_IDENTITY=continue\0FELHOM_CLAIM=v1,'));
+  assert.ok(bench.env()?.startsWith('FELHOM_IDENTITY=none\0FELHOM_CLAIM=v1,'));
   assert.deepEqual(
     bench.node.calls.filter((call) => !call.startsWith('configure')),
     ['shutdown 9000', 'start 9000'],
@@ -149,7 +154,7 @@ test('a spent claim leaves the config, and counts as gone only when the guest wa
   bench.activeEnv = started;
   assert.equal(redeem(bench, secretIn(started)), 'secret');
   assert.equal((await bench.carryOut(dropClaim, params)).is, 'completed');
-  assert.equal(bench.env(), 'FELHOM_IDENTITY=continue');
+  assert.equal(bench.env(), 'FELHOM_IDENTITY=none');
   bench.now += 3_600_000;
   assert.deepEqual(bench.claims.leftInEnv(), [photosRef.uid], 'pending until the next start');
   bench.activeEnv = 'as configured';

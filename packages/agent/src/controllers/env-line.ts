@@ -20,18 +20,23 @@ export interface EnvPlace {
 const claimKey = 'FELHOM_CLAIM';
 const identityKey = 'FELHOM_IDENTITY';
 
-/** The same environment with this claim. What else stands there stays; without a word on identity there is none to do. */
-export function withClaim(env: string | undefined, claim: string): string {
-  const kept = entriesOf(env);
+/**
+ * The same environment with this claim; what else stands there stays. `identity: 'obeyed'`: it was told before what to do
+ * about its identity, and another claim beside a `fresh` would make it do it again: new host keys for a guest that serves.
+ */
+export function withClaim(env: string | undefined, claim: string, identity: 'as-told' | 'obeyed'): string {
+  const kept = identity === 'obeyed' ? withoutDirective(env) : entriesOf(env);
   const told = kept.some((entry) => entry.startsWith(`${identityKey}=`)) ? kept : [`${identityKey}=none`, ...kept];
   return [...told, `${claimKey}=${claim}`].join('\0');
 }
 
-/** `undefined`: nothing is left. */
+/** A claim that is gone is another claim, too. Where there was none nothing changes. */
 export function withoutClaim(env: string | undefined): string | undefined {
-  const kept = entriesOf(env);
-  return kept.length === 0 ? undefined : kept.join('\0');
+  return holdsClaim(env) ? [`${identityKey}=none`, ...withoutDirective(env)].join('\0') : env;
 }
+
+const withoutDirective = (env: string | undefined): readonly string[] =>
+  entriesOf(env).filter((entry) => !entry.startsWith(`${identityKey}=`));
 
 const entriesOf = (env: string | undefined): readonly string[] =>
   (env ?? '').split('\0').filter((entry) => entry !== '' && !entry.startsWith(`${claimKey}=`));

@@ -27,6 +27,8 @@ export interface ClaimNeeds extends GuestNeeds {
 
 export interface ClaimPlace extends EnvPlace {
   readonly name: GuestRef['name'];
+  /** `obeyed`: it has been started before, and did then what it was told about its identity. `as-told` unless given. */
+  readonly identity?: 'as-told' | 'obeyed';
 }
 
 export interface ClaimState {
@@ -70,7 +72,7 @@ async function issue(
   if (version.is !== 'done') return version;
   if (issuing.supportsEnv(version.value.version)) {
     const text = formatClaim({ ...contact, secret: issuing.claims.mint(guest, { inEnv: true }) });
-    const written = await writeEnv(ctx, place, (env) => withClaim(env, text), signal);
+    const written = await writeEnv(ctx, place, (env) => withClaim(env, text, place.identity ?? 'as-told'), signal);
     if (written.is === 'done') return done({ claim: 'env', ...digestOf(written.value) });
     // A pve-container that is older than its release: the port does as well.
     if (written.is === 'unknown' || !doesNotKnowEnv.has(written.why.code)) return written;
