@@ -96,6 +96,7 @@ export const agentArrows: Record<string, readonly string[]> = {
   overview: ['reconcile', 'admission', 'authority', 'hub-link', 'kernel', 'host-policy.ts'],
   doctor: ['node-check', 'ports', 'kernel', 'host-policy.ts'],
   'admin-socket': ['admission', 'authority', 'reconcile', 'ports', 'kernel', 'host-policy.ts'],
+  'open-work.ts': ['admission', 'authority', 'guests', 'kernel', 'reconcile'],
   'saga-registry.ts': [
     'bring-up',
     'guests',
@@ -168,6 +169,7 @@ export const agentArrows: Record<string, readonly string[]> = {
   ],
   commands: ['*'],
   'main.ts': ['*'],
+  'agent-parts.ts': ['*'],
   'agent.ts': ['*'],
   'desired-source.ts': ['adapters', 'hub-link', 'kernel', 'ports', 'host-policy.ts'],
   'index.ts': ['*'],

@@ -6,8 +6,17 @@
  * background → desired state is asked for → reconcile. Read in this order: AgentParts, createAgent, then the rooms.
  */
 import { carrySince, digestOfReport, reason } from '@felhom/protocol';
-import type { ChainHead, Finding, GuestName, HostId, Reason, Report, SignedStatement } from '@felhom/protocol';
-import { fenceDestroyer, fenceHelper, fenceSignedHelper, fenceWriter } from './adapters/fenced-ports/index.ts';
+import type { Finding, GuestName, Reason, Report } from '@felhom/protocol';
+import {
+  fenceBackupRemover,
+  fenceBackupWriter,
+  fenceDestroyer,
+  fenceHelper,
+  fenceMover,
+  fenceSignedHelper,
+  fenceSnapshots,
+  fenceWriter,
+} from './adapters/fenced-ports/index.ts';
 import { createGuestRegistry } from './adapters/guest-registry/index.ts';
 import { strangersOf } from './adoption/index.ts';
 import { createAdmission, createAuditTrail } from './admission/index.ts';
@@ -16,122 +25,26 @@ import { createAuditLog } from './audit/index.ts';
 import type { Evidence, GuestEffect } from './authority/index.ts';
 import type { GuestRecord } from './authority/guest-record.ts';
 import { createVmidClaims, inFlightOf } from './guests/index.ts';
-import type { GuestNeeds, InFlight, OpenSaga } from './guests/index.ts';
+import type { InFlight } from './guests/index.ts';
 import type { HostPolicy } from './host-policy.ts';
 import { openSource, storeIn } from './desired-source.ts';
-import type { DesiredSource } from './desired-source.ts';
 import { createPollSequence, fitReport, heldForPlanning } from './hub-link/index.ts';
-import type { Held } from './hub-link/index.ts';
-import { createFence, createLanes, createRunner, foldSaga } from './kernel/index.ts';
-import type { Clock, CrashPoints, Journal, Outcome, Random, SagaStatus } from './kernel/index.ts';
+import { createFence, createLanes, createRunner } from './kernel/index.ts';
+import type { Outcome } from './kernel/index.ts';
 import { checkHost, findingsOf, rememberPackages } from './node-check/index.ts';
 import type { NodeCheck } from './node-check/index.ts';
 import { findingOf, reportFacts } from './overview/index.ts';
-import type { HostHelper } from './ports/host-helper.ts';
-import type { Log } from './ports/log.ts';
-import type { HostKey, SignatureVerifier } from './ports/signatures.ts';
-import type { SignedHelper } from './ports/signed-helper.ts';
-import type { TrustStore } from './ports/trust-store.ts';
-import type {
-  BackupRemover,
-  BackupWriter,
-  GuestDestroyer,
-  GuestReader,
-  GuestWriter,
-  NodeFacts,
-  NodePackages,
-  PveTasks,
-  Snapshots,
-  Stores,
-  VolumeMover,
-} from './ports/proxmox.ts';
 import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconcile/index.ts';
 import type { Observation, PassReport } from './reconcile/index.ts';
 import { createRemovalStore } from './removal/index.ts';
 import { sagaForEffect } from './saga-for-effect.ts';
 import { createRefusals, parkedSaga } from './jobs/index.ts';
 import { createSagaRegistry } from './saga-registry.ts';
+import { asPlanned, journaledSagas, openSagas, unreadSubjects, withWaiting } from './open-work.ts';
+import type { PlannedEffect } from './open-work.ts';
+import { createProtection } from './protection/index.ts';
+import type { Agent, AgentParts } from './agent-parts.ts';
 import { createSignedWork } from './signed-work.ts';
-
-/** Proxmox as the agent needs it; `PveClient` is one. */
-export interface ProxmoxPorts {
-  readonly reader: GuestReader;
-  readonly writer: GuestWriter;
-  readonly destroyer: GuestDestroyer;
-  readonly tasks: PveTasks;
-  readonly stores: Stores;
-  readonly backups: BackupWriter;
-  readonly remover: BackupRemover;
-  readonly snapshots: Snapshots;
-  readonly mover: VolumeMover;
-  readonly facts: NodeFacts & NodePackages;
-}
-
-export interface AgentParts {
-  readonly host: HostId;
-  readonly version: string;
-  readonly journal: Journal;
-  readonly crashPoints: CrashPoints;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly proxmox: ProxmoxPorts;
-  /** `user@realm!token`, as it stands in our own task ids. */
-  readonly tokenId: string;
-  readonly helper: HostHelper;
-  readonly signedHelper: SignedHelper;
-  readonly hostKey: HostKey;
-  readonly verifier: SignatureVerifier;
-  readonly trustStore: TrustStore;
-  /** `undefined` while the policy file does not read: then nothing is changed. */
-  readonly policy: () => HostPolicy | undefined;
-  readonly source: DesiredSource;
-  readonly reconcile: { readonly intervalMs: number; readonly pauseMs: number };
-  /** The process has to begin again: the fence is lost, or the journal failed. */
-  readonly onHalt: (why: Reason) => void;
-}
-
-export interface Agent {
-  /** Resumes what was open, then works until stopped. */
-  start(): void;
-  /** Stops waiting everywhere; running Proxmox tasks go on and are picked up by the next start. */
-  stop(): Promise<void>;
-  wake(): void;
-  report(): Report;
-  held(): Held;
-  guests(): readonly GuestRecord[];
-  sagas(): readonly SagaStatus[];
-  /** One pass without acting: every planned effect with the gate's answer. */
-  preview(signal: AbortSignal): Promise<readonly PlannedEffect[]>;
-  checkNode(signal: AbortSignal): Promise<NodeCheck>;
-  /** Report and statement as a poll would carry them: for an operator who has no hub. */
-  statement(): { readonly statement: SignedStatement; readonly report: Report };
-  /** An envelope from a file on this host; it goes the way of one that a hub brought. */
-  takeEnvelope(text: string): void;
-  /** Texts of audit entries from number `from` on, at most a thousand. */
-  auditFrom(from: number): { readonly head: ChainHead; readonly entries: readonly string[] };
-  consents(): readonly {
-    readonly guest: GuestName;
-    readonly id: string | undefined;
-    readonly at: number | undefined;
-  }[];
-  /** What the customer of a guest said about break-glass, by the word of root at the host. */
-  recordConsent(guest: string, given: boolean): Outcome<void>;
-  /** On the word of root at the host. Done: it is on its way; the report says when it is closed. */
-  closeBreakGlass(signal: AbortSignal): Promise<Outcome<void>>;
-  /** Root's word that the clock is right as it is. Voids every signature that was not yet carried out. */
-  resetClock(): void;
-  resumeSaga(id: string, by: string): Outcome<unknown>;
-  abandonSaga(id: string, by: string): Outcome<void>;
-}
-
-export interface PlannedEffect {
-  readonly effect: GuestEffect;
-  readonly verdict: 'allowed' | 'blocked' | 'refused' | 'unknown';
-  readonly why?: Reason;
-  /** Of a blocked action. */
-  readonly digest?: string;
-}
 
 const evidence: Evidence = { is: 'desired-state' };
 
@@ -151,7 +64,37 @@ export function createAgent(parts: AgentParts): Agent {
     journal.openSagas().includes(id),
   );
   const signedHelper = fenceSignedHelper(parts.signedHelper, fence);
-  const needs: GuestNeeds & { signedHelper: SignedHelper; trustStore: TrustStore } = {
+  const protection = createProtection({
+    ...parts,
+    registry,
+    audit: auditLog,
+    contact: parts.localContact,
+    zone: parts.timeZone,
+    release: (role) => signed.jobs.releases.inForce('controller', role, clock.now()),
+    desired: () => heldForPlanning(source.held()),
+    floors: () => {
+      const trust = parts.trustStore.read();
+      return trust.is === 'held' ? trust.document.floors : undefined;
+    },
+    policy: () => signed.policy(),
+    status: () => runner.status(),
+    removing: () => signed.jobs.removing(),
+    nodeTrouble: () => nodeTrouble(),
+    permissionsSound: () => nodeTrouble() === undefined,
+    wake: () => loop.wake(),
+    submit: (...asked) => admission.submit(...asked),
+    consents: {
+      standing: (guest) => signed.consentOf(guest),
+      record: (guest, given) => signed.recordConsent(registry.byUid(guest)?.name ?? '', given, 'customer'),
+    },
+  });
+  const needs = {
+    ...protection.sagaNeeds,
+    backups: fenceBackupWriter(proxmox.backups, fence),
+    remover: fenceBackupRemover(proxmox.remover, fence),
+    snapshots: fenceSnapshots(proxmox.snapshots, fence),
+    mover: fenceMover(proxmox.mover, fence),
+    witness: parts.witness,
     reader: proxmox.reader,
     writer: fenceWriter(proxmox.writer, fence),
     destroyer: fenceDestroyer(proxmox.destroyer, fence),
@@ -163,7 +106,7 @@ export function createAgent(parts: AgentParts): Agent {
     claims,
     signedHelper,
     trustStore: parts.trustStore,
-    policy: () => {
+    policy: (): HostPolicy => {
       const policy = parts.policy();
       if (policy === undefined) throw new Error('cannot go on: the policy file of this host does not read');
       return policy;
@@ -196,7 +139,8 @@ export function createAgent(parts: AgentParts): Agent {
   let nodeCheck: NodeCheck = { is: 'not-checked', why: reason('gate.node-check', 'the node was not asked yet') };
   const admission = createAdmission({
     factsFor: (effect, signal) => factsFor(effect, signal),
-    sagaFor: (effect, record, order) => sagaForEffect(effect, record, (guest) => removals.openOf(guest.uid), order),
+    sagaFor: (effect, record, order) =>
+      sagaForEffect(effect, record, (guest) => removals.openOf(guest.uid), order, protection.lookup),
     needsOf: () => needs,
     runner,
     audit,
@@ -215,6 +159,7 @@ export function createAgent(parts: AgentParts): Agent {
         registry: registry.all(),
         observation,
         holds: signedHolds(),
+        selfUse: (guest) => protection.selfUse(guest),
       },
       signal,
     );
@@ -229,7 +174,7 @@ export function createAgent(parts: AgentParts): Agent {
     runner,
     registry,
     looked: () => lastPass !== undefined,
-    restore: () => undefined,
+    restore: (saga) => protection.restore(saga),
     wake: () => loop.wake(),
   });
 
@@ -239,7 +184,9 @@ export function createAgent(parts: AgentParts): Agent {
   };
   const strangersIn = (seen: Observation): Report['strangers'] => {
     const policy = parts.policy();
-    return policy === undefined ? [] : [...strangersOf({ observation: seen, registry: registry.all(), policy })];
+    if (policy === undefined) return [];
+    const kept = protection.kept();
+    return strangersOf({ observation: seen, registry: registry.all(), policy }).filter(({ vmid }) => !kept.has(vmid));
   };
 
   const packages = rememberPackages(proxmox.facts, clock);
@@ -252,7 +199,8 @@ export function createAgent(parts: AgentParts): Agent {
     desired: () => heldForPlanning(source.held()),
     registry: () => registry.all(),
     policy: () => policy,
-    inFlight: (): InFlight => withRemovals(inFlightOf(openSagas(journal, runner.status())), signed.jobs.removing()),
+    inFlight: (): InFlight =>
+      withWaiting(inFlightOf(openSagas(journal, runner.status())), signed.jobs.removing(), protection.kept()),
     submit,
     sawServing: (record: GuestRecord) => registry.put({ ...record, servedAt: clock.now() }),
     now: () => clock.now(),
@@ -263,11 +211,13 @@ export function createAgent(parts: AgentParts): Agent {
     (signal: AbortSignal) =>
     async (effect: GuestEffect, seen: Observation): Promise<Submission> => {
       observation = seen;
-      if (nodeCheck.is === 'not-checked') return { is: 'refused', why: nodeCheck.why };
-      const [block] = nodeCheck.blocks;
-      if (block !== undefined) return { is: 'refused', why: block };
+      const trouble = nodeTrouble();
+      if (trouble !== undefined) return { is: 'refused', why: trouble };
       return admission.submit(effect, evidence, signal);
     };
+
+  /** Why nothing may be changed on this node. */
+  const nodeTrouble = (): Reason | undefined => (nodeCheck.is === 'not-checked' ? nodeCheck.why : nodeCheck.blocks[0]);
 
   const stopWorking = (error: unknown): void => {
     if (life.signal.aborted) return;
@@ -292,10 +242,9 @@ export function createAgent(parts: AgentParts): Agent {
       const result = await onePass(signal);
       lastPass ??= result;
       await signed.work(signal);
-      const nextAt = signed.jobs.nextAt();
-      return nextAt === undefined || (result.lookAgainAt !== undefined && result.lookAgainAt <= nextAt)
-        ? result
-        : { ...result, lookAgainAt: nextAt };
+      await protection.round(result, signal);
+      const times = [result.lookAgainAt, signed.jobs.nextAt(), protection.nextAt()].filter((at) => at !== undefined);
+      return times.length === 0 ? result : { ...result, lookAgainAt: Math.min(...times) };
     } catch (error) {
       if (!signal.aborted) await signed.work(signal);
       throw error;
@@ -341,7 +290,7 @@ export function createAgent(parts: AgentParts): Agent {
         signed: signed.report(),
         records: registry.all(),
         lossOf: (saga) => parkedSaga(saga, runner.status(), journal)?.loss,
-        protection: { backups: [], bulk: [], copies: [], restoreTests: [], restores: [], queue: [] },
+        protection: protection.report(),
         strangers: observation === undefined ? [] : strangersIn(observation),
       }),
     );
@@ -371,6 +320,7 @@ export function createAgent(parts: AgentParts): Agent {
         : [findingOf('host.pass-failed', passTrouble, now)]),
       ...source.findings(now),
       ...signed.findings(),
+      ...protection.findings(),
       ...(nodeCheck.is === 'not-checked' && lastPass !== undefined
         ? [findingOf('host.proxmox-unreachable', nodeCheck.why, now)]
         : findingsOf(nodeCheck, now)),
@@ -430,6 +380,8 @@ export function createAgent(parts: AgentParts): Agent {
         detail: {},
       });
     },
+    localApi: () => protection.localApi(),
+    listening: (on) => protection.listening(on),
     resumeSaga: (id, by) => decided('resumed', id, by, runner.resume(id, by)),
     abandonSaga: (id, by) => decided('abandoned', id, by, runner.abandon(id, by)),
   };
@@ -464,38 +416,5 @@ export function createAgent(parts: AgentParts): Agent {
     if (held.is === 'never-received')
       throw new Error('no desired state was received yet, so nothing is planned; felhom-agent status says why');
     return planned;
-  }
-}
-
-/** Whoever is being removed is nobody's to start, stop or mend. */
-function withRemovals(inFlight: InFlight, removing: ReadonlySet<string>): InFlight {
-  return { ...inFlight, names: new Set([...inFlight.names, ...([...removing] as GuestName[])]) };
-}
-
-/** Queued sagas have no records yet, and already mean to change their guest. */
-function openSagas(journal: Journal, sagas: readonly Pick<SagaStatus, 'id' | 'lanes'>[]): readonly OpenSaga[] {
-  return sagas.map(({ id, lanes }) => ({ sagaId: id, lanes, state: foldSaga(journal.recordsOf(id))?.state ?? {} }));
-}
-
-function journaledSagas(journal: Journal): readonly Pick<SagaStatus, 'id' | 'lanes'>[] {
-  return journal.openSagas().map((id) => ({ id, lanes: foldSaga(journal.recordsOf(id))?.lanes ?? [] }));
-}
-
-/** Guests that the pass could not read: whether they are still asked to change, it cannot tell. */
-function unreadSubjects(records: readonly GuestRecord[], { observation }: PassReport): ReadonlySet<string> {
-  const unread = records.filter((record) => observation.seen.get(record.vmid)?.is !== 'present');
-  return new Set(unread.map((record) => `${record.uid}.${record.incarnation}`));
-}
-
-function asPlanned(effect: GuestEffect, decision: Awaited<ReturnType<Admission['preview']>>): PlannedEffect {
-  if (decision.is !== 'done') return { effect, verdict: 'unknown', why: decision.why };
-  const { value } = decision;
-  switch (value.is) {
-    case 'allowed':
-      return { effect, verdict: 'allowed' };
-    case 'blocked':
-      return { effect, verdict: 'blocked', why: value.why, digest: value.action.digest };
-    case 'refused':
-      return { effect, verdict: 'refused', why: value.why };
   }
 }

@@ -2,12 +2,11 @@
  * The agent's door for the lab, which runs it in simulated worlds. On a host the program is `main.ts`.
  */
 export { createAgent } from './agent.ts';
-export type { Agent, AgentParts, ProxmoxPorts } from './agent.ts';
+export type { Agent, AgentParts, ProxmoxPorts } from './agent-parts.ts';
 export type { PlannedEffect } from './open-work.ts';
 export type { LocalApi, LocalRequest, LocalResponse } from './local-api/index.ts';
 export { serveLocalApi } from './local-api/index.ts';
 export type { LocalContact } from './protection/index.ts';
-export type { GuestWitness, WitnessSample } from './ports/guest-witness.ts';
 export type { LocalAuthority } from './ports/local-authority.ts';
 export type { PeerPort } from './ports/bridge-ports.ts';
 export type { DesiredSource } from './desired-source.ts';

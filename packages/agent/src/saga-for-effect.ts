@@ -5,11 +5,10 @@
 import type { Digest, StorageId } from '@felhom/protocol';
 import type { BackupBytes, BuiltEffect, GuestRef } from './authority/effects.ts';
 import { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from './backups/index.ts';
-import { checkpointGuest, dropCheckpoint, rollBack } from './checkpoints/index.ts';
 import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
 import { recoverGuest } from './recovery/index.ts';
 import { restoreTest, sweepScratch } from './restore-tests/index.ts';
-import { finishRestore, restoreCopy, restoreInPlace, restoreOverwrite, undoRestore } from './restores/index.ts';
+import { finishRestore, restoreOverwrite, undoRestore } from './restores/index.ts';
 import { adoptGuest, cannotReRegister } from './adoption/index.ts';
 import type { AnySaga, SagaDefinition } from './kernel/saga.ts';
 import { addVolume } from './guests/add-volume.saga.ts';
@@ -69,9 +68,10 @@ type Choices = {
 type RemovalOf = (guest: GuestRef) => OpenRemoval | undefined;
 
 const not = (why: string) => (): SagaChoice => ({ is: 'not-supported', why });
+const soon = not('its saga is being built');
 const elsewhere = not('it needs no saga on a guest; another part of the agent carries it out');
 
-const change = (effect: { readonly guest: ChangeConfigParams['guest'] }, settings: SettingsChange): SagaChoice =>
+const change = (effect: { readonly guest: GuestRef }, settings: SettingsChange): SagaChoice =>
   saga(changeConfig, { guest: effect.guest, change: settings });
 
 const atRest = (effect: { readonly guest: ChangeAtRestParams['guest'] }, wanted: ChangeAtRest): SagaChoice =>
@@ -193,22 +193,19 @@ const choices: Choices = {
     ),
   'scratch-sweep': ({ guest }) => saga(sweepScratch, { guest }),
   'guest-recover': ({ guest, tier, backup: bytes }) => saga(recoverGuest, { guest, tier, backup: bytes }),
-  'checkpoint-drop': ({ guest, checkpoint }) => saga(dropCheckpoint, { guest, checkpoint }),
+  'checkpoint-drop': soon,
   'controller-update': ({ guest, role, version, digest }) => saga(updateController, { guest, role, version, digest }),
   'claim-issue': ({ guest }) => saga(issueClaim, { guest }),
   'claim-drop': ({ guest }) => saga(dropClaim, { guest }),
-  'snapshot-take': ({ guest, purpose }) => saga(checkpointGuest, { guest, purpose }),
-  'self-rollback': ({ guest, checkpoint }) => saga(rollBack, { guest, checkpoint }),
-  'guest-rollback': ({ guest, snapshot, takenAt, volumes }) =>
-    saga(rollBack, { guest, checkpoint: snapshot, signed: { takenAt, volumes } }),
+  'snapshot-take': soon,
+  'self-rollback': soon,
+  'guest-rollback': soon,
   'restore-overwrite': ({ guest, backup: bytes, bulk, loss, undoHours }, _known, _removal, signed) =>
     signed === undefined
       ? unsigned
       : saga(restoreOverwrite, { guest, backup: bytes, bulk, loss, undoHours, jobId: signed.jobId }),
-  'restore-in-place': ({ guest, backup: bytes, bulk, loss }, _known, _removal, signed) =>
-    signed === undefined ? unsigned : saga(restoreInPlace, { guest, backup: bytes, bulk, loss, jobId: signed.jobId }),
-  'restore-copy': ({ guest, backup: bytes, name }, _known, _removal, signed) =>
-    signed === undefined ? unsigned : saga(restoreCopy, { guest, backup: bytes, name, jobId: signed.jobId }),
+  'restore-in-place': soon,
+  'restore-copy': soon,
   'restore-undo': ({ guest, sagaId, loss }, _known, _removal, signed) =>
     signed === undefined ? unsigned : saga(undoRestore, { guest, sagaId, loss, jobId: signed.jobId }),
   // At the end of the window it is the restore's own signature that covers this.

@@ -4,6 +4,11 @@ import { adoptGuest } from './adoption/index.ts';
 import { bringUp } from './bring-up/index.ts';
 import { addVolume, changeAtRest, changeConfig, growVolume, startGuest, stopGuest } from './guests/index.ts';
 import { freeGuest, liftQuarantine, quarantine } from './removal/index.ts';
+import { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from './backups/index.ts';
+import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
+import { recoverGuest } from './recovery/index.ts';
+import { restoreTest, sweepScratch } from './restore-tests/index.ts';
+import { finishRestore, restoreOverwrite, undoRestore } from './restores/index.ts';
 import { createRegistry } from './kernel/index.ts';
 import type { SagaRegistry } from './kernel/index.ts';
 import { trustChange } from './trust/index.ts';
@@ -24,5 +29,19 @@ export function createSagaRegistry(): SagaRegistry {
     trustChange,
     breakGlassOpen,
     breakGlassClose,
+    backup,
+    pruneBackup,
+    deleteBackup,
+    unprotectBackup,
+    renewMarker,
+    restoreTest,
+    sweepScratch,
+    recoverGuest,
+    restoreOverwrite,
+    undoRestore,
+    finishRestore,
+    issueClaim,
+    dropClaim,
+    updateController,
   ]);
 }

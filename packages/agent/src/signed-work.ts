@@ -3,7 +3,7 @@
  * what of it a report shows. `agent.ts` gives it the doors it needs.
  */
 import { reason } from '@felhom/protocol';
-import type { Finding, GuestName, HostId, Reason, Report } from '@felhom/protocol';
+import type { Finding, GuestName, GuestUid, HostId, Reason, Report } from '@felhom/protocol';
 import type { Admission } from './admission/index.ts';
 import type { AuditLog } from './audit/index.ts';
 import type { GuestRegistry } from './authority/guest-record.ts';
@@ -65,7 +65,9 @@ export interface SignedWork {
     readonly id: string | undefined;
     readonly at: number | undefined;
   }[];
-  recordConsent(guest: string, given: boolean): Outcome<void>;
+  /** `by`: who says so, for the audit log. */
+  recordConsent(guest: string, given: boolean, by?: 'customer' | 'root at the host'): Outcome<void>;
+  consentOf(guest: GuestUid): { readonly id: string; readonly at: number } | undefined;
   closeBreakGlass(signal: AbortSignal): Promise<Outcome<void>>;
 }
 
@@ -223,11 +225,14 @@ export function createSignedWork(needs: SignedWorkNeeds): SignedWork {
       needs.wake();
       return done(undefined);
     },
-    recordConsent: (name, given) => {
+    consentOf: (uid) => {
+      const found = listConsents(journal).find(({ guest }) => guest === uid);
+      return found === undefined ? undefined : { id: found.id, at: found.at };
+    },
+    recordConsent: (name, given, by = 'root at the host') => {
       const guest = registry.all().find((record) => record.name === name && !record.scratch);
       if (guest === undefined)
         return refused(reason('job.unknown-target', `cannot record consent: no guest ${name} is on record`));
-      const by = 'root at the host';
       if (given) grantConsent(journal, { guest: guest.uid, by }, clock.now(), random);
       else withdrawConsent(journal, guest.uid);
       const kind = given ? 'consent.granted' : 'consent.withdrawn';

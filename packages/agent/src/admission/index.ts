@@ -7,7 +7,15 @@
  * Read in this order: submit, blocked-actions, reservations, audit-trail.
  */
 export { createAdmission } from './submit.ts';
-export type { SubmitOptions, Admission, AdmissionOptions, FactsOfWorld, Permission, SignedOrder, Submission } from './submit.ts';
+export type {
+  SubmitOptions,
+  Admission,
+  AdmissionOptions,
+  FactsOfWorld,
+  Permission,
+  SignedOrder,
+  Submission,
+} from './submit.ts';
 export { createAuditTrail } from './audit-trail.ts';
-export type { SubmitOptions, AdmissionState, AuditTrail, TrailEntry } from './audit-trail.ts';
+export type { AdmissionState, AuditTrail, TrailEntry } from './audit-trail.ts';
 export type { BlockedActions, SeenBlockedAction } from './blocked-actions.ts';

@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { reason } from '@felhom/protocol';
 import type { Reason } from '@felhom/protocol';
 import { createAgent } from '../agent.ts';
-import type { Agent } from '../agent.ts';
+import type { Agent } from '../agent-parts.ts';
 import { loadFile, loadSecret } from '../adapters/config-file/index.ts';
 import { createDesiredFile } from '../adapters/desired-file/index.ts';
 import { createHelperCommand, noHelper } from '../adapters/helper-command/index.ts';
 import { createHubHttps } from '../adapters/hub-https/index.ts';
 import type { ServerTrust } from '../adapters/hub-https/index.ts';
+import { createCgroupWitness } from '../adapters/cgroup-witness/index.ts';
 import { createPveClient, createPveHttps, tokenShape } from '../adapters/pve-http/index.ts';
 import type { PveClient } from '../adapters/pve-http/index.ts';
 import { openHostKey } from '../adapters/host-key-file/index.ts';
@@ -29,6 +30,7 @@ import type { NodeCheck } from '../node-check/index.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { SignedHelper } from '../ports/signed-helper.ts';
 import type { Log } from '../ports/log.ts';
+import type { LocalContact } from '../protection/index.ts';
 import { agentVersion } from '../version.ts';
 import { hostKeyDirectory } from './locations.ts';
 
@@ -55,6 +57,7 @@ interface World {
   readonly random: Random;
   readonly log: Log;
   readonly onHalt: (why: Reason) => void;
+  readonly localContact: () => LocalContact | undefined;
 }
 
 export type Opened = { readonly is: 'open'; readonly host: OpenHost } | { readonly is: 'bad'; readonly why: Reason };
@@ -157,6 +160,9 @@ export function openHost(config: AgentConfig, world: World): Opened {
       proxmox,
       tokenId,
       helper: helper ?? noHelper(),
+      witness: createCgroupWitness(config.kernel.cgroup),
+      timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+      localContact: world.localContact,
       signedHelper: signedHelper ?? noHelper(),
       hostKey: hostKey.value,
       verifier: createSshKeygenVerifier({ directory: join(config.stateDirectory, 'verify'), clock: world.clock }),

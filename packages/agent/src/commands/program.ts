@@ -5,7 +5,7 @@ import { askAgent } from '../admin-socket/client.ts';
 import type { AgentStatus } from '../admin-socket/status.ts';
 import { loadFile } from '../adapters/config-file/index.ts';
 import type { Loaded } from '../adapters/config-file/index.ts';
-import type { PlannedEffect } from '../agent.ts';
+import type { PlannedEffect } from '../open-work.ts';
 import { agentConfig } from '../config.ts';
 import type { AgentConfig } from '../config.ts';
 import {

@@ -1,7 +1,7 @@
 /** Plan, checks and journal as people read them. */
 import { formatAge, formatDuration, printable, renderTable } from '@felhom/terminal';
 import type { Style, Tone } from '@felhom/terminal';
-import type { PlannedEffect } from '../agent.ts';
+import type { PlannedEffect } from '../open-work.ts';
 import type { CheckResult } from '../doctor/index.ts';
 import type { JournaledSaga } from './open-host.ts';
 

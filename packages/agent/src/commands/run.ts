@@ -19,6 +19,7 @@ import { reason } from '@felhom/protocol';
 import { defaultAdminSocket } from './locations.ts';
 import { openHost } from './open-host.ts';
 import type { OpenHost } from './open-host.ts';
+import { createGuestDoor } from './serve-guests.ts';
 import { agentVersion } from '../version.ts';
 
 type LogSink = Parameters<typeof createLog>[1];
@@ -58,6 +59,7 @@ async function attemptRun(configFile: string, clock: Clock, log: Log, signal: Ab
   const config = loadFile(configFile, agentConfig);
   if (config.is === 'bad') return { is: 'degraded', why: config.why, config: undefined };
   const halt = new AbortController();
+  const door = createGuestDoor(config.value, clock, log);
   let host: OpenHost;
   try {
     const opened = openHost(config.value, {
@@ -65,6 +67,7 @@ async function attemptRun(configFile: string, clock: Clock, log: Log, signal: Ab
       random: systemRandom(),
       log,
       onHalt: (why) => halt.abort(why),
+      localContact: () => door.contact(),
     });
     if (opened.is === 'bad') return { is: 'degraded', why: opened.why, config: config.value };
     host = opened.host;
@@ -87,7 +90,10 @@ async function attemptRun(configFile: string, clock: Clock, log: Log, signal: Ab
   }
   log.info('agent started', { version: agentVersion, host: config.value.host });
   agent.start();
-  await ended(AbortSignal.any([signal, halt.signal]));
+  const until = AbortSignal.any([signal, halt.signal]);
+  const served = door.serve(agent, until);
+  await ended(until);
+  await served;
   await agent.stop();
   await socket?.close();
   await host.close();

@@ -9,7 +9,7 @@ import { formatAge, printableLine, renderTable } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
 import { auditEntry } from '@felhom/protocol';
 import type { AdminRoutes } from '../admin-socket/server.ts';
-import type { Agent } from '../agent.ts';
+import type { Agent } from '../agent-parts.ts';
 
 export interface SignedContext {
   readonly print: (text: string) => void;

@@ -40,7 +40,10 @@ for (const [before, identity, claimed, dropped] of lines)
   });
 
 test('an environment without a claim stays as it is', () => {
-  assert.deepEqual([withoutClaim(undefined), withoutClaim('FELHOM_IDENTITY=fresh')], [undefined, 'FELHOM_IDENTITY=fresh']);
+  assert.deepEqual(
+    [withoutClaim(undefined), withoutClaim('FELHOM_IDENTITY=fresh')],
+    [undefined, 'FELHOM_IDENTITY=fresh'],
+  );
 });
 
 test('a guest gets a claim that works and is restarted once to read it', async () => {

@@ -70,7 +70,9 @@ async function noteRestart(ctx: Context, signal: AbortSignal): Promise<Outcome<P
 
 function placeOf(ctx: Context) {
   const found = recordOf(ctx, ctx.params.guest);
-  return found.is === 'done' ? { vmid: found.value.vmid, marker: found.value, name: found.value.name, identity: 'obeyed' as const } : undefined;
+  return found.is === 'done'
+    ? { vmid: found.value.vmid, marker: found.value, name: found.value.name, identity: 'obeyed' as const }
+    : undefined;
 }
 
 async function noteStart(ctx: Context, signal: AbortSignal): Promise<Outcome<Partly>> {

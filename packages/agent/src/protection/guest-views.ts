@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import type { DesiredGuest, GuestUid, LocalAnswer } from '@felhom/protocol';
 import type { GuestRecord, GuestRegistry } from '../authority/guest-record.ts';
-import { checkpointBy } from '../checkpoints/index.ts';
 import { decisionOf } from '../controllers/index.ts';
 import { storageOf as storageOfVolume, viewOf } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
@@ -136,13 +135,7 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
             : [{ class: which, freeBytes: free.reduce((sum, { availableBytes }) => sum + availableBytes, 0) }];
         }),
         volumes: volumesOf(record, view, desired, classOf),
-        checkpoint: checkpointBy({
-          view,
-          snapshotPossible: possible.is === 'done' ? possible.value : undefined,
-          held: stores.checkpoints.of(guest).length,
-          most: policy.backups.snapshotsPerGuest,
-          quickTier: tiers.find((tier) => tier.class === 'fast')?.name,
-        }),
+        checkpoint: { by: possible.is === 'done' && possible.value ? 'snapshot' : 'none', why: '' },
         restore:
           carry.is === 'possible'
             ? { possible: true, why: '' }

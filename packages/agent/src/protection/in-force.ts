@@ -41,12 +41,14 @@ export function createInForce(needs: InForceNeeds): InForce {
     const held = needs.desired();
     return held.is === 'held' ? held.state.backups : (accepted() ?? backupPlan.parse({}));
   };
+  let last: { readonly key: string; readonly plan: EffectivePlan } | undefined;
+  /** Searching schedules costs milliseconds, and it is asked many times a round: the same question has one answer. */
   const plan = (): EffectivePlan | undefined => {
     const policy = needs.policy();
     if (policy === undefined) return undefined;
     const held = needs.desired();
     const guests = held.is === 'held' ? held.state.guests : [];
-    return effectivePlan({
+    const input = {
       desired: asked(),
       guests: needs
         .records()
@@ -59,8 +61,12 @@ export function createInForce(needs: InForceNeeds): InForce {
       floors: needs.floors(),
       accepted: accepted()?.tiers ?? [],
       defaultZone: needs.zone,
-      now: needs.now(),
-    });
+    };
+    // Findings carry the moment, and a schedule is looked at from it on: a minute is fresh enough for both.
+    const minute = Math.floor(needs.now() / 60_000);
+    const asKey = JSON.stringify([input, minute]);
+    if (last?.key !== asKey) last = { key: asKey, plan: effectivePlan({ ...input, now: needs.now() }) };
+    return last.plan;
   };
   return {
     plan,

@@ -15,6 +15,7 @@ import type { HostPolicy } from '../host-policy.ts';
 import type { PassReport } from '../reconcile/index.ts';
 import { scratchStorageOf } from '../restore-tests/index.ts';
 import { keptVmids, lossOf, reportedRestoreOf, undoLossOf } from '../restores/index.ts';
+import type { LocalAuthority } from '../ports/local-authority.ts';
 import type { Snapshots } from '../ports/proxmox.ts';
 import { createGuestViews } from './guest-views.ts';
 import { createInForce } from './in-force.ts';
@@ -68,9 +69,7 @@ export interface Protection {
   report(): Pick<Report, 'backups' | 'bulk' | 'copies' | 'restoreTests' | 'restores' | 'queue'>;
   findings(): readonly Finding[];
   /** A restore whose undo window is open, as a job about it needs it. */
-  restore(
-    saga: string,
-  ):
+  restore(saga: string):
     | {
         readonly guest: ReturnType<typeof refOf>;
         readonly undoLoss: readonly VolumeId[];
@@ -150,7 +149,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
   });
 
   let api: LocalApi | undefined;
-  const openApi = (policy: HostPolicy, authority: NonNullable<ProtectionNeeds['contact']>['authority']): LocalApi =>
+  const openApi = (policy: HostPolicy, authority: LocalAuthority): LocalApi =>
     createLocalApi({
       desk: createLocalDesk({
         registry,
@@ -216,8 +215,8 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     selfUse: (guest) => ({ ...operations.usedBy(guest.uid), snapshots: stores.checkpoints.of(guest.uid).length }),
     localApi: () => {
       const policy = needs.policy();
-      if (api === undefined && policy !== undefined && needs.contact !== undefined)
-        api = openApi(policy, needs.contact.authority);
+      const contact = needs.contact();
+      if (api === undefined && policy !== undefined && contact !== undefined) api = openApi(policy, contact.authority);
       return api;
     },
     listening: (on) => {

@@ -54,7 +54,7 @@ export interface StoresNeeds {
   readonly policy: () => HostPolicy | undefined;
   readonly floors: () => Floors | undefined;
   readonly inForce: InForce;
-  readonly contact: LocalContact | undefined;
+  readonly contact: () => LocalContact | undefined;
   /** The newest signed release of a controller's role that is in force. */
   readonly release: (role: string) => ReleaseOfController | undefined;
   /** Archives that a storage listed last; `undefined`: not known. */
@@ -180,7 +180,7 @@ export function createStores(needs: StoresNeeds) {
         claims,
         supportsEnv,
         contact: () => {
-          const { contact } = needs;
+          const contact = needs.contact();
           return contact === undefined
             ? undefined
             : { address: contact.address, spkiSha256: contact.authority.spkiSha256() };

@@ -31,7 +31,10 @@ export async function content(ctx: TestContext, signal: AbortSignal): Promise<Ou
     timings: withTiming(ctx, { contentMs: Math.max(0, clock.now() - begun) }),
     content: counts,
     manifest: digest,
-    result: compared.mismatches > 0 ? failure('damaged', 'restore-test.damaged', text) : withData(grade, trouble, record?.massChange === true),
+    result:
+      compared.mismatches > 0
+        ? failure('damaged', 'restore-test.damaged', text)
+        : withData(grade, trouble, record?.massChange === true),
   });
 }
 

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { desiredState, digestOfText } from '@felhom/protocol';
 import type { DesiredGuest, HostId } from '@felhom/protocol';
 import { createAgent } from '../../src/agent.ts';
-import type { Agent } from '../../src/agent.ts';
+import type { Agent } from '../../src/agent-parts.ts';
 import { createGuestRegistry } from '../../src/adapters/guest-registry/index.ts';
 import { openJournal } from '../../src/adapters/sqlite-journal/index.ts';
 import { systemRandom } from '../../src/adapters/system-clock/index.ts';

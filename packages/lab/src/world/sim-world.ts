@@ -34,6 +34,8 @@ import type { LabPerson } from './people.ts';
 import { signJob } from './sign-job.ts';
 import type { JobOverrides, SignedJob } from './sign-job.ts';
 import { simHostKey } from './sim-host-key.ts';
+import { createSimWitness } from './sim-witness.ts';
+import type { SimWitness } from './sim-witness.ts';
 import { createSimHub } from './sim-hub.ts';
 import type { SimHub } from './sim-hub.ts';
 import { simVerifier } from './sim-verifier.ts';
@@ -71,6 +73,7 @@ export interface SimWorld extends EnrolledNode {
   readonly people: Readonly<Record<LabPerson, Operator>>;
   readonly hostKey: HostKey;
   readonly root: SimRoot;
+  readonly witness: SimWitness;
   /** A job as these people's command line would sign it now, bound to the last statement that the hub has. */
   sign<K extends JobKind>(
     kind: K,
@@ -99,6 +102,9 @@ export interface SimWorld extends EnrolledNode {
 export const startAt = Date.UTC(2026, 10, 24, 3, 0, 0);
 const stepMs = 250;
 
+/** Nothing in the simulation has sockets, so nobody looks at certificates. */
+const simAuthority = { trusted: () => ['-'], spkiSha256: () => 'c'.repeat(64) };
+
 export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld> {
   const clock = createSimClock(startAt);
   const random = createSimRandom(options.seed);
@@ -124,6 +130,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     verifier,
     trustStore: root.store,
   };
+  const witness = createSimWitness(enrolled.node, clock);
   let lives = 0;
   let life: SimLife | undefined;
   let requests = 0;
@@ -160,6 +167,9 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       tokenId: enrolled.tokenId,
       helper: helperPort(enrolled, power.off),
       ...signed,
+      witness: { sample: (...asked) => whilePowered(power.off, witness.sample(...asked)), watch: () => undefined },
+      localContact: () => ({ authority: simAuthority, address: '192.168.1.2:8470' }),
+      timeZone: 'UTC',
       signedHelper: poweredHelper(root.helper, power.off),
       policy: () => enrolled.policy,
       source: { is: 'hub', hub: { poll: (request, signal) => whilePowered(power.off, hub.poll(request, signal)) } },
@@ -169,6 +179,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       },
     });
     agent.start();
+    agent.listening(true);
     life = { agent, power, halted: () => halted };
     return life;
   };
@@ -181,6 +192,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     people,
     hostKey,
     root,
+    witness,
     sign: (kind, params, signers, overrides) => {
       const heard = hub.lastStatement();
       if (heard === undefined) throw new Error('cannot sign a job: the host has not said anything yet');
