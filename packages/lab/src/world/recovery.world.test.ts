@@ -33,6 +33,7 @@ import type {
   RecoverNeeds,
   RecoverParams,
   Outcome,
+  SagaEnd,
   Transport,
 } from '@felhom/agent';
 import { desiredGuest, digest } from '@felhom/protocol';
@@ -59,10 +60,7 @@ interface Scene {
   read(volid: VolumeId): Promise<string | undefined>;
   config(vmid: number): Readonly<Record<string, string>>;
   /** Runs the saga to its end; with `crashAt` the process dies there once, and a second one takes up what it left. */
-  run(
-    params: RecoverParams,
-    crashAt?: CrashPoint,
-  ): Promise<{ readonly end: { readonly is: string }; readonly died: boolean }>;
+  run(params: RecoverParams, crashAt?: CrashPoint): Promise<{ readonly end: SagaEnd; readonly died: boolean }>;
 }
 
 async function scene(seed: number): Promise<Scene> {
@@ -357,7 +355,7 @@ test('a corrupt backup is not restored, people hear of it, and the next tier is 
   const { disk, archives } = on.world.node.storage;
   disk.damageArchive(archives.diskPath('backup', backup.archive.slice(backup.archive.indexOf('/') + 1)));
   const first = await on.run(paramsOf(old, backup));
-  assert.ok(first.end.is === 'unwound', JSON.stringify(first.end));
+  assert.ok(first.end.is === 'unwound' && first.end.why.code === 'guest.backup-changed', JSON.stringify(first.end));
   assert.equal(on.catalogue.byId(backup.id)?.integrity?.is, 'corrupt');
   assert.equal(volumesUnder(on, 9001).length, 0);
   let memory = await on.world.clock.runUntil(lookForUnseen(on.needs, on.world.clock, [old], noLooks, never));
