@@ -81,17 +81,21 @@ describe('a due backup', () => {
     stop.abort();
   });
 
-  it('that is never captured ends by the own timer, before the host has to', async () => {
-    const { clock, apps, host, immortal, startController } = guest();
-    const stop = new AbortController();
-    host.captureMs = Infinity;
-    startController(immortal, stop.signal);
-    await clock.advance(1_000);
-    assert.equal(apps.state, 'standing');
-    await clock.advance(leaseMs - 1_000);
-    assert.equal(apps.state, 'running');
-    stop.abort();
-  });
+  for (const silent of [false, true])
+    it(`that is never captured ends before the host has to end it${silent ? ', also when the host has gone silent' : ''}`, async () => {
+      const { clock, apps, host, immortal, startController } = guest();
+      const stop = new AbortController();
+      host.captureMs = Infinity;
+      if (silent) host.override = ({ path }) => (path === '/v1/backup/status' ? 'silent' : undefined);
+      startController(immortal, stop.signal);
+      await clock.advance(1_000);
+      assert.equal(apps.state, 'standing');
+      await clock.advance(leaseMs - 2_000);
+      assert.equal(apps.state, 'running');
+      await clock.advance(60_000);
+      assert.equal(apps.state, 'running', 'they went from one standstill into the next');
+      stop.abort();
+    });
 
   const refusals: readonly { name: string; route: string; answer: ReturnType<FakeHost['override']>; stood: boolean }[] =
     [

@@ -4,7 +4,8 @@ import type { LocalInput } from '../client/client.ts';
 import type { Clock, Transport, TransportAnswer, TransportRequest } from '../ports.ts';
 
 type Due = LocalAnswer<'backupDue'>['due'][number];
-type Answer = { readonly status: number; readonly body: unknown } | 'lost';
+/** `silent`: never, not even when the asker gives up. */
+type Answer = { readonly status: number; readonly body: unknown } | 'lost' | 'silent';
 
 export interface FakeHost extends Transport {
   readonly asked: TransportRequest[];
@@ -117,6 +118,7 @@ export function fakeHost(clock: Clock): FakeHost {
         host.override(request) ??
         (named === undefined ? answers[`${request.method} ${path}`]?.(request) : ok(named)) ??
         problem(404, 'no such route');
+      if (answer === 'silent') return new Promise(() => undefined);
       if (answer === 'lost') return { is: 'failed', text: 'the connection broke' };
       return { is: 'answered', status: answer.status, body: JSON.stringify(answer.body) };
     },
