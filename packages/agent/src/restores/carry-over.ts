@@ -12,7 +12,7 @@
  * after its volume was brought back is what `settleCalls` waits for [R31].
  */
 import { reason } from '@felhom/protocol';
-import type { Upid, Vmid, VolumeId } from '@felhom/protocol';
+import type { Vmid, VolumeId } from '@felhom/protocol';
 import { done, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { Acting, ProtectionNeeds } from '../guests/needs.ts';
@@ -315,7 +315,7 @@ async function whenStill(ctx: CarryActing, carry: Carry, signal: AbortSignal): P
     const { type, id, user } = upidParts(upid);
     if (endTime !== undefined || type !== 'move_volume' || !ids.has(id) || user !== ctx.needs.tokenId) continue;
     ctx.recordHandle(upid);
-    const ended = await waitFor(ctx, upid as Upid, `waiting for an earlier hand-over of ${id}`, signal);
+    const ended = await waitFor(ctx, upid, `waiting for an earlier hand-over of ${id}`, signal);
     if (ended.is !== 'done') return ended;
   }
   return done(undefined);
