@@ -172,6 +172,14 @@ describe('what a request gets', () => {
     }
   });
 
+  it('JSON is not parsed deeper than any schema is, wherever brackets stand in a text', async () => {
+    const { send: ask } = world();
+    const of = async (raw: string): Promise<unknown> =>
+      (await ask({ method: 'POST', target: '/v1/consent/break-glass', raw })).json['detail'] ?? 'read';
+    assert.match(String(await of(deep)), /nested/);
+    assert.equal(await of(JSON.stringify({ confirmation: `\\"${'['.repeat(100)}` })), 'read');
+  });
+
   it('hands the desk what is in path, query and key', async () => {
     const { send: ask, asked } = world();
     await ask({ target: `/v1/operations/${'q'.repeat(26)}` });
@@ -287,6 +295,9 @@ describe('how much a guest may ask', () => {
     );
     clock.pass(3_600_000);
     assert.deepEqual(api.findings(), []);
+    // An hour of silence saves up no more than a minute's requests.
+    for (let n = 0; n < 20; n++) assert.equal((await ask({})).status, 200);
+    assert.equal((await ask({})).status, 429);
   });
 
   it('a refused request costs as much as any: tokens cannot be guessed faster', async () => {
