@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { createHash } from 'node:crypto';
 import {
-  crashPointsOf,
   createAuditLog,
   createCatalogue,
   createEvidenceStore,

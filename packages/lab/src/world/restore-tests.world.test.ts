@@ -5,7 +5,7 @@ import { crashPointsOf, restoreTest, sweepScratch } from '@felhom/agent';
 import type { BackupRecord, CrashPoint } from '@felhom/agent';
 import { digestOfManifest } from '@felhom/protocol';
 import type { Digest } from '@felhom/protocol';
-import { directoryMember, fileMember } from '../fake-pve/storage/index.ts';
+import { fileMember } from '../fake-pve/storage/index.ts';
 import type { Member, PlacedArchive } from '../fake-pve/storage/index.ts';
 import {
   beat,
