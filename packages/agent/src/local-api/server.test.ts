@@ -272,7 +272,7 @@ describe('the server of the local API', patience, () => {
       const { tls, asked } = await world(test, { policy: { requestsPerMinute: 10 } });
       const socket = await tls();
       socket.write(`${head('GET /v1/storage HTTP/1.1')}\r\n`.repeat(12));
-      const answers = (await untilClosed(socket)).match(/HTTP\/1\.1 \d+/g) ?? [];
+      const answers: readonly string[] = (await untilClosed(socket)).match(/HTTP\/1\.1 \d+/g) ?? [];
       assert.ok(answers.includes('HTTP/1.1 429'), answers.join());
       assert.ok(asked.length <= 10);
     });
