@@ -53,6 +53,8 @@ test('a newer image only where the supervisor is there to take it; a spent claim
   assert.deepEqual(kinds({ newer, busy: true }), []);
   assert.deepEqual(kinds({ newer, claimLeft: true }), ['controller-update']);
   assert.deepEqual(kinds({ claimLeft: true }), ['claim-drop']);
+  assert.deepEqual(kinds({ claimLeft: true, token: { is: 'unused', since: ago(1) } }), ['claim-drop']);
+  assert.deepEqual(kinds({ claimLeft: true, heardAt: ago(60) }), ['claim-issue'], 'another one takes its place');
   assert.deepEqual(kinds({}), []);
 });
 

@@ -90,8 +90,8 @@ export function controllerWork(sights: readonly ControllerSight[], clock: HealCl
         },
         since: sight.restarts.at(-1) ?? clock.now,
       });
-    if (heal.is !== 'well' || sight.busy) continue;
-    if (sight.newer !== undefined && sight.heardAt !== undefined)
+    if (heal.is === 'restart' || sight.busy) continue;
+    if (heal.is === 'well' && sight.newer !== undefined && sight.heardAt !== undefined)
       effects.push({ kind: 'controller-update', guest, ...sight.newer });
     else if (sight.claimLeft) effects.push({ kind: 'claim-drop', guest });
   }
