@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { DesiredGuest, GuestUid, LocalAnswer } from '@felhom/protocol';
 import type { GuestRecord, GuestRegistry } from '../authority/guest-record.ts';
+import { checkpointBy } from '../checkpoints/index.ts';
 import { decisionOf } from '../controllers/index.ts';
 import { storageOf as storageOfVolume, viewOf } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
@@ -135,7 +136,13 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
             : [{ class: which, freeBytes: free.reduce((sum, { availableBytes }) => sum + availableBytes, 0) }];
         }),
         volumes: volumesOf(record, view, desired, classOf),
-        checkpoint: { by: possible.is === 'done' && possible.value ? 'snapshot' : 'none', why: '' },
+        checkpoint: checkpointBy({
+          view,
+          snapshotPossible: possible.is === 'done' ? possible.value : undefined,
+          held: stores.checkpoints.of(guest).length,
+          most: policy.backups.snapshotsPerGuest,
+          quickTier: tiers.find((tier) => tier.class === 'fast')?.name,
+        }),
         restore:
           carry.is === 'possible'
             ? { possible: true, why: '' }

@@ -454,13 +454,16 @@ export function createRound(needs: RoundNeeds): Round {
           });
     }
     result = { standing, decisions, findings: carrySince(found, result.findings) };
-    nextAt = soonest([
-      sifted.nextAt,
-      ...decisions.map(({ verdict }) =>
-        'until' in verdict ? verdict.until : 'graceUntil' in verdict ? verdict.graceUntil : undefined,
-      ),
-      ...decisions.map(({ verdict }) => (verdict.is === 'not-due' ? verdict.nextAt : undefined)),
-    ]);
+    nextAt = soonest(
+      [
+        sifted.nextAt,
+        ...decisions.map(({ verdict }) =>
+          'until' in verdict ? verdict.until : 'graceUntil' in verdict ? verdict.graceUntil : undefined,
+        ),
+        ...decisions.map(({ verdict }) => (verdict.is === 'not-due' ? verdict.nextAt : undefined)),
+      ],
+      clock.now(),
+    );
   };
 
   const bulkCopiesOf = (uid: GuestUid, volumes: readonly { readonly name: string; readonly backup: boolean }[]) =>
@@ -494,7 +497,8 @@ export function createRound(needs: RoundNeeds): Round {
 /** A controller that was not heard of for so long is not asked to hold still. */
 const speaksMs = 3 * 60_000;
 
-const soonest = (times: readonly (number | undefined)[]): number | undefined => {
-  const known = times.filter((at): at is number => at !== undefined && Number.isFinite(at));
+/** What is past waits for something else than time. */
+const soonest = (times: readonly (number | undefined)[], now: number): number | undefined => {
+  const known = times.filter((at): at is number => at !== undefined && Number.isFinite(at) && at > now);
   return known.length === 0 ? undefined : Math.min(...known);
 };

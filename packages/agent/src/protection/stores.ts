@@ -171,6 +171,11 @@ export function createStores(needs: StoresNeeds) {
       audit: needs.audit,
       hostKey: needs.hostKey,
       tierOf,
+      quickTierOf: (guest: GuestUid): string | undefined =>
+        inForce
+          .plan()
+          ?.tiers.get(guest)
+          ?.find((tier) => tier.class === 'fast')?.name,
       isMassChange,
       mayPrune: (record: BackupRecord): boolean =>
         pruneOf(record.guest, record.tier)?.prune.some(({ id }) => id === record.id) === true,

@@ -60,7 +60,13 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
   const { observation } = seen;
   const at = needs.now();
   for (const record of registry)
-    if (record.servedAt === undefined && !inFlight.names.has(record.name) && isServing(record, observation))
+    // A scratch guest serves nobody, however long it runs.
+    if (
+      !record.scratch &&
+      record.servedAt === undefined &&
+      !inFlight.names.has(record.name) &&
+      isServing(record, observation)
+    )
       needs.sawServing(record);
   const planned = plan({ desired, observed: observation, registry, policy, inFlight, now: at });
   memory.failures = prune(memory.failures, planned.effects, inFlight.names);

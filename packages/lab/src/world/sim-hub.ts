@@ -22,7 +22,8 @@ export type HubMood =
 
 export interface SimHub extends Hub {
   /** Publishes the next generation; answers its text. */
-  publish(guests: readonly unknown[]): string;
+  /** `more`: what the document asks for besides guests. */
+  publish(guests: readonly unknown[], more?: Readonly<Record<string, unknown>>): string;
   mood: HubMood;
   /** Polls that were answered. */
   readonly polls: () => number;
@@ -94,8 +95,8 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
       return signed !== undefined && said?.is === 'ok' ? { signed, said: said.value } : undefined;
     },
     audit: (hostEpoch) => audits.get(hostEpoch) ?? [],
-    publish: (guests) => {
-      const text = JSON.stringify({ v: 1, lineage, generation: texts.length + 1, guests });
+    publish: (guests, more = {}) => {
+      const text = JSON.stringify({ v: 1, lineage, generation: texts.length + 1, guests, ...more });
       texts.push(text);
       return text;
     },
