@@ -52,7 +52,7 @@ export const agentArrows: Record<string, readonly string[]> = {
   catalogue: ['authority', 'kernel', 'host-policy.ts'],
   health: ['ports'],
   backups: ['catalogue', 'bring-up', 'guests', 'ports', 'kernel', 'authority', 'host-policy.ts'],
-  checkpoints: ['catalogue', 'backups', 'guests', 'ports', 'kernel', 'authority', 'host-policy.ts'],
+  checkpoints: ['catalogue', 'backups', 'controllers', 'guests', 'ports', 'kernel', 'authority', 'host-policy.ts'],
   'restore-tests': [
     'catalogue',
     'health',

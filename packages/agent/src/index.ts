@@ -42,6 +42,8 @@ export { applyTrustChange, decideRelease, isApplied, verifyEnvelope } from './tr
 export type { GuestRecord } from './authority/guest-record.ts';
 export { createFence, createLanes, createRegistry, createRunner } from './kernel/index.ts';
 export { createAuditLog } from './audit/index.ts';
+export { checkpointGuest, createCheckpoints, dropCheckpoint, rollBack } from './checkpoints/index.ts';
+export type { CheckpointNeeds, RollBackNeeds } from './checkpoints/index.ts';
 export { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from './backups/index.ts';
 export type { BackupNeeds, BackupParams, QuiesceLeases } from './backups/index.ts';
 export type { Runner, SagaEnd, SagaStatus } from './kernel/index.ts';

@@ -5,6 +5,7 @@
 import type { Digest, StorageId } from '@felhom/protocol';
 import type { BackupBytes, BuiltEffect, GuestRef } from './authority/effects.ts';
 import { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from './backups/index.ts';
+import { checkpointGuest, dropCheckpoint, rollBack } from './checkpoints/index.ts';
 import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
 import { recoverGuest } from './recovery/index.ts';
 import { restoreTest, sweepScratch } from './restore-tests/index.ts';
@@ -193,13 +194,14 @@ const choices: Choices = {
     ),
   'scratch-sweep': ({ guest }) => saga(sweepScratch, { guest }),
   'guest-recover': ({ guest, tier, backup: bytes }) => saga(recoverGuest, { guest, tier, backup: bytes }),
-  'checkpoint-drop': soon,
+  'checkpoint-drop': ({ guest, checkpoint }) => saga(dropCheckpoint, { guest, checkpoint }),
   'controller-update': ({ guest, role, version, digest }) => saga(updateController, { guest, role, version, digest }),
   'claim-issue': ({ guest }) => saga(issueClaim, { guest }),
   'claim-drop': ({ guest }) => saga(dropClaim, { guest }),
-  'snapshot-take': soon,
-  'self-rollback': soon,
-  'guest-rollback': soon,
+  'snapshot-take': ({ guest, purpose }) => saga(checkpointGuest, { guest, purpose }),
+  'self-rollback': ({ guest, checkpoint }) => saga(rollBack, { guest, checkpoint }),
+  'guest-rollback': ({ guest, snapshot, takenAt, volumes }) =>
+    saga(rollBack, { guest, checkpoint: snapshot, signed: { takenAt, volumes } }),
   'restore-overwrite': ({ guest, backup: bytes, bulk, loss, undoHours }, _known, _removal, signed) =>
     signed === undefined
       ? unsigned

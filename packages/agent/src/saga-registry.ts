@@ -5,6 +5,7 @@ import { bringUp } from './bring-up/index.ts';
 import { addVolume, changeAtRest, changeConfig, growVolume, startGuest, stopGuest } from './guests/index.ts';
 import { freeGuest, liftQuarantine, quarantine } from './removal/index.ts';
 import { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from './backups/index.ts';
+import { checkpointGuest, dropCheckpoint, rollBack } from './checkpoints/index.ts';
 import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
 import { recoverGuest } from './recovery/index.ts';
 import { restoreTest, sweepScratch } from './restore-tests/index.ts';
@@ -34,6 +35,9 @@ export function createSagaRegistry(): SagaRegistry {
     deleteBackup,
     unprotectBackup,
     renewMarker,
+    checkpointGuest,
+    dropCheckpoint,
+    rollBack,
     restoreTest,
     sweepScratch,
     recoverGuest,

@@ -243,6 +243,16 @@ export const errorCatalogue = {
   'backup.not-on-record': row('There is no such backup on record', 'never', 'Nothing; whoever asked reads the list of backups again.'),
   'backup.kept': row('The backup has to be kept', 'later', 'Nothing; retention looks again at its next turn.'),
 
+  // -------------------------------------------------------------------------------------- checkpoints
+  'checkpoint.not-possible': row('No checkpoint of the guest can be taken', 'operator', 'Move its volumes to storages that can make snapshots, or give it a tier of class fast.'),
+  'checkpoint.quota': row('The guest holds as many checkpoints as it may', 'later', 'Nothing; the oldest ends by itself, and none is dropped to make room.'),
+  'checkpoint.failed': row('The snapshot was not taken or not dropped', 'later', 'Read the tail of its task; ask again if the guest still needs it.'),
+  'checkpoint.left': row('A dead snapshot task left the guest locked', 'operator', 'Make sure that no task runs on the guest, then as root: pct unlock and pct delsnapshot with the VMID and name of the text.'),
+  'checkpoint.not-on-record': row('The guest has no such checkpoint to go back to', 'never', 'Ask with the name that the operation of the checkpoint answered with.'),
+  'checkpoint.needs-restore': row('The checkpoint is a backup', 'never', 'Let the restore of that backup be signed.'),
+  'checkpoint.not-newest': row('Snapshots that are newer stand in the way', 'operator', 'ZFS goes back to the newest snapshot only: roll back to that one, or drop it first.'),
+  'checkpoint.rollback-failed': row('The rollback did not come to its end', 'later', 'Nothing at once; it is found out how far it is, and repeated.'),
+
   // -------------------------------------------------------------------------------------------- guest
   'guest.no-space': row('There is not enough space for the guest', 'operator', 'Free space, choose another storage, or ask for less.'),
   'guest.no-free-vmid': row('No VMID of the range is free', 'operator', 'Widen the range in the policy or remove guests that are not needed.'),

@@ -19,7 +19,7 @@ import { mintMarker } from '../guests/mint.ts';
 import { ownTasks, patientAttempts, readOwn } from '../guests/settle.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
 import { done, refused, unknown } from '../kernel/saga.ts';
-import type { Outcome, Probed, SagaDefinition } from '../kernel/saga.ts';
+import type { Outcome, Probed, SagaDefinition, Step, StepContext } from '../kernel/saga.ts';
 import type { StoreItem } from '../ports/proxmox.ts';
 import { backupParams, storageLane, vzdumpLane } from './backup-state.ts';
 import type { BackupContext, BackupParams, BackupState, Partly } from './backup-state.ts';
@@ -49,6 +49,28 @@ export const backup: SagaDefinition<BackupParams, BackupState, BackupNeeds> = {
     { name: 'marker', intend: noteMarker, run: writeMarker, probe: probeMarker },
   ],
 };
+
+/** The same steps inside another saga, which does something instead where `paramsOf` answers nothing. */
+export function backupSteps<Params, State extends BackupState, Needs extends BackupNeeds>(
+  paramsOf: (ctx: StepContext<Params, State, Needs>) => BackupParams | undefined,
+): readonly Step<Params, State, Needs>[] {
+  const within =
+    <T>(nothing: T, work: (own: BackupContext, signal: AbortSignal) => Promise<T>) =>
+    (ctx: StepContext<Params, State, Needs>, signal: AbortSignal): Promise<T> => {
+      const params = paramsOf(ctx);
+      return params === undefined ? Promise.resolve(nothing) : work({ ...ctx, params }, signal);
+    };
+  const nothing: Outcome<Partly> = done({});
+  const steps = backup.steps.map((step) => ({
+    ...step,
+    run: within(nothing, step.run.bind(step)),
+    ...(step.intend === undefined ? {} : { intend: within(nothing, step.intend.bind(step)) }),
+    ...(step.probe === undefined ? {} : { probe: within<Probed<Partly>>(nothing, step.probe.bind(step)) }),
+    ...(step.undo === undefined ? {} : { undo: within<Outcome<void>>(done(undefined), step.undo.bind(step)) }),
+  }));
+  // What they answer is a part of a backup's state and so of this one's; of a type parameter the compiler cannot see it.
+  return steps as unknown as readonly Step<Params, State, Needs>[];
+}
 
 // ------------------------------------------------------------------------------------------------------ assess
 

@@ -8,8 +8,8 @@
  * prune.saga, then the other sagas, integrity, foreign.
  */
 export type { BackupNeeds, QuiesceLeases } from './needs.ts';
-export { backup } from './backup.saga.ts';
-export type { BackupParams } from './backup-state.ts';
+export { backup, backupSteps } from './backup.saga.ts';
+export type { BackupParams, BackupState } from './backup-state.ts';
 export { pruneBackup } from './prune.saga.ts';
 export { deleteBackup } from './delete-backup.saga.ts';
 export { unprotectBackup } from './unprotect-backup.saga.ts';

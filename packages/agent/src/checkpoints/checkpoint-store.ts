@@ -9,12 +9,13 @@ import type { HostPolicy } from '../host-policy.ts';
 import type { Documents } from '../kernel/journal.ts';
 
 const time = z.number().int().min(0);
+/** Of a snapshot as Proxmox has it, or `b` and the id of a backup. */
+export const checkpointName = z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{1,39}$/);
 
 export const checkpoint = z.strictObject({
   guest: guestUid,
   incarnation: z.number().int().min(1),
-  /** As Proxmox has the snapshot, or the id of the backup. */
-  name: z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{1,39}$/),
+  name: checkpointName,
   by: z.enum(['snapshot', 'backup']),
   /** `update` is the agent's own and cannot be named by a guest; `deploy` is the guest's. */
   purpose: z.enum(['deploy', 'update']),
@@ -31,6 +32,8 @@ export interface Checkpoints {
     guest: GuestRef,
     taken: Pick<Checkpoint, 'name' | 'takenAt' | 'purpose'> & Partial<Pick<Checkpoint, 'by'>>,
   ): void;
+  /** The guest was rolled back, which raised its incarnation by one: its snapshots are still there, and still its own. */
+  carryOver(guest: GuestRef): void;
   remove(guest: GuestUid, name: string): void;
   forget(guest: GuestUid): void;
 }
@@ -58,6 +61,11 @@ export function createCheckpoints(documents: Pick<Documents, 'get' | 'put' | 're
       const body: Checkpoint = { guest: uid, incarnation, name, by, purpose, takenAt: Math.trunc(takenAt) };
       documents.put({ key: keyOf(uid, name), v: 1, body: checkpoint.parse(body) });
     },
+    carryOver({ uid, incarnation }) {
+      for (const kept of of(uid))
+        if (kept.by === 'snapshot' && kept.incarnation === incarnation - 1)
+          documents.put({ key: keyOf(uid, kept.name), v: 1, body: { ...kept, incarnation } });
+    },
     remove: (guest, name) => documents.remove(keyOf(guest, name)),
     forget(guest) {
       for (const { key } of documents.list(`${prefix}${guest}/`)) documents.remove(key);
@@ -65,10 +73,7 @@ export function createCheckpoints(documents: Pick<Documents, 'get' | 'put' | 're
   };
 }
 
-/**
- * Snapshots whose time is over: they grow with every write of their guest. Those that are backups are pruned as such. Pure
- * but for the store.
- */
+/** Those whose time is over: snapshots grow with every write of their guest, and each counts. Pure but for the store. */
 export function expiredCheckpoints(
   store: Pick<Checkpoints, 'of'>,
   guests: readonly GuestRecord[],
@@ -78,7 +83,7 @@ export function expiredCheckpoints(
   return guests.flatMap((record) =>
     store
       .of(record.uid)
-      .filter(({ by, takenAt }) => by === 'snapshot' && now - takenAt >= checkpointHours * 3_600_000)
+      .filter(({ takenAt }) => now - takenAt >= checkpointHours * 3_600_000)
       .map(({ name }) => ({ guest: refOf(record), name })),
   );
 }

@@ -238,6 +238,8 @@ export interface Snapshots {
   list(vmid: Vmid, signal: AbortSignal): Promise<Outcome<readonly SnapshotRow[]>>;
   /** GET feature=snapshot: whether every volume can. */
   possible(vmid: Vmid, signal: AbortSignal): Promise<Outcome<boolean>>;
+  /** The guest's config as a rollback would put it back, raw: it says which volumes the snapshot holds. */
+  config(vmid: Vmid, name: string, signal: AbortSignal): Promise<Outcome<GuestConfigView['values']>>;
   take(vmid: Vmid, name: string, description: string, signal: AbortSignal): Promise<Outcome<Upid>>;
   drop(vmid: Vmid, name: string, options: { readonly force: boolean }, signal: AbortSignal): Promise<Outcome<Upid>>;
   /** Reverts every volume of the snapshot, bulk too; stops the guest hard first. */

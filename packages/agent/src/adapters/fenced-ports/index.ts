@@ -54,6 +54,7 @@ export function fenceSnapshots(snapshots: Snapshots, fence: Check): Snapshots {
   return {
     list: (...call) => snapshots.list(...call),
     possible: (...call) => snapshots.possible(...call),
+    config: (...call) => snapshots.config(...call),
     take: (...call) => ifHeld(fence, () => snapshots.take(...call)),
     drop: (...call) => ifHeld(fence, () => snapshots.drop(...call)),
     rollback: (...call) => ifHeld(fence, () => snapshots.rollback(...call)),

@@ -1,6 +1,6 @@
 /** Snapshots of a guest, and moving a volume to another guest. */
 import { reason, vmid as vmidShape } from '@felhom/protocol';
-import { refused } from '../../kernel/saga.ts';
+import { done, refused } from '../../kernel/saga.ts';
 import type { Snapshots, VolumeMover } from '../../ports/proxmox.ts';
 import type { Caller } from './caller.ts';
 import { readAs } from './read-as.ts';
@@ -17,6 +17,12 @@ export function createSnapshots(caller: Caller, node: string): Snapshots {
       const what = `ask whether CT ${vmid} can have snapshots`;
       const call = { what, path: guest(vmid, 'feature'), params: { feature: 'snapshot' } };
       return readAs(what, await caller.read(call, signal), shapes.hasFeature);
+    },
+    async config(vmid, name, signal) {
+      const what = `read snapshot ${name} of CT ${vmid}`;
+      const answer = await caller.read({ what, path: guest(vmid, 'snapshot', name, 'config') }, signal);
+      const config = readAs(what, answer, shapes.guestConfig);
+      return config.is === 'done' ? done(config.value.values) : config;
     },
     async take(vmid, name, description, signal) {
       const what = `take snapshot ${name} of CT ${vmid}`;
