@@ -115,7 +115,6 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
     catalogue: createCatalogue(on),
     restores: createRestoreStore(on),
   });
-  const needs = needsOn(journal);
   let lives = 0;
   const boot = (power: Pick<PowerSwitch, 'journal' | 'crashPoints'>) =>
     createRunner({
@@ -130,14 +129,21 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
   const diskOf = (volume: string): string => world.node.storage.volumeDiskPath(volume);
   return {
     world,
-    needs,
-    record: () => needs.registry.all().find(({ name }) => name === 'photos') ?? assert.fail('photos is not on record'),
+    // Read anew: a registry remembers, and every life has its own.
+    get needs() {
+      return needsOn(journal);
+    },
+    record: () =>
+      needsOn(journal)
+        .registry.all()
+        .find(({ name }) => name === 'photos') ?? assert.fail('photos is not on record'),
     async run(definition, params, crashAt, meanwhile) {
       const power = installPowerSwitch(journal, (point) => point === crashAt);
       const { ended } = boot(power).start(definition, params, needsOn(power.journal));
       const end = await world.clock.runUntil(ended, 86_400_000);
       if (power.crashedAt === undefined) return end;
       await meanwhile?.();
+      const needs = needsOn(journal);
       const [recovered] = boot({ journal, crashPoints: noCrashPoints }).resumeAll(() => needs);
       // It died before anything was on record, or after everything was.
       return recovered === undefined ? { is: 'died' } : world.clock.runUntil(recovered.ended, 86_400_000);
