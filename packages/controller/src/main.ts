@@ -82,6 +82,8 @@ function needsOf(env: Environment): GuestNeeds {
 
 export async function main(env: Environment): Promise<void> {
   const stop = new AbortController();
+  // A guest of a lab ends with the lab, which holds the other end of its standard input.
+  if (env['FELHOM_ROOT_MAP'] !== undefined) process.stdin.once('end', () => process.exit(0)).resume();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   await runGuest(needsOf(env), stop.signal);
 }

@@ -25,7 +25,7 @@ const secret = 'c'.repeat(43);
 const token = `felhom1_${'t'.repeat(43)}`;
 
 async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 15_000;
+  const end = Date.now() + 30_000;
   while (!(await condition())) {
     if (Date.now() > end) assert.fail(`it did not happen: ${what}`);
     await wait(30);
@@ -67,7 +67,6 @@ async function localApi(t: TestContext) {
 
 async function labNode(t: TestContext, options: Partial<LabGuestsOptions> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'lab-guests-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
   const enrolled = await enrolNode({
     clock: realClock,
     random: { int: (below) => randomInt(below) },
@@ -85,7 +84,10 @@ async function labNode(t: TestContext, options: Partial<LabGuestsOptions> = {}) 
     beatMs: 100,
     ...options,
   });
-  t.after(() => guests.close());
+  t.after(async () => {
+    await guests.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
   const root = async (method: 'POST' | 'DELETE', path: string, params: Record<string, unknown> = {}): Promise<void> => {
     const answer = await node.handle({ method, path: `/nodes/${node.name}/lxc${path}`, params, as: 'root@pam' });
     assert.equal(answer.status, 200, answer.reason);
@@ -118,7 +120,9 @@ test('a started guest redeems its claim from its own address, works, beats and i
   const redeemed = host.seen.find(({ path }) => path === '/v1/bootstrap/redeem');
   assert.equal(redeemed?.from, '127.9.35.41');
   assert.equal((JSON.parse(redeemed?.body ?? '') as { claim: string }).claim, secret);
-  assert.ok(host.seen.some(({ path, auth }) => path === '/v1/backup/due' && auth === `Bearer ${token}`));
+  await until('it asks what is due', () =>
+    host.seen.some(({ path, auth }) => path === '/v1/backup/due' && auth === `Bearer ${token}`),
+  );
   await until('it beats', () => witness(9001).some((name) => name.startsWith('beat.')));
   await until('its apps pass', () => witness(9001).includes('ok.apps'));
 

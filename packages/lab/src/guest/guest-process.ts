@@ -96,7 +96,8 @@ export function runLabGuests(options: LabGuestsOptions): LabGuests {
     try {
       life.child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', guestMain], {
         env: environmentOf(options, life, cgroups.witness(vmid)),
-        stdio: ['ignore', log, log],
+        // Whatever ends the lab, its end of the pipe goes with it, and the guest with that.
+        stdio: ['pipe', log, log],
       });
     } finally {
       closeSync(log);

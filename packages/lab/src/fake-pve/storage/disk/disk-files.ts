@@ -137,16 +137,17 @@ export class FileDisk implements Disk {
   async readTree(path: string): Promise<readonly Member[]> {
     const { entries, ctime } = this.#need(path);
     const real = this.#real(path);
-    const members = walk(real).map((entry): Member => {
+    const members = walk(real).flatMap((entry): Member[] => {
       const known = entries[entry.key];
       const base = { uid: known?.uid ?? 0, gid: known?.gid ?? 0, mode: known?.mode ?? entry.mode, mtime: entry.mtime };
-      if (entry.type === 'directory') return directoryMember(`./${entry.key}`, base);
+      if (entry.type === 'directory') return [directoryMember(`./${entry.key}`, base)];
       if (entry.type === 'file') {
-        const content = new Uint8Array(readFileSync(join(real, entry.key)));
-        return { name: `./${entry.key}`, type: 'file', ...base, content };
+        const content = unlessGone(() => new Uint8Array(readFileSync(join(real, entry.key))));
+        return content === undefined ? [] : [{ name: `./${entry.key}`, type: 'file', ...base, content }];
       }
-      const linkname = readlinkSync(join(real, entry.key));
-      return { name: `./${entry.key}`, type: 'symlink', ...base, content: new Uint8Array(), linkname };
+      const linkname = unlessGone(() => readlinkSync(join(real, entry.key)));
+      if (linkname === undefined) return [];
+      return [{ name: `./${entry.key}`, type: 'symlink', ...base, content: new Uint8Array(), linkname }];
     });
     const root = entries[''];
     return [directoryMember('./', root === undefined ? { mtime: ctime } : { ...root, mtime: ctime }), ...members];
@@ -276,13 +277,24 @@ interface Walked {
   readonly bytes: number;
 }
 
+/** A guest that runs removes files while they are looked at. */
+function unlessGone<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** Every entry below a directory, sorted by path; links are named and not followed. */
 function walk(real: string): Walked[] {
   const found: Walked[] = [];
   const visit = (prefix: string) => {
-    for (const entry of readdirSync(join(real, prefix), { withFileTypes: true })) {
+    for (const entry of unlessGone(() => readdirSync(join(real, prefix), { withFileTypes: true })) ?? []) {
       const key = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
-      const stats = lstatSync(join(real, key));
+      const stats = lstatSync(join(real, key), { throwIfNoEntry: false });
+      if (stats === undefined) continue;
       const facts = { key, mode: stats.mode & 0o7777, mtime: Math.floor(stats.mtimeMs / 1000), bytes: stats.size };
       if (entry.isDirectory()) {
         found.push({ ...facts, type: 'directory' });
