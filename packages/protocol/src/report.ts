@@ -58,6 +58,11 @@ export const reportedGuest = z.strictObject({
   vmid: vmid.optional(),
   /** On record as the guest's own; absent where they are not known for certain. */
   volumes: z.array(volumeId).max(64).optional(),
+  /**
+   * Those of them that no backup holds and no restore touches, as its config says; absent where it could not be read. A
+   * restore names them apart from what it frees.
+   */
+  bulkVolumes: z.array(volumeId).max(64).optional(),
   status: z.enum(['running', 'stopped', 'missing', 'coming-up', 'unknown']),
   /** Ways in which it differs from desired state, as people read them. Empty: as desired. */
   drift: z.array(shortText).max(20),

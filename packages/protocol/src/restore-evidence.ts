@@ -4,11 +4,12 @@
  * it: one that was taken over could forge it [R24].
  */
 import { z } from 'zod';
-import { canonicalDigest } from './canonical.ts';
+import { canonicalDigest, canonicalJson } from './canonical.ts';
 import type { CanonicalValue } from './canonical.ts';
 import { digest, guestName, guestUid, hostId, volumeId } from './ids.ts';
 import type { Digest } from './ids.ts';
 import type { Versioned } from './parse.ts';
+import { isSignedByHost, signatureNamespaces } from './sshsig.ts';
 
 const time = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const text = z.string().max(1000);
@@ -78,6 +79,28 @@ export const restoreEvidenceKind: Versioned<RestoreEvidence> = {
   schema: restoreEvidence,
 };
 
+const plain = (evidence: RestoreEvidence): CanonicalValue => JSON.parse(JSON.stringify(evidence)) as CanonicalValue;
+
 export function digestOfEvidence(evidence: RestoreEvidence): Digest {
-  return canonicalDigest(JSON.parse(JSON.stringify(evidence)) as CanonicalValue);
+  return canonicalDigest(plain(evidence));
+}
+
+/** The bytes that are signed under `felhom-evidence@1`. */
+export function evidenceBytes(evidence: RestoreEvidence): Uint8Array {
+  return Buffer.from(canonicalJson(plain(evidence)), 'utf8');
+}
+
+export interface SignedEvidence {
+  readonly evidence: RestoreEvidence;
+  readonly digest: Digest;
+  /** Armoured. */
+  readonly signature: string;
+}
+
+/** Whether it is what the host with this public line signed. A host that was taken over can sign anything [R24]. */
+export function isEvidenceOf(hostLine: string, { evidence, digest: named, signature }: SignedEvidence): boolean {
+  return (
+    named === digestOfEvidence(evidence) &&
+    isSignedByHost(hostLine, signatureNamespaces.evidence, evidenceBytes(evidence), signature)
+  );
 }

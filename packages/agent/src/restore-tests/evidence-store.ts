@@ -3,15 +3,16 @@
  * that was one; a skipped one stands beside it and never in its place. Bounded.
  */
 import { z } from 'zod';
-import { canonicalJson, digest, digestOfEvidence, isSignedByHost, restoreEvidence } from '@felhom/protocol';
-import type { CanonicalValue, Digest, ReportedRestoreTest, RestoreEvidence } from '@felhom/protocol';
+import { digest, digestOfEvidence, evidenceBytes, restoreEvidence, signatureNamespaces } from '@felhom/protocol';
+import type { Digest, ReportedRestoreTest, RestoreEvidence } from '@felhom/protocol';
 import type { Documents, DocumentWrite } from '../kernel/journal.ts';
 import type { HostKey } from '../ports/signatures.ts';
+
+export { isEvidenceOf } from '@felhom/protocol';
 
 const prefix = 'evidence/';
 const shapeVersion = 1;
 const mostKept = 500;
-export const evidenceNamespace = 'felhom-evidence@1';
 
 const stored = z.strictObject({ evidence: restoreEvidence, signature: z.string().max(1024) });
 
@@ -27,26 +28,13 @@ export interface EvidenceStore {
   writes(next: ReportedRestoreTest): readonly DocumentWrite[];
 }
 
-/** The bytes that are signed. */
-export function evidenceBytes(evidence: RestoreEvidence): Uint8Array {
-  return Buffer.from(canonicalJson(JSON.parse(JSON.stringify(evidence)) as CanonicalValue), 'utf8');
-}
-
 export function signEvidence(evidence: RestoreEvidence, key: Pick<HostKey, 'sign'>): ReportedRestoreTest {
   const plain = restoreEvidence.parse(JSON.parse(JSON.stringify(evidence)));
   return {
     evidence: plain,
     digest: digestOfEvidence(plain),
-    signature: key.sign(evidenceNamespace, evidenceBytes(plain)),
+    signature: key.sign(signatureNamespaces.evidence, evidenceBytes(plain)),
   };
-}
-
-/** Whether it is what the host with this public line signed. A host that was taken over can sign anything [R24]. */
-export function isEvidenceOf(hostLine: string, { evidence, digest: named, signature }: ReportedRestoreTest): boolean {
-  return (
-    named === digestOfEvidence(evidence) &&
-    isSignedByHost(hostLine, evidenceNamespace, evidenceBytes(evidence), signature)
-  );
 }
 
 /** A document that does not read is left out: evidence is what somebody said, and nothing is destroyed by it. */
