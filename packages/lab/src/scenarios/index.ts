@@ -1,4 +1,5 @@
 /** All scenarios, in the order in which they make sense to a newcomer. */
+import { appConsistent } from './app-consistent.ts';
 import { approve } from './approve.ts';
 import { blocked } from './blocked.ts';
 import { crash } from './crash.ts';
@@ -19,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   drift,
   blocked,
   approve,
+  appConsistent,
   hubDown,
   standalone,
   foreign,

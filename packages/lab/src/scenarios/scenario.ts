@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Report } from '@felhom/protocol';
 import type { Stage, StageOptions } from '../stage/stage.ts';
 import type { Telling } from '../stage/telling.ts';
-import type { LabGuest } from '../world/desired.ts';
+import type { LabGuest, LabTier } from '../world/desired.ts';
 import type { LabPerson } from '../world/people.ts';
 
 export interface Scenario {
@@ -28,7 +28,7 @@ export interface Scene {
   readonly stage: Stage;
   readonly tell: Telling;
   /** `felhom desired apply` of these guests, its output shown. */
-  readonly apply: (guests: readonly LabGuest[]) => Promise<void>;
+  readonly apply: (guests: readonly LabGuest[], tiers?: readonly LabTier[]) => Promise<void>;
   /** The guests that were applied last. */
   readonly wanted: () => readonly LabGuest[];
   /** Runs the operator's command line and shows what it prints. */
@@ -89,9 +89,10 @@ export function createScene(stage: Stage, tell: Telling): Scene {
     showAs,
     wanted: () => wanted,
     expect,
-    apply: async (guests) => {
+    apply: async (guests, tiers = []) => {
       const file = join(stage.place.folder, 'guests.yaml');
-      writeFileSync(file, `${JSON.stringify({ v: 1, guests }, undefined, 2)}\n`);
+      const backups = tiers.length === 0 ? {} : { backups: { tiers } };
+      writeFileSync(file, `${JSON.stringify({ v: 1, guests, ...backups }, undefined, 2)}\n`);
       const run = await stage.felhom(['desired', 'apply', 'lab', file, '--yes'], tell.style.colour);
       tell.output('felhom desired apply lab guests.yaml', run.out + run.err);
       if (run.code !== 0) throw new NotAsTold(`felhom desired apply ended with ${run.code}`);

@@ -20,6 +20,8 @@ export interface HubPlace {
   readonly hostKey: string;
   /** A token for one more operator, of their own. */
   operatorNamed(name: string): Promise<string>;
+  /** Puts an envelope into the mailbox of the host. */
+  mail(text: string): Promise<void>;
   /** A link that logs a browser in to read; the token is in the fragment, which no server sees. */
   dashboardLink(): Promise<string>;
   /** Ends the hub: connections are refused. */
@@ -93,6 +95,16 @@ export async function openHubPlace({ folder, tls, host }: HubPlaceOptions): Prom
     operatorNamed: async (name) => {
       if (running === undefined) throw new Error(`cannot make operator ${name}: the hub is away`);
       return (await running.hub.createOperator(name, 'operator')).token;
+    },
+    async mail(text) {
+      if (running === undefined) throw new Error('cannot mail an envelope: the hub is away');
+      const answer = await running.hub.app.inject({
+        method: 'POST',
+        url: `/v1/hosts/${host}/envelopes`,
+        headers: { authorization: `Bearer ${token}` },
+        payload: { v: 1, text },
+      });
+      if (answer.statusCode > 299) throw new Error(`cannot mail an envelope: ${answer.body}`);
     },
     async dashboardLink() {
       browser ??= await openForBrowser();

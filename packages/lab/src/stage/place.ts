@@ -30,6 +30,10 @@ export interface Place {
   readonly hubCa: string;
   readonly desired: string;
   readonly agentLog: string;
+  /** What stands for the kernel's view of neighbours, bridges and cgroups. */
+  readonly kernel: { readonly arp: string; readonly net: string; readonly cgroup: string };
+  /** Logs of the programs in guests. */
+  readonly guests: string;
   /** Sockets lie elsewhere: their paths may have 107 bytes and no more (unix(7)). */
   readonly sockets: string;
   readonly adminSocket: string;
@@ -66,6 +70,8 @@ export function preparePlace(folder: string): Place {
     hubCa: join(folder, 'hub-ca.pem'),
     desired: join(folder, 'desired.yaml'),
     agentLog: join(folder, 'agent.log'),
+    kernel: { arp: join(folder, 'kernel/arp'), net: join(folder, 'kernel/net'), cgroup: join(folder, 'kernel/cgroup') },
+    guests: join(folder, 'guests'),
     sockets,
     adminSocket: join(sockets, 'agent.sock'),
     controlSocket: join(sockets, 'helper.sock'),
@@ -80,7 +86,7 @@ export function writeSecret(file: string, secret: string): void {
 export function writeDocument(file: string, document: AgentConfigInput | HostPolicy | Record<string, unknown>): void {
   writeFileSync(file, `${JSON.stringify(document, undefined, 2)}\n`, { mode: 0o600 });
 }
-type AgentConfigInput = Omit<AgentConfig, 'reconcile'> & { readonly reconcile?: AgentConfig['reconcile'] };
+type AgentConfigInput = Omit<AgentConfig, 'reconcile' | 'kernel'> & Partial<Pick<AgentConfig, 'reconcile' | 'kernel'>>;
 
 /** The policy with the true digests of the archives as they lie on disk. */
 export function withTrueDigests(policy: HostPolicy, diskFolder: string): HostPolicy {

@@ -10,11 +10,15 @@ import { askAgent } from '@felhom/agent';
 import type { AgentStatus, HostPolicy } from '@felhom/agent';
 import { runFelhom, systemMachine } from '@felhom/cli';
 import type { Machine } from '@felhom/cli';
+import { signatureNamespaces } from '@felhom/protocol';
 import type { HostId, Report } from '@felhom/protocol';
 import { makeCertificates } from '../fake-pve/api/certificates.ts';
 import { serve } from '../fake-pve/api/server.ts';
 import type { Pace } from '../fake-pve/core.ts';
-import { FileDisk } from '../fake-pve/storage/index.ts';
+import { directoryMember, fileMember, FileDisk } from '../fake-pve/storage/index.ts';
+import type { Member } from '../fake-pve/storage/index.ts';
+import { runLabGuests } from '../guest/index.ts';
+import type { LabGuests } from '../guest/index.ts';
 import { enrolNode } from '../world/enrolled-node.ts';
 import type { EnrolledNode } from '../world/enrolled-node.ts';
 import { createAgentProcess, runAgentCommand } from './agent-process.ts';
@@ -41,6 +45,8 @@ export interface StageOptions {
   readonly source?: 'hub' | 'file';
   /** Whether people with keys are there, and root has written down whose signatures count. Takes `ssh-keygen`. */
   readonly signed?: boolean;
+  /** Guests are files and nothing runs in them. */
+  readonly lifeless?: boolean;
   /** Merged over the agent's configuration. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -60,6 +66,10 @@ export interface Stage {
   /** PEM of the hub's own certificate, for whoever pins it. */
   readonly hubCertificate: string;
   readonly agent: AgentProcess;
+  /** Where the agent listens for guests, `address:port`. */
+  readonly localApi: string;
+  /** The programs in started guests; `undefined` on a stage without life. */
+  readonly guests: LabGuests | undefined;
   /** What the agent says of itself; `undefined` when it does not answer. */
   status(): Promise<AgentStatus | undefined>;
   report(): Promise<Report | undefined>;
@@ -71,6 +81,8 @@ export interface Stage {
   felhom(argv: readonly string[], colour?: boolean): Promise<CommandRun>;
   /** The same as one of the people who sign: own home, own login, own key, own pins. */
   felhomAs(person: LabPerson, argv: readonly string[], colour?: boolean): Promise<CommandRun>;
+  /** Text of an envelope into the host's mailbox, as whoever has a login at the hub can. */
+  mail(envelope: string): Promise<void>;
   agentCommand(argv: readonly string[]): Promise<CommandRun>;
   writeConfig(changes?: Readonly<Record<string, unknown>>): void;
   writePolicy(policy: HostPolicy): void;
@@ -102,8 +114,12 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const nodeTls = await makeCertificates(realClock);
   writeFileSync(place.hubCa, authority.ca);
   writeFileSync(place.nodeCa, nodeTls.ca);
+  const hubTls = authority.issue();
+  const hub = await openHubPlace({ folder: place.folder, tls: hubTls, host: labHost });
+  const people = options.signed === true ? await peopleOf(place, hub) : undefined;
   const pve = await enrolNode({
     clock: realClock,
+    goldenFiles: releaseSignersOf(people),
     random: { int: (below) => randomInt(below) },
     disk: new FileDisk(place.disk),
     ...(options.pace === undefined ? {} : { pace: options.pace }),
@@ -121,8 +137,12 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const policy = withTrueDigests(pve.policy, place.disk);
   const root = createStageRoot({ place, policy, helper: pve.helper });
   const control = await openControlSocket(place.controlSocket, root);
-  const hubTls = authority.issue();
-  const hub = await openHubPlace({ folder: place.folder, tls: hubTls, host: labHost });
+  const listen = localAddress();
+  const localApi = `${listen.address}:${listen.port}`;
+  const guests =
+    options.lifeless === true
+      ? undefined
+      : runLabGuests({ node: pve.node, folder: place.guests, kernel: place.kernel, agent: () => localApi });
   const agent = createAgentProcess(place.agentConfig, place.agentLog);
 
   writeSecret(place.token, pve.token);
@@ -149,6 +169,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
           place.controlSocket,
         ],
       },
+      localApi: { listen },
+      kernel: place.kernel,
       reconcile: { everySeconds: 2 },
       ...options.config,
       ...changes,
@@ -183,7 +205,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     );
     return { code, out, err };
   };
-  const people = options.signed === true ? await settle(place, hub, runAs) : undefined;
+  if (people !== undefined) await settle(place, people, runAs);
 
   const status: Stage['status'] = async () => {
     const answer = await askAgent(place.adminSocket, 'GET /v1/status');
@@ -202,6 +224,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     hub,
     hubCertificate: hubTls.cert,
     agent,
+    localApi,
+    guests,
     status,
     report,
     wake: async () => void (await askAgent(place.adminSocket, 'POST /v1/wake')),
@@ -211,6 +235,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       if (people === undefined) throw new Error(`cannot run felhom as ${person}: nobody on this stage has a key`);
       return runAs(people[person], argv, colour);
     },
+    mail: (envelope) => hub.mail(envelope),
     agentCommand: (argv) => runAgentCommand(place.agentConfig, argv),
     writeConfig,
     writePolicy: (policy) => writeDocument(place.policy, policy),
@@ -223,6 +248,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     },
     close: async () => {
       await agent.kill('SIGKILL');
+      await guests?.close();
       await Promise.all([server.close(), hub.close(), control.close()]);
       root.close();
       rmSync(place.sockets, { recursive: true, force: true });
@@ -238,24 +264,37 @@ const impatient: Machine = {
   sshKeygen: (args, options) => machine.sshKeygen(args, { ...options, attached: false }),
 };
 
+/** Nobody else's on this machine, so that its port need not be looked for. */
+const localAddress = () => ({ address: `127.8.${randomInt(1, 255)}.${randomInt(1, 255)}`, port: 8470 });
+
+async function peopleOf(place: Place, hub: HubPlace): Promise<StagePeople> {
+  const tool = findSshKeygen();
+  if (tool.is === 'missing') throw new Error(tool.text);
+  return makePeople(place.people, (name) => hub.operatorNamed(name));
+}
+
+/** Whose releases the golden image itself believes: carol's. */
+function releaseSignersOf(people: StagePeople | undefined): readonly Member[] {
+  if (people === undefined) return [];
+  const line = `carol namespaces="${signatureNamespaces.release}" ${people.carol.keyLine}\n`;
+  return [directoryMember('./etc/felhom/'), fileMember('./etc/felhom/release-signers', line)];
+}
+
 /** Root writes down whose signatures count, and each of the people chooses their key. */
 async function settle(
   place: Place,
-  hub: HubPlace,
+  people: StagePeople,
   runAs: (who: StagePeople[LabPerson], argv: readonly string[], colour: boolean) => Promise<CommandRun>,
-): Promise<StagePeople> {
-  const tool = findSshKeygen();
-  if (tool.is === 'missing') throw new Error(tool.text);
-  const people = await makePeople(place.people, (name) => hub.operatorNamed(name));
+): Promise<void> {
   const signers = Object.values(people).flatMap(({ principal, keyFile }) => [
     '--signer',
     `${principal}=${keyFile}.pub`,
   ]);
-  const runs = [await runAgentCommand(place.agentConfig, ['trust', 'init', ...signers])];
+  const releases = ['--release-signer', `carol=${people.carol.keyFile}.pub`];
+  const runs = [await runAgentCommand(place.agentConfig, ['trust', 'init', ...signers, ...releases])];
   for (const person of Object.values(people)) runs.push(await runAs(person, ['key', 'use', person.keyFile], false));
   const failed = runs.find(({ code }) => code !== 0);
   if (failed !== undefined) throw new Error(`cannot settle who signs on this stage: ${failed.err}${failed.out}`);
-  return people;
 }
 
 function describe(status: AgentStatus | undefined, agent: AgentProcess): string {

@@ -12,10 +12,14 @@ export interface LabGuest {
     readonly storage: string;
     readonly sizeGiB: number;
     readonly backup: boolean;
+    readonly ownBackup?:
+      { readonly is: 'controller'; readonly target: string } | { readonly is: 'none'; readonly acknowledged: true };
   }[];
   readonly networks: readonly { readonly name: string; readonly bridge: string; readonly ipv4: 'dhcp' }[];
   readonly tags?: readonly string[];
   readonly power?: 'running' | 'stopped';
+  readonly controller?: { readonly role: string; readonly config?: Readonly<Record<string, string>> };
+  readonly backup?: { readonly tiers?: readonly string[]; readonly appConsistent?: boolean };
 }
 
 /** A guest with one volume that is backed up and one bulk volume that is not. */
@@ -34,4 +38,22 @@ export function labGuest(name: string, extra: Partial<LabGuest> = {}): LabGuest 
     networks: [{ name: 'eth0', bridge: 'vmbr0', ipv4: 'dhcp' }],
     ...extra,
   };
+}
+
+/** The same with a controller in it. */
+export function livingGuest(name: string, extra: Partial<LabGuest> = {}): LabGuest {
+  return labGuest(name, { controller: { role: 'controller' }, ...extra });
+}
+
+export interface LabTier {
+  readonly name: string;
+  readonly target: string;
+  readonly schedule: string;
+  readonly keep: { readonly days: number };
+  readonly restoreTestEveryDays?: number;
+}
+
+/** Due every ten seconds: the host takes it as often as its own range allows, the first one at once. */
+export function eagerTier(name: string, target: string): LabTier {
+  return { name, target, schedule: '*:*:0/10', keep: { days: 7 } };
 }

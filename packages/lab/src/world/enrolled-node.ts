@@ -9,7 +9,7 @@ import type { FakeClock, FakeRandom, Pace } from '../fake-pve/core.ts';
 import { hostActions } from '../fake-pve/guests/index.ts';
 import type { HostActions } from '../fake-pve/guests/index.ts';
 import { createFakePve } from '../fake-pve/node.ts';
-import type { Disk } from '../fake-pve/storage/index.ts';
+import type { Disk, Member } from '../fake-pve/storage/index.ts';
 import { goldenConfig, goldenMembers } from './golden.ts';
 import { createRootHelper } from './root-helper.ts';
 import type { RootHelper } from './root-helper.ts';
@@ -25,6 +25,8 @@ export interface EnrolOptions {
   readonly policy?: Readonly<Record<string, unknown>>;
   /** How many VMIDs are declared for guests; 20 unless told. */
   readonly guestRange?: number;
+  /** Files that the golden image holds besides its own. */
+  readonly goldenFiles?: readonly Member[];
 }
 
 export interface EnrolledNode {
@@ -54,7 +56,7 @@ export async function enrolNode(options: EnrolOptions): Promise<EnrolledNode> {
     ...span(scratch.from, scratch.to),
     goldenOwner,
   ]);
-  const golden = await placeGolden(node, clock);
+  const golden = await placeGolden(node, clock, options.goldenFiles ?? []);
   const policy = hostPolicy.parse({
     v: 1,
     node: node.name,
@@ -62,6 +64,7 @@ export async function enrolNode(options: EnrolOptions): Promise<EnrolledNode> {
     vmids: { guests: range, scratch },
     bridges: ['vmbr0'],
     storages: ['guests', 'bulk'],
+    slowStorages: ['bulk'],
     goldens: { 'debian-13': golden },
     backups: {
       targets: {
@@ -136,7 +139,7 @@ async function createIdentity(node: FakePveNode, vmids: readonly number[]): Prom
 }
 
 /** Root places the archive, as no API can; its name makes `goldenOwner` the owner. */
-async function placeGolden(node: FakePveNode, clock: FakeClock) {
+async function placeGolden(node: FakePveNode, clock: FakeClock, files: readonly Member[]) {
   const stamp = new Date(clock.now())
     .toISOString()
     .slice(0, 19)
@@ -147,7 +150,7 @@ async function placeGolden(node: FakePveNode, clock: FakeClock) {
   const path = node.storage.diskPath('backup', `dump/${file}`);
   const written = await node.storage.disk.writeArchive(
     path,
-    goldenMembers(goldenConfig),
+    [...goldenMembers(goldenConfig), ...files],
     'zstd',
     Number.MAX_SAFE_INTEGER,
   );

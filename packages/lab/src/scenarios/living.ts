@@ -1,0 +1,84 @@
+/** What stories about living guests have in common: their files, their apps, their archives, the people who sign. */
+import { checkLedger, guestPaths, realFiles } from '@felhom/controller';
+import type { GuestFiles } from '@felhom/controller';
+import type { Report } from '@felhom/protocol';
+import { controllerRole, publishController } from '../stage/release.ts';
+import type { LabGuests } from '../guest/index.ts';
+import type { Stage } from '../stage/stage.ts';
+import { NotAsTold, vmidOf } from './scenario.ts';
+import type { Scene } from './scenario.ts';
+
+const ledgerFolder = '/srv/data/ledger';
+
+export function livesOn(stage: Stage): LabGuests {
+  if (stage.guests === undefined) throw new Error('nothing lives on this stage');
+  return stage.guests;
+}
+
+/** The files of a guest that runs, as its programs see them. */
+export const filesOf = (stage: Stage, name: string): GuestFiles => realFiles(livesOn(stage).rootMap(vmidOf(stage, name)));
+
+async function readJson(files: GuestFiles, path: string): Promise<Record<string, unknown> | undefined> {
+  const bytes = await files.read(path, 65_536);
+  if (bytes === undefined) return undefined;
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+  } catch {
+    // It is being written.
+    return undefined;
+  }
+}
+
+/** `running`, or `standing` while the apps are held still. */
+export const appsOf = async (stage: Stage, name: string): Promise<unknown> =>
+  (await readJson(filesOf(stage, name), `${guestPaths.home}/ledger-stack.json`))?.['state'];
+
+export const entriesOf = async (stage: Stage, name: string): Promise<number> =>
+  (await checkLedger(filesOf(stage, name), ledgerFolder)).count;
+
+/** Whether the two books agree in an archive as it lies on its storage. */
+export async function ledgerIn(stage: Stage, archive: string): Promise<'empty' | 'agrees' | 'torn'> {
+  const { storage } = stage.pve.node;
+  const [name = ''] = archive.split(':');
+  const books = new Map<string, string>();
+  for await (const member of storage.disk.readArchive(
+    storage.archives.diskPath(name, archive.slice(archive.indexOf('/') + 1)),
+  )) {
+    const book = /^\.\/srv\/data\/ledger\/(left|right)\.json$/.exec(member.name)?.[1];
+    if (book !== undefined) books.set(book, new TextDecoder().decode(member.content));
+  }
+  const [left, right] = [books.get('left'), books.get('right')];
+  if (left === undefined && right === undefined) return 'empty';
+  return left === right ? 'agrees' : 'torn';
+}
+
+/** Alice and bob pin the key that stands on the screen of the host. */
+export async function pinHost({ stage, tell }: Scene): Promise<void> {
+  const identity = await stage.agentCommand(['identity', '--json']);
+  const { fingerprint } = JSON.parse(identity.out) as { readonly fingerprint: string };
+  for (const person of ['alice', 'bob'] as const) {
+    const pinned = await stage.felhomAs(person, ['hosts', 'trust', 'lab', fingerprint]);
+    if (pinned.code !== 0) throw new NotAsTold(`${person} cannot pin the key: ${pinned.err}`);
+  }
+  tell.note('alice and bob have pinned the key that stands on the screen of the host');
+}
+
+/** Carol signs a release of the controller, and its guests run it. */
+export async function releaseController({ stage, tell }: Scene, version = '1.0.0'): Promise<void> {
+  await publishController(stage, version);
+  tell.step(`Carol signs release ${version} of ${controllerRole}; it goes into the mailbox of the host.`);
+}
+
+/** The guests' supervisors run the image of the release; the host has heard of each. */
+export async function controllersUp({ expect }: Scene, stage: Stage, names: readonly string[]): Promise<Report> {
+  return expect(`the controller${names.length === 1 ? '' : 's'} of ${names.join(' and ')} came up`, async () => {
+    for (const name of names) {
+      const record = await readJson(filesOf(stage, name), guestPaths.supervisor);
+      if (record?.['current'] === undefined) return false;
+    }
+    return true;
+  });
+}
+
+export const copiesOf = (report: Report, name: string): Report['copies'] =>
+  report.copies.filter(({ guest }) => guest === name);
