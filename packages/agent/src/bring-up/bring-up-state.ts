@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { desiredGuest } from '@felhom/protocol';
 import type { DesiredGuest, VolumeId } from '@felhom/protocol';
 import type { StepContext } from '../kernel/saga.ts';
-import type { GuestNeeds } from '../guests/needs.ts';
+import type { ClaimNeeds, ClaimState } from '../controllers/index.ts';
 import type { RestoreFrontState } from './restore-state.ts';
 
 export const bringUpParams = z.strictObject({ desired: desiredGuest });
@@ -12,7 +12,7 @@ export interface BringUpParams {
 }
 
 /** Plain JSON: every field is what an intent or an outcome made durable. */
-export interface BringUpState extends RestoreFrontState {
+export interface BringUpState extends RestoreFrontState, ClaimState {
   // assess
   readonly archive: VolumeId;
   readonly pveVersion: string;
@@ -23,4 +23,4 @@ export interface BringUpState extends RestoreFrontState {
   readonly servedAt: number;
 }
 
-export type BringUpContext = StepContext<BringUpParams, BringUpState, GuestNeeds>;
+export type BringUpContext = StepContext<BringUpParams, BringUpState, ClaimNeeds>;

@@ -7,7 +7,8 @@ import type { Outcome, Probed, SagaDefinition } from '../kernel/saga.ts';
 import { assess } from './assess-step.ts';
 import { bringUpParams } from './bring-up-state.ts';
 import type { BringUpContext, BringUpParams, BringUpState } from './bring-up-state.ts';
-import type { GuestNeeds } from '../guests/needs.ts';
+import { claimStep } from '../controllers/index.ts';
+import type { ClaimNeeds, ClaimPlace } from '../controllers/index.ts';
 import { powerOff, powerOn, probePowerOn, stayUp } from '../guests/power.ts';
 import { formatNet, keyOfNetwork, settingsOf, settingsToRaw } from '../guests/pve-config.ts';
 import type { GuestView, RawChange } from '../guests/pve-config.ts';
@@ -20,7 +21,7 @@ import { patientAttempts, probeConfig, writeConfig } from '../guests/settle.ts';
 import type { ConfigWrite } from '../guests/settle.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
 
-export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = {
+export const bringUp: SagaDefinition<BringUpParams, BringUpState, ClaimNeeds> = {
   name: 'bring-up',
   // 2: what the restore needs is journaled with its intent.
   version: 2,
@@ -34,6 +35,8 @@ export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = 
     { name: 'size', run: size, probe: probeSize },
     addMounts((ctx) => ctx.params.desired.volumes),
     { name: 'network', run: runWrite(network), probe: probeWrite(network) },
+    // Read by the guest at its first start, so it is there before that and not earlier than it must be.
+    claimStep<BringUpParams, BringUpState, ClaimNeeds>(claimPlace),
     { name: 'start', run: start, probe: probeStart, undo: stop },
     // Watching changes nothing, but its outcome closes the way back: from here on the guest has served.
     { name: 'up', run: up, probe: up, pivot: 'at-outcome' },
@@ -41,6 +44,13 @@ export const bringUp: SagaDefinition<BringUpParams, BringUpState, GuestNeeds> = 
     { name: 'register', run: register, probe: probeRegister },
   ],
 };
+
+/** Whoever gets no controller has nothing that would redeem one. */
+function claimPlace(ctx: BringUpContext): ClaimPlace | undefined {
+  const { desired } = ctx.params;
+  if (desired.controller === undefined || staysOff(ctx) || ctx.state.vmid === undefined) return undefined;
+  return { vmid: want(ctx, 'vmid'), marker: markerOf(ctx), name: desired.name };
+}
 
 async function planOf(ctx: BringUpContext): Promise<Outcome<RestorePlan>> {
   const { desired } = ctx.params;

@@ -11,7 +11,7 @@ export { createClaims } from './claims.ts';
 export type { Claims } from './claims.ts';
 export { createTokens } from './tokens.ts';
 export { claimStep } from './issue-claim.ts';
-export type { ClaimIssuing, ClaimNeeds, ClaimState } from './issue-claim.ts';
+export type { ClaimIssuing, ClaimNeeds, ClaimPlace, ClaimState } from './issue-claim.ts';
 export { issueClaim } from './issue-claim.saga.ts';
 export { dropClaim } from './drop-claim.saga.ts';
 export { updateController } from './update-controller.saga.ts';

@@ -2,7 +2,7 @@
  * What the agent shows of itself: one view, from which the report to the hub, `felhom-agent status` and the dashboard
  * are all made. Pure; reads nothing and decides nothing.
  */
-import { explain } from '@felhom/protocol';
+import { explain, volumeId } from '@felhom/protocol';
 import type { Finding, GuestName, Reason } from '@felhom/protocol';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import type { SeenBlockedAction } from '../admission/blocked-actions.ts';
@@ -10,6 +10,8 @@ import type { ReportFacts } from '../hub-link/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import type { SagaStatus } from '../kernel/runner.ts';
 import type { PassReport } from '../reconcile/index.ts';
+
+type SeenGuest = PassReport['observation']['seen'] extends ReadonlyMap<infer _, infer Seen> ? Seen : never;
 
 export interface OverviewInput {
   readonly versions: { readonly agent: string; readonly node: string; readonly proxmox: string | undefined };
@@ -53,6 +55,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
       ...(uid === undefined ? {} : { uid }),
       ...(vmid === undefined ? {} : { vmid }),
       ...onRecord(input.records.find((record) => record.uid === uid)),
+      ...(vmid === undefined ? {} : bulkOf(pass?.observation.seen.get(vmid))),
       status,
       drift: [...drift],
       pending: vmid === undefined ? [] : [...(pass?.observation.pending.get(vmid) ?? [])],
@@ -85,7 +88,11 @@ export function reportFacts(input: OverviewInput): ReportFacts {
             },
           ],
     ),
-    findings: [...input.findings, ...(pass?.findings ?? []), ...parkedTooLong(sagas, input.now)],
+    findings: [
+      ...input.findings,
+      ...toldOnce(pass?.findings ?? [], input.findings),
+      ...parkedTooLong(sagas, input.now),
+    ],
     blocked: input.blocked.map(({ action }) => action),
     strangers: input.strangers,
     ...input.signed,
@@ -93,10 +100,33 @@ export function reportFacts(input: OverviewInput): ReportFacts {
   };
 }
 
+/** Of a guest that is not there, whoever looked closer knows more: the pass only says that it did not see it. */
+function toldOnce(ofPass: readonly Finding[], others: readonly Finding[]): readonly Finding[] {
+  const known = new Set(others.filter(({ key }) => aboutAbsence.has(key)).map(({ subject }) => subject));
+  return ofPass.filter(({ key, subject }) => !absent.has(key) || !known.has(subject));
+}
+
+const absent: ReadonlySet<string> = new Set(['guest.missing', 'guest.not-visible']);
+const aboutAbsence: ReadonlySet<string> = new Set([
+  ...absent,
+  'guest.lost',
+  'guest.lost-without-backup',
+  'guest.perhaps-lost',
+  'guest.config-gone',
+  'guest.destroyed-by-others',
+]);
+
 /** What a job about the guest has to name. */
 function onRecord(record: GuestRecord | undefined) {
   if (record === undefined) return {};
   return { incarnation: record.incarnation, volumes: record.volumes.map(({ volid }) => volid).toSorted() };
+}
+
+/** What a restore has to carry over. Where the config was not read, or names what is no volume, nobody may guess. */
+function bulkOf(seen: SeenGuest | undefined) {
+  if (seen?.is !== 'present') return {};
+  const bulk = seen.view.disks.flatMap(({ backup, volid }) => (backup ? [] : [volid])).toSorted();
+  return bulk.every((volid) => volumeId.safeParse(volid).success) ? { bulkVolumes: bulk } : {};
 }
 
 const lossOf = (loss: readonly string[] | undefined) => (loss === undefined ? {} : { lossSet: [...loss] });

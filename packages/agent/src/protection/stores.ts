@@ -167,7 +167,6 @@ export function createStores(needs: StoresNeeds) {
       leases,
       controllers,
       restarts,
-      claims,
       audit: needs.audit,
       hostKey: needs.hostKey,
       tierOf,

@@ -5,7 +5,7 @@ import type { DesiredGuest, GuestName } from '@felhom/protocol';
 import type { BackupBytes, GuestRef } from '../authority/effects.ts';
 import type { RestoreFrontState } from '../bring-up/index.ts';
 import type { Catalogue } from '../catalogue/index.ts';
-import type { GuestNeeds } from '../guests/needs.ts';
+import type { ClaimNeeds, ClaimState } from '../controllers/index.ts';
 import { guestRef } from '../guests/registered.ts';
 import type { StepContext } from '../kernel/saga.ts';
 import type { ComingBack } from './plan-restore.ts';
@@ -22,14 +22,14 @@ export interface RecoverParams {
   readonly backup: BackupBytes;
 }
 
-export interface RecoverNeeds extends GuestNeeds {
+export interface RecoverNeeds extends ClaimNeeds {
   readonly catalogue: Pick<Catalogue, 'byArchive' | 'put'>;
   readonly recoveries: Pick<RecoveryStore, 'put'>;
   /** As it is wanted now, for the places and names of volumes; `undefined` where nothing is known. */
   readonly desiredOf: (name: GuestName) => DesiredGuest | undefined;
 }
 
-export interface RecoverState extends RestoreFrontState {
+export interface RecoverState extends RestoreFrontState, ClaimState {
   // assess
   readonly pveVersion: string;
   readonly back: ComingBack;

@@ -17,6 +17,8 @@ import { laneOf } from '../guests/vmid-claims.ts';
 import { storageOf } from '../guests/pve-config.ts';
 import { accept, assess } from './assess.ts';
 import { attachMissing, detach } from './carry-over.ts';
+import { claimStep } from '../controllers/index.ts';
+import type { ClaimPlace } from '../controllers/index.ts';
 import { ensurePool, probePool } from './pool-step.ts';
 import { recoverParams } from './recover-state.ts';
 import type { RecoverContext, RecoverNeeds, RecoverParams, RecoverState } from './recover-state.ts';
@@ -36,7 +38,8 @@ export const recoverGuest: SagaDefinition<RecoverParams, RecoverState, RecoverNe
     { ...configStep('carry-over', attachMissing), undo: detach },
     addMounts((ctx) => want(ctx, 'back').empty),
     configStep('network', network),
-    // The place of the claim: its token died with the old incarnation [R26], and `env` is read at the start.
+    // Its token died with the old incarnation [R26], and `env` is read at the start.
+    claimStep<RecoverParams, RecoverState, RecoverNeeds>(claimPlace),
     { name: 'start', run: start, probe: probeStart, undo: stop },
     // From here on it has served again.
     { name: 'up', run: up, probe: up, pivot: 'at-outcome' },
@@ -44,6 +47,12 @@ export const recoverGuest: SagaDefinition<RecoverParams, RecoverState, RecoverNe
     { name: 'register', run: register, probe: probeRegister },
   ],
 };
+
+function claimPlace(ctx: RecoverContext): ClaimPlace | undefined {
+  const { name } = ctx.params.guest;
+  if (ctx.needs.desiredOf(name)?.controller === undefined || ctx.state.vmid === undefined) return undefined;
+  return { vmid: want(ctx, 'vmid'), marker: markerOf(ctx), name };
+}
 
 async function planOf(ctx: RecoverContext): Promise<Outcome<RestorePlan>> {
   const { guest, backup } = ctx.params;

@@ -55,3 +55,71 @@ test('a night: both tiers get their copy, each is restored as a test, and the re
     'nobody declared what is in it, so it is not called proven',
   );
 });
+
+test('with a controller: apps stand still for moments, the copy is app-consistent, and a restore proves it', async () => {
+  const world = await createSimWorld({ seed: 2, programs: true });
+  world.hub.publish([labGuest('web', { controller: { role: 'controller' } })], { backups: plan });
+  const { agent } = world.boot();
+  assert.ok(await world.until(() => agent.report().converged, 10 * minute), 'it comes up');
+  assert.ok(
+    await world.until(
+      () => lines(world).length === 2 && lines(world).every(({ newest }) => newest !== undefined),
+      4 * hour,
+    ),
+    JSON.stringify(agent.report().findings, undefined, 1),
+  );
+  assert.deepEqual(
+    lines(world).map(({ tier, newest }) => [tier, newest?.consistency]),
+    [
+      ['local', 'app'],
+      ['offsite', 'app'],
+    ],
+    JSON.stringify(agent.report().findings, undefined, 1),
+  );
+  assert.ok(await world.until(() => agent.report().restoreTests.length === 2, 3 * hour));
+  assert.deepEqual(
+    agent
+      .report()
+      .restoreTests.map(({ evidence }) => [evidence.tier, evidence.grade, evidence.text])
+      .toSorted(),
+    [
+      ['local', 'proven', ''],
+      ['offsite', 'proven', ''],
+    ],
+  );
+  assert.deepEqual(world.guests?.failures(), []);
+});
+
+test('a guest that is lost comes back from the fastest copy that is sound, and what survived is carried over', async () => {
+  const world = await nightWorld(3);
+  const { agent } = world.life() ?? assert.fail();
+  assert.ok(
+    await world.until(
+      () => lines(world).every(({ newest }) => newest !== undefined) && lines(world).length === 2,
+      4 * hour,
+    ),
+  );
+  assert.ok(await world.until(() => agent.report().restoreTests.length === 2, 3 * hour));
+  const { node, host } = world;
+  const [local] = agent.report().copies.filter(({ tier }) => tier === 'local');
+  node.storage.disk.damageArchive(
+    node.storage.archives.diskPath('backup', (local?.archive ?? '').slice('backup:backup/'.length)),
+  );
+  // The fast disk dies: the config goes with the node's memory of it, the bulk disk is another one.
+  const before = agent.report().guests[0];
+  await world.clock.runUntil(node.guests.stop(9000));
+  for (const volid of before?.volumes ?? [])
+    if (volid.startsWith('guests:')) await world.clock.runUntil(Promise.resolve(node.storage.free(volid)));
+  host.removeConfig(9000);
+  assert.ok(
+    await world.until(() => agent.report().guests[0]?.vmid === 9001 && agent.report().converged, 2 * hour),
+    JSON.stringify(agent.report(), undefined, 1),
+  );
+  const after = agent.report();
+  assert.equal(after.guests[0]?.uid, before?.uid);
+  assert.equal(after.guests[0]?.incarnation, 2);
+  assert.ok(after.guests[0]?.volumes?.includes('bulk:9000/vm-9000-disk-0.raw' as never), 'the bulk is carried over');
+  const texts = after.findings.map(({ text }) => text).join('\n');
+  assert.match(texts, /came back/);
+  assert.match(texts, new RegExp(`${local?.archive}`), 'and the corruption is told');
+});

@@ -95,6 +95,11 @@ async function scene(seed: number): Promise<Scene> {
     catalogue,
     recoveries,
     desiredOf: (name) => (name === 'photos' ? wanted : undefined),
+    issuing: {
+      claims: { mint: () => '', forget: () => {}, lookedAtEnv: () => {} },
+      supportsEnv: () => false,
+      contact: () => undefined,
+    },
   };
   const runner = (crashAt: CrashPoint | undefined, died: () => void) => {
     let armed = true;

@@ -36,6 +36,8 @@ import type { JobOverrides, SignedJob } from './sign-job.ts';
 import { simHostKey } from './sim-host-key.ts';
 import { createSimWitness } from './sim-witness.ts';
 import type { SimWitness } from './sim-witness.ts';
+import { createSimGuests } from './sim-guests.ts';
+import type { SimGuests } from './sim-guests.ts';
 import { createSimHub } from './sim-hub.ts';
 import type { SimHub } from './sim-hub.ts';
 import { simVerifier } from './sim-verifier.ts';
@@ -54,6 +56,8 @@ export interface SimWorldOptions {
   readonly reconcileMs?: number;
   /** Changes to the trust document that root put there. */
   readonly trust?: Partial<TrustDocument>;
+  /** Whether programs run in the guests; not unless told, for they keep the clock busy. */
+  readonly programs?: boolean;
   /** Who judges signatures; the stand-in unless told. A verifier with a process of its own works in `clock.io`. */
   readonly verifier?: (clock: SimClock) => SignatureVerifier;
 }
@@ -74,6 +78,8 @@ export interface SimWorld extends EnrolledNode {
   readonly hostKey: HostKey;
   readonly root: SimRoot;
   readonly witness: SimWitness;
+  /** With `programs` only. */
+  readonly guests: SimGuests | undefined;
   /** A job as these people's command line would sign it now, bound to the last statement that the hub has. */
   sign<K extends JobKind>(
     kind: K,
@@ -131,6 +137,15 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     trustStore: root.store,
   };
   const witness = createSimWitness(enrolled.node, clock);
+  const guests =
+    options.programs === true
+      ? createSimGuests({
+          node: enrolled.node,
+          clock,
+          random: random.fork('guests'),
+          api: () => (life === undefined || life.power.off.aborted ? undefined : life.agent.localApi()),
+        })
+      : undefined;
   let lives = 0;
   let life: SimLife | undefined;
   let requests = 0;
@@ -193,6 +208,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     hostKey,
     root,
     witness,
+    guests,
     sign: (kind, params, signers, overrides) => {
       const heard = hub.lastStatement();
       if (heard === undefined) throw new Error('cannot sign a job: the host has not said anything yet');

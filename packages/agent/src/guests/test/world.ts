@@ -74,7 +74,7 @@ export class World {
     remove: (uid) => this.journal.remove(`guest/${uid}`),
   };
 
-  needs(): GuestNeeds {
+  needs(): GuestNeeds & { issuing: unknown } {
     const open = this.journal.openSagas().flatMap((id) => {
       const log = foldSaga(this.journal.recordsOf(id));
       return log === undefined ? [] : [{ sagaId: id, lanes: log.lanes, state: log.state }];
@@ -91,6 +91,12 @@ export class World {
       claims: createVmidClaims(open, (id) => this.journal.openSagas().includes(id)),
       policy: () => testPolicy,
       tokenId,
+      // Nobody finds this host, so nobody is given a claim.
+      issuing: {
+        claims: { mint: () => '', forget: () => {}, lookedAtEnv: () => {} },
+        supportsEnv: () => false,
+        contact: () => undefined,
+      },
     };
   }
 
