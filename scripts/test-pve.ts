@@ -1,11 +1,21 @@
 /**
  * `npm run test:pve`: the contract suite against a real Proxmox VE node, as docs/how-to/test-against-a-real-node.md
  * describes. Without the explicit opt-in it says what it would do and ends with 2.
+ *
+ * With `--fake` it serves an enrolled fake node and runs the same suite against that: the test of the suite itself.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { readEnvironment, whatItDoes } from '../packages/agent/test/pve/environment.ts';
+
+if (process.argv.includes('--fake')) {
+  const { runSuiteOnFake } = await import('../packages/lab/src/stage/suite-on-fake.ts');
+  const withoutHelper = process.argv.includes('--without-helper');
+  const { code, left } = await runSuiteOnFake({ output: 'terminal', withoutHelper });
+  if (left.length > 0) console.error(`test:pve left guests behind: ${left.join(', ')}`);
+  process.exit(left.length > 0 && code === 0 ? 1 : (code ?? 1));
+}
 
 const root = resolve(import.meta.dirname, '..');
 const folder = join(root, 'packages/agent/test/pve');
@@ -24,8 +34,11 @@ const { settings } = environment;
 console.log(
   `test:pve works on node ${settings.node} at ${settings.url}, pool ${settings.pool}, VMIDs ${settings.vmids.from}-${settings.vmids.to}`,
 );
+const only = process.env['FELHOM_PVE_ONLY']?.split(',');
 const files = readdirSync(folder)
   .filter((name) => name.endsWith('.pve.test.ts'))
+  // The first one is never left out.
+  .filter((name) => name.startsWith('00-') || (only?.some((part) => name.startsWith(part)) ?? true))
   .sort()
   .map((name) => join(folder, name));
 

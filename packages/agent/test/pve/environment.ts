@@ -4,6 +4,11 @@ import { readFileSync } from 'node:fs';
 /** Only this exact value lets the suite create and destroy guests. */
 export const optInValue = 'yes-create-and-destroy-guests';
 
+export interface VmidRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface PveSettings {
   readonly url: string;
   readonly token: string;
@@ -17,7 +22,11 @@ export interface PveSettings {
   readonly bridge: string;
   readonly pool: string;
   readonly archive: string;
-  readonly vmids: { readonly from: number; readonly to: number };
+  readonly vmids: VmidRange;
+  /** Where the agent under test has its scratch guests. */
+  readonly scratch: VmidRange;
+  /** Where backups of the suite go. */
+  readonly backupStorage: string;
   readonly helper: readonly string[] | undefined;
 }
 
@@ -25,6 +34,8 @@ export type Environment =
   | { readonly is: 'ready'; readonly settings: PveSettings }
   | { readonly is: 'not-opted-in' }
   | { readonly is: 'incomplete'; readonly problems: readonly string[] };
+
+const vmidRange = /^\d{3,9}-\d{3,9}$/;
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -56,6 +67,12 @@ export function readEnvironment(
     problems.push(
       'FELHOM_PVE_TOKEN (or FELHOM_PVE_TOKEN_FILE) is missing or not of the form USER@REALM!TOKENID=SECRET',
     );
+  const archive = need(
+    'FELHOM_PVE_ARCHIVE',
+    /^[A-Za-z][\w.-]*:\S+$/,
+    'local:backup/vzdump-lxc-100-2026_01_01-00_00_00.tar.zst',
+  );
+  const vmids = rangeOf('FELHOM_PVE_VMIDS', need('FELHOM_PVE_VMIDS', vmidRange, '9000-9009'), problems);
   const settings: PveSettings = {
     url: need('FELHOM_PVE_URL', /^https:\/\/\S+$/, 'https://pve1.example:8006'),
     token,
@@ -64,12 +81,10 @@ export function readEnvironment(
     storage: need('FELHOM_PVE_STORAGE', /^[A-Za-z][\w.-]+$/, 'local-lvm'),
     bridge: need('FELHOM_PVE_BRIDGE', /^[A-Za-z][\w.-]*$/, 'vmbr0'),
     pool: need('FELHOM_PVE_POOL', /^[A-Za-z0-9][\w-]*$/, 'felhom'),
-    archive: need(
-      'FELHOM_PVE_ARCHIVE',
-      /^[A-Za-z][\w.-]*:\S+$/,
-      'local:backup/vzdump-lxc-100-2026_01_01-00_00_00.tar.zst',
-    ),
-    vmids: vmidsOf(need('FELHOM_PVE_VMIDS', /^\d{3,9}-\d{3,9}$/, '9000-9009'), problems),
+    archive,
+    vmids,
+    scratch: scratchOf(env['FELHOM_PVE_SCRATCH'], vmids, problems),
+    backupStorage: env['FELHOM_PVE_BACKUPS'] ?? archive.split(':')[0] ?? '',
     helper: helperOf(env['FELHOM_PVE_HELPER'], problems),
   };
   return problems.length === 0 ? { is: 'ready', settings } : { is: 'incomplete', problems };
@@ -87,10 +102,18 @@ function trustOf(env: Variables, file: (name: string) => string, problems: strin
   return { is: 'first-use' };
 }
 
-function vmidsOf(text: string, problems: string[]): PveSettings['vmids'] {
+function rangeOf(name: string, text: string, problems: string[]): VmidRange {
   const [from = 0, to = 0] = text.split('-').map(Number);
   if (from < 100 || to < from || to - from >= 1_000)
-    problems.push('FELHOM_PVE_VMIDS is not a range of at most 1000 ids from 100 on');
+    problems.push(`${name} is not a range of at most 1000 ids from 100 on`);
+  return { from, to };
+}
+
+/** The last two of the range, unless the range is told. */
+function scratchOf(text: string | undefined, { from, to }: VmidRange, problems: string[]): VmidRange {
+  if (text === undefined) return { from: Math.max(from, to - 1), to };
+  if (vmidRange.test(text)) return rangeOf('FELHOM_PVE_SCRATCH', text, problems);
+  problems.push('FELHOM_PVE_SCRATCH is not valid, for example 9800-9809');
   return { from, to };
 }
 
@@ -113,6 +136,7 @@ export const whatItDoes = `This suite works on a REAL Proxmox VE node. It
   - reads versions, privileges, storages, tasks and the list of guests;
   - restores the archive FELHOM_PVE_ARCHIVE into free VMIDs of FELHOM_PVE_VMIDS, several times;
   - changes, resizes, starts, stops and DESTROYS the guests that it made, known by their marker;
+  - backs them up to FELHOM_PVE_BACKUPS, restores and DELETES these backups, takes, rolls back and drops snapshots;
   - asks the helper FELHOM_PVE_HELPER, where given, to list volumes of those VMIDs and to put them back into the pool.
 It touches no other guest and defines or deletes no storage.
 If that is what you want, set FELHOM_PVE_OPT_IN=${optInValue} and see docs/how-to/test-against-a-real-node.md.`;

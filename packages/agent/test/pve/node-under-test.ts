@@ -8,18 +8,26 @@ import type { ServerTrust } from '../../src/adapters/hub-https/index.ts';
 import { createPveClient, createPveHttps } from '../../src/adapters/pve-http/index.ts';
 import type { PveClient } from '../../src/adapters/pve-http/index.ts';
 import { systemClock } from '../../src/adapters/system-clock/index.ts';
-import { destroyWarrantFor, parseMarker, volumesInConfig } from '../../src/authority/index.ts';
+import { backupWarrantFor, destroyWarrantFor, parseMarker, volumesInConfig } from '../../src/authority/index.ts';
 import type { DestroyGuestWarrant } from '../../src/authority/warrant.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
 import type { Outcome } from '../../src/kernel/saga.ts';
-import type { HostHelper } from '../../src/ports/host-helper.ts';
+import type { ArchiveDigest, HostHelper } from '../../src/ports/host-helper.ts';
 import type { GuestConfigView, TaskEnd } from '../../src/ports/proxmox.ts';
 import { undeclaredVmids } from '../../src/node-check/index.ts';
 import { readEnvironment } from './environment.ts';
 import type { PveSettings } from './environment.ts';
 
+export interface Absent {
+  readonly is: 'absent';
+  readonly why: string;
+}
+
 /** Marks guests of this suite and of nothing else; the agent itself draws uids at random. */
 const suiteUid = 'testpvetestpvetestpvetestp';
+
+/** Begins the notes of its backups. */
+const suiteNotes = 'felhom-test';
 
 export const never = new AbortController().signal;
 
@@ -30,6 +38,11 @@ export interface NodeUnderTest {
   readonly helper: HostHelper | undefined;
   readonly storage: StorageId;
   readonly archive: VolumeId;
+  readonly backupStorage: StorageId;
+  /** Notes by which backups of this suite are known. */
+  backupNotes(): string;
+  /** SHA-256 of an archive as root reads it; `absent` with the reason where there is no root, or it does not know how. */
+  digestOf(archive: VolumeId): Promise<({ readonly is: 'read' } & ArchiveDigest) | Absent>;
   /** A declared VMID that no guest has; throws with what to do when none is left. */
   freeVmid(): Promise<Vmid>;
   /** Config values that make a restored guest harmless and ours. */
@@ -86,6 +99,22 @@ export async function nodeUnderTest(): Promise<NodeUnderTest> {
     if (decision.is !== 'warranted') throw new Error(decision.why.text);
     return decision.warrant;
   };
+  const backupStorage = settings.backupStorage as StorageId;
+  /** While their guest is there: without its VMID in the pool nobody sees them. */
+  const deleteBackups = async (vmid: Vmid): Promise<void> => {
+    for (const item of value(await pve.stores.contents(backupStorage, { content: 'backup', vmid }, never))) {
+      if (item.notes?.startsWith(`${suiteNotes} `) !== true) continue;
+      if (item.protected) value(await pve.backups.protect(item.volid, false, never));
+      const decision = backupWarrantFor(
+        { guest: suiteUid as never, archive: item.volid, sha256: '0'.repeat(64) as never },
+        { listed: true, protected: false, sha256: undefined },
+        { by: 'retention' },
+      );
+      if (decision.is !== 'warranted') throw new Error(decision.why.text);
+      const upid = value(await pve.remover.remove(decision.warrant, never));
+      if (upid !== undefined) value(await pve.tasks.wait(upid, {}, never));
+    }
+  };
   const isOfSuite = async (vmid: Vmid): Promise<boolean> => {
     const read = value(await pve.reader.config(vmid, { current: true }, never));
     if (read.is !== 'present') return false;
@@ -100,6 +129,15 @@ export async function nodeUnderTest(): Promise<NodeUnderTest> {
     helper,
     storage: settings.storage as StorageId,
     archive: settings.archive as VolumeId,
+    backupStorage,
+    backupNotes: () => `${suiteNotes} ${run}`,
+    async digestOf(archive) {
+      if (helper === undefined)
+        return { is: 'absent', why: 'FELHOM_PVE_HELPER is not set, and only root reads the bytes of an archive' };
+      const read = await helper.archiveDigest(archive, never);
+      if (read.is === 'done') return { is: 'read', ...read.value };
+      return { is: 'absent', why: `the helper does not read archives: ${read.why.text}` };
+    },
     configOf,
     wait,
     warrantFor,
@@ -129,6 +167,7 @@ export async function nodeUnderTest(): Promise<NodeUnderTest> {
     async cleanUp() {
       for (const id of ids as Vmid[]) {
         if (!(await isOfSuite(id))) continue;
+        await deleteBackups(id);
         const stopping = await pve.writer.stop(id, never);
         if (stopping.is === 'done' && stopping.value !== undefined) await wait(stopping);
         const end = await wait(await pve.destroyer.destroy(await warrantFor(id), never));
