@@ -26,7 +26,7 @@ import { createRound } from './round.ts';
 import type { RoundNeeds } from './round.ts';
 import { createStores } from './stores.ts';
 import type { Stores, StoresNeeds } from './stores.ts';
-import { underWay } from './under-way.ts';
+import { archivesInUse, underWay } from './under-way.ts';
 
 export interface ProtectionNeeds
   extends
@@ -102,7 +102,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     inForce,
     listed: (storage) => looker.listed(storage),
     inUse: () => {
-      const archives = new Set(underWay(journal, needs.status()).flatMap(({ archive }) => archive ?? []));
+      const archives = archivesInUse(underWay(journal, needs.status()));
       return new Set(stores.catalogue.all().flatMap(({ id, archive }) => (archives.has(archive) ? [id] : [])));
     },
   });

@@ -20,6 +20,13 @@ export interface UnderWay {
   readonly parked: boolean;
 }
 
+/**
+ * Archives that something relies on. Not what is being pruned: whether retention lets it go is asked from within, and
+ * its own turn must not keep it.
+ */
+export const archivesInUse = (work: readonly Pick<UnderWay, 'name' | 'archive'>[]): ReadonlySet<string> =>
+  new Set(work.flatMap(({ name, archive }) => (name === 'prune-backup' ? [] : (archive ?? []))));
+
 export function underWay(journal: Pick<Journal, 'recordsOf'>, status: readonly SagaStatus[]): readonly UnderWay[] {
   return status.map(({ id, name, parked }) => {
     const params = about.safeParse(foldSaga(journal.recordsOf(id))?.params);
