@@ -23,7 +23,7 @@ export interface Ending {
   readonly job: JobStanding | undefined;
 }
 
-export function judge(world: SimWorld, ending: Ending): readonly string[] {
+export async function judge(world: SimWorld, ending: Ending): Promise<readonly string[]> {
   const { story, neighbour, signed } = ending;
   const problems = [
     ...neighbour.differences(),
@@ -37,7 +37,7 @@ export function judge(world: SimWorld, ending: Ending): readonly string[] {
     const says = JSON.stringify(world.life()?.agent.report().parked);
     // With a working node most have no reason to park for.
     if (story.parked === undefined) return [...problems, `parked although everything works: ${says}`];
-    return [...problems, ...story.parked(world, says)];
+    return [...problems, ...(await story.parked(world, says))];
   }
   const isDone = !signed || ending.job?.state === (story.doneAs ?? 'done');
   const wanted = story.guests?.[isDone ? 'done' : 'undone'] ?? 1;
@@ -53,8 +53,8 @@ export function judge(world: SimWorld, ending: Ending): readonly string[] {
     if (vmid !== neighbour.vmid)
       problems.push(...disorderAt(world, vmid).filter((text) => story.tolerates?.test(text) !== true));
   const state = isDone
-    ? story.missing(world, ending)
-    : [...(story.changed ?? changedSince)(world, ending.was), ...unexcused(ending)];
+    ? await story.missing(world, ending)
+    : [...(await (story.changed ?? changedSince)(world, ending.was)), ...unexcused(ending)];
   return [...problems, ...state, ...openSagas(world).map(({ id }) => `saga ${id} is still open`)];
 }
 
@@ -65,6 +65,10 @@ function unlikeRecord(world: SimWorld, record: ReturnType<typeof registered>[num
     .map(({ volid }) => volid)
     .filter((volid) => story.tolerates?.test(volid) !== true);
   const known = record.volumes.map(({ volid }) => volid as string);
+  // What was carried over lies where it lay, under the VMID of the guest that was lost.
+  const anywhere = rangeOf(world).flatMap((vmid) => world.node.storage.volumesOf(vmid).map(({ volid }) => volid));
+  for (const { volid, carriedOver } of record.volumes)
+    if (carriedOver && !there.includes(volid) && anywhere.includes(volid)) there.push(volid);
   return [
     ...(markedUid(config) === record.uid ? [] : [`guest ${record.vmid} does not carry its marker`]),
     ...(there.toSorted().join() === known.toSorted().join()
@@ -93,11 +97,12 @@ export function completedOf(world: SimWorld, saga: string, earlier: ReadonlySet<
     });
 }
 
-/** What was signed once is done once. */
-function twice(world: SimWorld, { saga, earlier, signed }: Ending): readonly string[] {
-  const completed = signed ? completedOf(world, saga, earlier) : [];
+/** What was signed once, or is wanted once, is done once. */
+function twice(world: SimWorld, { saga, story, earlier, signed }: Ending): readonly string[] {
+  const completed = signed || story.once === true ? completedOf(world, saga, earlier) : [];
+  const asked = signed ? 'signed' : 'wanted';
   return completed.length > 1
-    ? [`it was signed once, and done ${completed.length} times: ${completed.join(', ')}`]
+    ? [`it was ${asked} once, and done ${completed.length} times: ${completed.join(', ')}`]
     : [];
 }
 
@@ -118,18 +123,23 @@ export function chainTrouble(world: SimWorld): readonly string[] {
 }
 
 /**
- * The one guest of a story may be destroyed as long as it has not served, at most once for each try; afterwards by a
- * signed removal, once.
+ * Whatever is made here may be destroyed at most once for each try. The one guest of a story only as long as it has not
+ * served; afterwards by a signed removal, once.
  */
 function destroyedAfterServing(world: SimWorld, { story }: Ending): readonly string[] {
-  const [record] = registered(world);
-  const tasks = ownTasks(world).filter(({ id }) => id === String(storyVmid));
-  const destroys = tasks.filter(({ type, exitStatus }) => type === 'vzdestroy' && exitStatus === 'OK');
-  const restores = tasks.filter(({ type }) => type === 'vzrestore');
+  const record = registered(world).find(({ vmid }) => vmid === storyVmid);
+  const own = ownTasks(world);
+  const madeAt = (vmid: number) => own.filter(({ id, type }) => type === 'vzrestore' && id === String(vmid));
+  const destroyedAt = (vmid: number) =>
+    own.filter(({ id, type, exitStatus }) => type === 'vzdestroy' && exitStatus === 'OK' && id === String(vmid));
+  const destroys = destroyedAt(storyVmid);
   const served = story.before !== undefined || story.prepare !== undefined;
   const allowed = story.removes === true ? 1 : 0;
   return [
-    ...(destroys.length > restores.length ? [`${restores.length} restores, ${destroys.length} destroys`] : []),
+    ...rangeOf(world)
+      .map((vmid) => ({ vmid, made: madeAt(vmid).length, gone: destroyedAt(vmid).length }))
+      .filter(({ made, gone }) => gone > made)
+      .map(({ vmid, made, gone }) => `${vmid}: ${made} restores, ${gone} destroys`),
     ...(served && destroys.length > allowed
       ? [`${allowed} removals were signed for, there were ${destroys.map(({ upid }) => upid).join(', ')}`]
       : []),

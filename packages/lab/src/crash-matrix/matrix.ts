@@ -52,6 +52,8 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
     asked.add(first.point);
     const way = `${first.point.slice(0, first.point.lastIndexOf('/'))} ${first.variant}`;
     if (!options.full && barren.has(way)) continue;
+    // An unwinding is the same whatever made it turn back.
+    if (first.story.sparse === true && !options.full && isUndo(first.point) && reached.has(first.point)) continue;
     const result = await run(first);
     if (result.is === 'not-reached' && first.point.endsWith('/undo/before-intent')) barren.add(way);
     for (const again of secondCrashes(result, options)) await run({ ...first, again });
@@ -60,28 +62,30 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   return { cases, failures, notReached, complaints: complaintsAbout(sagas, notReached, reached) };
 }
 
-/** `well` reaches what a run comes by, the spoiled variants what an unwinding comes by; both are tried for both. */
+/**
+ * `well` reaches what a run comes by, the spoiled variants what an unwinding comes by; both are tried for both. A sparse
+ * story is told once for each of them, with whatever happens meanwhile.
+ */
 function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): readonly CrashCase[] {
   const story = stories[saga.name];
   if (story === undefined) return [];
   const spoils = Object.keys(story.spoils);
   return crashPointsOf(saga)
     .filter((candidate) => point === undefined || candidate === point || candidate.startsWith(`${point}/`))
-    .flatMap((candidate) =>
-      interludes.flatMap((interlude) => {
-        const everyOne = candidate.includes('/undo/') ? spoils : ['well', ...spoils];
-        const variants = full || candidate.includes('/undo/') ? everyOne : ['well', random.pick(spoils)];
-        return variants.map((variant) => ({
-          saga: saga.name,
-          story,
-          variant,
-          point: candidate,
-          interlude,
-          seed: random.int(2 ** 31),
-        }));
-      }),
-    );
+    .flatMap((candidate) => {
+      const variants = (): readonly string[] => {
+        const everyOne = isUndo(candidate) ? spoils : ['well', ...spoils];
+        return full || isUndo(candidate) ? everyOne : ['well', random.pick(spoils)];
+      };
+      const ways =
+        story.sparse === true && !full
+          ? variants().map((variant) => ({ variant, interlude: random.pick(interludes) }))
+          : interludes.flatMap((interlude) => variants().map((variant) => ({ variant, interlude })));
+      return ways.map((way) => ({ saga: saga.name, story, ...way, point: candidate, seed: random.int(2 ** 31) }));
+    });
 }
+
+const isUndo = (point: CrashPoint): boolean => point.includes('/undo/');
 
 function secondCrashes({ replayed }: CaseResult, { full, random }: MatrixOptions): readonly number[] {
   if (replayed.length === 0) return [];

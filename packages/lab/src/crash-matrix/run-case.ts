@@ -7,7 +7,7 @@ import { createSimRandom } from '../simulation/sim-random.ts';
 import { addNeighbour } from '../world/neighbour.ts';
 import type { SignedJob } from '../world/sign-job.ts';
 import { createSimWorld } from '../world/sim-world.ts';
-import type { SimWorld } from '../world/sim-world.ts';
+import type { SimLife, SimWorld } from '../world/sim-world.ts';
 import { openSagas } from '../world/traces.ts';
 import { completedOf, judge, watchUndo } from './judge.ts';
 import type { Ending } from './judge.ts';
@@ -52,7 +52,7 @@ export async function runCase(asked: CrashCase): Promise<CaseResult> {
   const neighbour = await addNeighbour(world, neighbourVmid);
   const unfit = await prepare(world, story);
   if (unfit !== undefined) return { is: 'failed', problems: [unfit], replayed: [] };
-  world.hub.publish(story.asks);
+  world.hub.publish(story.asks, story.plan === undefined ? {} : { backups: story.plan });
   const job = story.signs === undefined ? undefined : await sign(world, story.signs);
   const earlier = new Set(world.disk().recentSagas(20));
   const was = standing(world);
@@ -89,18 +89,21 @@ export async function runCase(asked: CrashCase): Promise<CaseResult> {
     world,
     () =>
       openSagas(world).some(({ parked }) => parked) ||
-      (job === undefined ? last.agent.report().converged : isSettled(jobNow(), story) || heldUp()),
+      (job === undefined ? hasSettled(world, last.agent, story) : isSettled(jobNow(), story) || heldUp()),
     patienceMs,
   );
   replayed = last.power.reached.filter((at) => at.startsWith(`${asked.saga}/`));
   if (!settled) problems.push(`did not settle: ${JSON.stringify(last.agent.report())}`);
   const ending: Ending = { ...asked, neighbour, was, earlier, job: jobNow(), signed: job !== undefined };
-  problems.push(...judge(world, ending));
+  problems.push(...(await judge(world, ending)));
   await last.agent.stop();
   return { is: problems.length === 0 ? 'passed' : 'failed', problems, replayed };
 }
 
 const ends: ReadonlySet<JobStanding['state']> = new Set(['done', 'refused', 'cancelled', 'failed']);
+
+const hasSettled = (world: SimWorld, agent: SimLife['agent'], { settled }: Story): boolean =>
+  (settled === undefined || (settled(world) && openSagas(world).length === 0)) && agent.report().converged;
 
 const isSettled = (job: JobStanding | undefined, { doneAs = 'done' }: Story): boolean =>
   job !== undefined && (job.state === doneAs || ends.has(job.state));

@@ -31,18 +31,18 @@ const shutdowns = /\/status\/shutdown$/;
 const downs = /\/status\/(?:shutdown|stop)$/;
 const starts = /\/status\/start$/;
 
-async function until(world: SimWorld, condition: () => boolean, what: string, ms = 20 * minute): Promise<void> {
+export async function until(world: SimWorld, condition: () => boolean, what: string, ms = 20 * minute): Promise<void> {
   if (await world.until(condition, ms)) return;
   throw new Error(`cannot tell the story: ${what} does not come: ${JSON.stringify(world.life()?.agent.report())}`);
 }
 
-const agentOf = ({ life }: SimWorld) => {
+export const agentOf = ({ life }: SimWorld) => {
   const agent = life()?.agent;
   if (agent === undefined) throw new Error('cannot tell the story: no agent lives');
   return agent;
 };
 
-async function signed<K extends JobKind>(
+export async function signed<K extends JobKind>(
   world: SimWorld,
   kind: K,
   params: JobOf<K>['params'],
@@ -57,7 +57,7 @@ async function signed<K extends JobKind>(
 }
 
 /** Carried out up to `state`, before the story begins. */
-async function carried(world: SimWorld, job: SignedJob, state: JobStanding['state']): Promise<void> {
+export async function carried(world: SimWorld, job: SignedJob, state: JobStanding['state']): Promise<void> {
   world.hub.mail(job.envelope);
   await until(world, () => standingOfJob(world, job.jobId)?.state === state, `${state} of job ${job.jobId}`);
 }

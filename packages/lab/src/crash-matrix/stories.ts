@@ -3,6 +3,9 @@
  * without a story fails the matrix, so that none can join without being crashed at every point.
  */
 import type { SimWorld } from '../world/sim-world.ts';
+import { controllerStories } from './controller-stories.ts';
+import { protectionStories } from './protection-stories.ts';
+import { restoreStories } from './restore-stories.ts';
 import { signedStories } from './signed-stories.ts';
 import { doesNotStartAtOnce, lacks, notRunning, refusedOnce, storyVmid, web } from './story.ts';
 import type { Story } from './story.ts';
@@ -63,4 +66,7 @@ export const stories: Readonly<Record<string, Story>> = {
     missing: notRunning,
   },
   ...signedStories,
+  ...protectionStories,
+  ...restoreStories,
+  ...controllerStories,
 };

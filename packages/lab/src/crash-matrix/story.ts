@@ -4,6 +4,9 @@ import { labGuest } from '../world/desired.ts';
 import type { SignedJob } from '../world/sign-job.ts';
 import type { SimWorld } from '../world/sim-world.ts';
 
+/** One line for each. */
+type Wrongs = readonly string[] | Promise<readonly string[]>;
+
 export interface Story {
   /** What the world holds and has converged on before the saga is asked for; absent: nothing. */
   readonly before?: readonly unknown[];
@@ -13,16 +16,24 @@ export interface Story {
   readonly prepare?: (world: SimWorld) => Promise<void>;
   /** Desired state that makes the saga necessary. */
   readonly asks: readonly unknown[];
+  /** The backup plan that is published with it; absent: none. */
+  readonly plan?: unknown;
   /** What people sign for it. An agent lives meanwhile; the envelope is in the mailbox when the next one boots. */
   readonly signs?: (world: SimWorld) => Promise<SignedJob>;
   /** The state of that job once the saga has done its work; `done` unless told. */
   readonly doneAs?: JobStanding['state'];
   /** By name: what makes it fail, once or for a while. The name `well` is taken: nothing does. */
   readonly spoils: Readonly<Record<string, (world: SimWorld) => void>>;
+  /** Where a converged world does not say it yet: whether the saga has done its work. */
+  readonly settled?: (world: SimWorld) => boolean;
+  /** The host begins it by itself, and one that completes is enough. */
+  readonly once?: true;
+  /** Every point, but not with everything that can happen meanwhile: its world takes long to come to the saga. */
+  readonly sparse?: true;
   /** What is not as it must be once the world has converged or the job is done, judged by the node's own files. */
-  readonly missing: (world: SimWorld, how: Told) => readonly string[];
+  readonly missing: (world: SimWorld, how: Told) => Wrongs;
   /** What is not as it was, where the job came to nothing; unless told, the guest's config and whether it runs. */
-  readonly changed?: (world: SimWorld, was: Standing) => readonly string[];
+  readonly changed?: (world: SimWorld, was: Standing) => Wrongs;
   /** Guests of ours in the end; one unless told. */
   readonly guests?: { readonly done: number; readonly undone: number };
   /** It ends with the guest destroyed: once, and only then. */
@@ -30,7 +41,7 @@ export interface Story {
   /**
    * What its parking must say and does not. Absent, it has no reason to park: where everything works again, it ends.
    */
-  readonly parked?: (world: SimWorld, says: string) => readonly string[];
+  readonly parked?: (world: SimWorld, says: string) => Wrongs;
   /** Disorder that somebody else made. */
   readonly tolerates?: RegExp;
 }
