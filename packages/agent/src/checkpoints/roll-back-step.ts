@@ -23,10 +23,11 @@ export async function runRollBack(ctx: RollBackContext, signal: AbortSignal): Pr
   const before = await standingOf(ctx, signal);
   if (before.is !== 'done') return before;
   if (before.value === 'after') return done({});
-  if (before.value === 'partial') {
-    const free = await unlockAfter(ctx, vmidOf(ctx), rollbackLock, 'rollback', signal);
-    if (free.is !== 'done') return unknown(free.why);
-  }
+  // Unlocked behind the barrier, where nothing can be at work on it any more.
+  if (before.value === 'partial')
+    return unknown(
+      reason('checkpoint.rollback-failed', `cannot roll guest ${ctx.params.guest.name} back: one stands half-way`),
+    );
   const way = await findWay(ctx, signal);
   if (way.is !== 'done') return way;
   const { guest, checkpoint } = ctx.params;
