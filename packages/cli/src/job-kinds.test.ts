@@ -8,10 +8,62 @@ import { jobFiles } from './jobs/catalog.ts';
 import { makeJob } from './jobs/make-job.ts';
 import { peopleFor, renderJob } from './jobs/summary.ts';
 import { meaningOf } from './jobs/catalog.ts';
-import { epochs, hostWithKey, reportOf, startedAt, trustOf } from './signing.fixture.ts';
+import { epochs, hostWithKey, photos, reportOf, startedAt, trustOf, uid } from './signing.fixture.ts';
 import type { VerifiedHost } from './verified-host.ts';
 
 const line = (): string => hostWithKey().line;
+const hour = 3_600_000;
+const webUid = 'b'.repeat(26);
+const web = {
+  name: 'web',
+  uid: webUid,
+  incarnation: 2,
+  vmid: 9001,
+  volumes: ['local:9001/root.raw'],
+  bulkVolumes: [],
+  status: 'running',
+  drift: [],
+  pending: [],
+  held: false,
+};
+const copyOf = (id: string, more: object = {}) => ({
+  id,
+  uid,
+  guest: 'photos',
+  tier: 'nas',
+  archive: `nas:backup/${id}.tar.zst`,
+  sha256: id.slice(0, 1).repeat(64),
+  at: startedAt - 20 * hour,
+  sizeBytes: 1_000_000,
+  consistency: 'app',
+  class: 'scheduled',
+  proven: true,
+  protected: false,
+  ...more,
+});
+const copies = [
+  copyOf('dddd-new', { at: startedAt - hour, proven: false, consistency: 'crash' }),
+  copyOf('cccc-mid'),
+  copyOf('aaaa-old', { at: startedAt - 50 * hour }),
+  copyOf('eeee-web', { uid: webUid, guest: 'web' }),
+  copyOf('ffff-raw', { uid: webUid, guest: 'web', at: startedAt - hour, proven: false }),
+];
+const restores = [
+  {
+    id: 'restore-overwrite-1',
+    guest: 'photos',
+    uid,
+    kind: 'overwrite',
+    state: 'undoable',
+    at: startedAt - 2 * hour,
+    until: startedAt + 46 * hour,
+    oldVmid: 9010,
+    newVmid: 9000,
+    lossSet: ['local:9010/root.raw'],
+    text: 'Restored as 9000; the guest as it was is kept stopped as 9010.',
+  },
+  { id: 'restore-overwrite-0', guest: 'web', uid: webUid, kind: 'overwrite', state: 'finished', at: 1, text: 'over' },
+];
 const trust = trustOf([
   ['anna', line()],
   ['bela', line()],
@@ -32,6 +84,10 @@ function verified(more: Readonly<Record<string, unknown>> = {}, document = trust
     trust: { version: 3, digest: digestOfTrust(document) },
   });
   const report = reportOf(document, {
+    guests: [photos, web],
+    copies,
+    restores,
+    backups: [{ guest: 'photos', uid, tier: 'nas', target: 'nas', state: 'ok', rtoMs: 90_000, copies: 3, risks: [] }],
     parked: [
       {
         id: 'removal-1',
@@ -74,7 +130,6 @@ function verified(more: Readonly<Record<string, unknown>> = {}, document = trust
 
 const random = (count: number): Uint8Array => new Uint8Array(count).fill(7);
 const hex = 'e'.repeat(64);
-const backup = { archive: 'nas:backup/a.tar.zst', sha256: hex };
 const target = { serial: 'S1', uuid: 'U1', idFile: 'I1' };
 const newLine = line();
 
@@ -109,8 +164,20 @@ const rows: readonly Row[] = [
   { command: 'unhold', operands: ['photos'], kind: 'hold', people: 1, says: /lift the hold on guest photos/ },
   { command: 'resume', operands: ['removal-1'], kind: 'saga', people: 1, says: /lost:\n {2}local:9000\/root.raw/ },
   { command: 'abandon', operands: ['removal-1'], kind: 'saga', people: 1, says: /abandon removal removal-1/ },
-  { command: 'undo', operands: ['removal-1'], kind: 'saga', people: 1, says: /undo removal/ },
-  { command: 'finish', operands: ['removal-1'], kind: 'saga', people: 1, says: /finish removal/ },
+  {
+    command: 'undo',
+    operands: ['restore-overwrite-1'],
+    kind: 'saga',
+    people: 1,
+    says: /guest as it was before 2026-01-09 22:00:00 UTC runs again\nWhat would be lost:\n {2}local:9000\/root.raw, with all[^]*Files written to local:9000\/photos.raw since then stay/,
+  },
+  {
+    command: 'finish',
+    operands: ['restore-overwrite-1'],
+    kind: 'saga',
+    people: 1,
+    says: /lost:\n {2}local:9010\/root.raw, of the guest as it was[^]*Nothing can undo[^]*in 1 d 22 h/,
+  },
   {
     command: 'cancel',
     operands: ['bbbb'],
@@ -177,47 +244,55 @@ const rows: readonly Row[] = [
     options: { tier: 'nas' },
     kind: 'force-backup',
     people: 1,
-    says: /refuse jobs of this kind/,
+    says: /back up guest photos [^]*Nothing is lost/,
   },
   {
     command: 'restore-overwrite',
     operands: ['photos'],
-    options: { ...backup, undoHours: '48' },
+    options: { backup: 'newest-proven', undoHours: '48' },
     kind: 'restore-overwrite',
     people: 1,
-    says: /Bulk volumes have one history/,
+    says: /back to backup cccc-mid of tier nas, taken 2026-01-09 04:00:00 UTC \(20 h old\)\nWhat would be lost:\n {2}local:9000\/root.raw as it is now, [^\n]* since 2026-01-09 04:00:00 UTC: gone for good once the 48 hours[^]*Files written to local:9000\/photos.raw since then stay as they are, also when this is undone[^]*restore-overwrite-1 of this guest can still be undone[^]*A restore-test proved it. Restoring took 1 min 30 s/,
   },
   {
     command: 'restore-in-place',
-    operands: ['photos'],
-    options: backup,
+    operands: ['web'],
+    options: { backup: 'newest-proven' },
     kind: 'restore-in-place',
     people: 2,
-    says: /at once and for good/,
+    says: /local:9001\/root.raw as it is now[^\n]*gone at once and for good[^]*There is NO undo[^]*Nothing is carried over/,
   },
   {
     command: 'restore-copy',
-    operands: ['copy'],
-    options: backup,
+    operands: ['photos'],
+    options: { as: 'photos-then', backup: 'newest' },
     kind: 'restore-copy',
     people: 1,
-    says: /fresh identity/,
+    says: /new guest photos-then out of backup dddd-new[^]*NO restore-test has proven this copy[^]*without its apps held still/,
   },
   {
     command: 'rollback',
     operands: ['photos'],
-    options: { snapshot: 'before', takenAt: String(startedAt), volume: ['local:9000/root.raw'] },
+    options: { snapshot: 'before', takenAt: String(startedAt / 1000), volume: ['local:9000/root.raw'] },
     kind: 'rollback',
     people: 1,
-    says: /written to local:9000\/root.raw since 2026-01-10/,
+    says: /written to local:9000\/root.raw since 2026-01-10 00:00:00 UTC/,
   },
-  { command: 'backup-delete', options: backup, kind: 'backup-delete', people: 1, says: /lost:\n {2}nas:backup/ },
+  {
+    command: 'backup-delete',
+    operands: ['photos'],
+    options: { backup: 'aaaa-old' },
+    kind: 'backup-delete',
+    people: 1,
+    says: /lost:\n {2}nas:backup\/aaaa-old[^]*2 others are reported, 1 of them proven/,
+  },
   {
     command: 'backup-unprotect',
-    options: backup,
+    operands: ['photos'],
+    options: { archive: 'nas:backup/z.tar.zst', sha256: hex },
     kind: 'backup-unprotect',
     people: 1,
-    says: /pruning may then delete it/,
+    says: /which the host does not report[^]*pruning may then delete it/,
   },
   {
     command: 'target-detach',
@@ -339,6 +414,38 @@ const wrong: readonly (readonly [name: string, row: Pick<Row, 'command' | 'opera
   ['a threshold that is none', { command: 'trust-threshold', operands: ['all', '1'] }, /the classes are destroy/],
   ['everybody retired', { command: 'trust-retire', operands: ['nobody'] }, /nobody called "nobody"/],
   ['an option that is missing', { command: 'target-wipe', operands: ['usb'], options: {} }, /--serial is missing/],
+  [
+    'a backup that is not there',
+    { command: 'backup-delete', operands: ['photos'], options: { backup: 'nothere' } },
+    /reports no backup "nothere"/,
+  ],
+  [
+    'a backup of another guest',
+    { command: 'backup-delete', operands: ['photos'], options: { backup: 'eeee-web' } },
+    /reports no backup "eeee-web" of photos/,
+  ],
+  [
+    'too short a part of an id',
+    { command: 'backup-delete', operands: ['photos'], options: { backup: 'aaaa' } },
+    /reports no backup "aaaa"/,
+  ],
+  [
+    'in place with bulk',
+    { command: 'restore-in-place', operands: ['photos'], options: { backup: 'newest-proven' } },
+    /has bulk volumes \(local:9000\/photos.raw\)/,
+  ],
+  [
+    'in place from what was not proven',
+    { command: 'restore-in-place', operands: ['web'], options: { backup: 'newest' } },
+    /no restore-test has proven/,
+  ],
+  [
+    'a copy under a name that is taken',
+    { command: 'restore-copy', operands: ['photos'], options: { as: 'web', backup: 'newest' } },
+    /has a guest web already/,
+  ],
+  ['the undo of what is over', { command: 'undo', operands: ['restore-overwrite-0'] }, /is finished already/],
+  ['the undo of what is no restore', { command: 'undo', operands: ['removal-1'] }, /reports no restore/],
   ['a floor that is none', { command: 'floor', operands: ['roof', '1'] }, /the floors are keepDays/],
 ];
 
@@ -368,4 +475,75 @@ test('a removal whose loss the host does not tell makes no job, and the error sa
   await assert.rejects(build({ command: 'decommission', operands: ['photos'] }, host), (error: unknown) => {
     return error instanceof CliError && /take photos out of the desired state/.test(error.next ?? '');
   });
+});
+
+test('a restore names exactly what is carried over and what is lost, and the bytes of the copy', async () => {
+  const row = { command: 'restore-overwrite', operands: ['photos'], options: { backup: 'newest', undoHours: '1' } };
+  const { params } = await build(row, verified());
+  assert.deepEqual(params, {
+    guest: { uid, incarnation: 1 },
+    backup: { archive: 'nas:backup/dddd-new.tar.zst', sha256: 'd'.repeat(64) },
+    bulk: ['local:9000/photos.raw'],
+    lossSet: ['local:9000/root.raw'],
+    undoHours: 1,
+  });
+});
+
+const { bulkVolumes: _bulk, ...unsaid } = photos;
+const silent: readonly (readonly [
+  name: string,
+  more: Readonly<Record<string, unknown>>,
+  command: string,
+  why: RegExp,
+])[] = [
+  [
+    'which volumes are bulk',
+    { guests: [unsaid] },
+    'restore-overwrite',
+    /does not say which volumes of photos are bulk/,
+  ],
+  [
+    'a bulk volume on record',
+    { guests: [{ ...photos, bulkVolumes: ['local:9000/other.raw'] }] },
+    'restore-overwrite',
+    /other.raw of photos is in its config and not on record/,
+  ],
+  ['what an undo loses', { guests: [unsaid] }, 'undo', /does not say what would be lost/],
+  [
+    'the newest copy, which the tier has',
+    {
+      backups: [
+        {
+          guest: 'photos',
+          uid,
+          tier: 'nas',
+          target: 'nas',
+          state: 'ok',
+          copies: 9,
+          risks: [],
+          newest: { id: 'x', at: startedAt, consistency: 'app', mode: 'snapshot', sizeBytes: 1 },
+        },
+      ],
+    },
+    'restore-overwrite',
+    /is not among the copies/,
+  ],
+];
+for (const [name, more, command, why] of silent)
+  test(`a report that does not tell ${name} makes no job`, async () => {
+    const row =
+      command === 'undo'
+        ? { command, operands: ['restore-overwrite-1'] }
+        : { command, operands: ['photos'], options: { backup: 'newest', undoHours: '1' } };
+    await assert.rejects(
+      build(row, verified(more)),
+      (error: unknown) => error instanceof CliError && why.test(error.message),
+    );
+  });
+
+test('who signs second is told that the host reports other volumes by now', async () => {
+  const row = { command: 'restore-overwrite', operands: ['photos'], options: { backup: 'newest', undoHours: '1' } };
+  const made = await build(row, verified());
+  const now = verified({ guests: [{ ...photos, volumes: [...photos.volumes, 'local:9000/new.raw'] }] });
+  assert.match(renderJob(made, now, createStyle(false)), /reports other volumes of this guest: it will refuse/);
 });

@@ -103,6 +103,19 @@ export function trustOf(
   });
 }
 
+export const photos = {
+  name: 'photos',
+  uid,
+  incarnation: 1,
+  vmid: 9000,
+  volumes: ['local:9000/root.raw', 'local:9000/photos.raw'],
+  bulkVolumes: ['local:9000/photos.raw'],
+  status: 'running',
+  drift: [],
+  pending: [],
+  held: false,
+} as const;
+
 export function reportOf(trust: TrustDocument | undefined, more: Readonly<Record<string, unknown>> = {}): Report {
   const blocked = (document: typeof removal, text: string) => ({
     document,
@@ -117,19 +130,7 @@ export function reportOf(trust: TrustDocument | undefined, more: Readonly<Record
     lastPassAt: startedAt,
     converged: false,
     hold: false,
-    guests: [
-      {
-        name: 'photos',
-        uid,
-        incarnation: 1,
-        vmid: 9000,
-        volumes: ['local:9000/root.raw', 'local:9000/photos.raw'],
-        status: 'running',
-        drift: [],
-        pending: [],
-        held: false,
-      },
-    ],
+    guests: [photos],
     sagas: [],
     parked: [],
     findings: [],

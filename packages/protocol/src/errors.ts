@@ -231,7 +231,7 @@ export const errorCatalogue = {
   'backup.lease-ended': row('The apps are no longer held still', 'later', 'Nothing; a backup is taken without it, or the controller asks again.'),
   'backup.not-captured': row('The storage did not hold the state in time', 'later', 'Nothing at once; look for another backup job on the node, or for volumes that cannot be snapshot.'),
   'backup.failed': row('The backup failed', 'later', 'Read the tail of its task; it is tried again at its next turn.'),
-  'backup.not-listed': row('The backup is not among the archives of its storage', 'operator', 'Look at the storage: is it the right disk, and may the token see the archives of this guest?'),
+  'backup.not-listed': row('The backup is not among the archives of its storage', 'operator', 'Look whether it is the right disk, and whether the token may see the archives of this guest.'),
   'backup.damaged': row('The archive is not what was written', 'operator', 'Check the disk or server that holds it; the archive is not counted and not removed.'),
   'backup.wrong-device': row('The archive lies on another device than it must', 'operator', 'Mount the right disk under the storage; the archive on the wrong one is not counted.'),
   'backup.missing': row('A backup on record is gone', 'operator', 'Find out who removed it; the next one is taken at its turn.'),

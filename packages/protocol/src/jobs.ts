@@ -112,6 +112,7 @@ export const job = z.discriminatedUnion('kind', [
     guest,
     /** A name as Proxmox takes it. */
     snapshot: z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{1,39}$/),
+    /** Seconds since the epoch, as Proxmox has it. */
     takenAt: time,
     volumes: z.array(volumeId).min(1).max(64),
   }),

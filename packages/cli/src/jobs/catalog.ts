@@ -3,15 +3,7 @@ import type { Job, JobKind } from '@felhom/protocol';
 import type { VerifiedHost } from '../verified-host.ts';
 import { adopt } from './adopt.ts';
 import { approve } from './approve.ts';
-import {
-  backupDelete,
-  backupUnprotect,
-  forceBackup,
-  restoreCopy,
-  restoreInPlace,
-  restoreOverwrite,
-  rollback,
-} from './backups.ts';
+import { backupDelete, backupUnprotect, forceBackup } from './backups.ts';
 import { breakGlassClose, breakGlassOpen } from './break-glass.ts';
 import { cancel } from './cancel.ts';
 import { decommission } from './decommission.ts';
@@ -21,6 +13,7 @@ import { hold } from './hold.ts';
 import { hubRePoint } from './hub-re-point.ts';
 import type { JobFile, Meaning } from './job-file.ts';
 import { reRegister } from './re-register.ts';
+import { restoreCopy, restoreInPlace, restoreOverwrite, rollback } from './restores.ts';
 import { saga } from './saga.ts';
 import { targetDetach, targetRePoint, targetWipe } from './targets.ts';
 import { trustChange } from './trust-change.ts';
