@@ -9,7 +9,7 @@ import { checkpointGuest, dropCheckpoint, rollBack } from './checkpoints/index.t
 import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
 import { recoverGuest } from './recovery/index.ts';
 import { restoreTest, sweepScratch } from './restore-tests/index.ts';
-import { finishRestore, restoreOverwrite, undoRestore } from './restores/index.ts';
+import { finishRestore, restoreCopy, restoreInPlace, restoreOverwrite, undoRestore } from './restores/index.ts';
 import { adoptGuest, cannotReRegister } from './adoption/index.ts';
 import type { AnySaga, SagaDefinition } from './kernel/saga.ts';
 import { addVolume } from './guests/add-volume.saga.ts';
@@ -69,7 +69,6 @@ type Choices = {
 type RemovalOf = (guest: GuestRef) => OpenRemoval | undefined;
 
 const not = (why: string) => (): SagaChoice => ({ is: 'not-supported', why });
-const soon = not('its saga is being built');
 const elsewhere = not('it needs no saga on a guest; another part of the agent carries it out');
 
 const change = (effect: { readonly guest: GuestRef }, settings: SettingsChange): SagaChoice =>
@@ -206,8 +205,10 @@ const choices: Choices = {
     signed === undefined
       ? unsigned
       : saga(restoreOverwrite, { guest, backup: bytes, bulk, loss, undoHours, jobId: signed.jobId }),
-  'restore-in-place': soon,
-  'restore-copy': soon,
+  'restore-in-place': ({ guest, backup: bytes, bulk, loss }, _known, _removal, signed) =>
+    signed === undefined ? unsigned : saga(restoreInPlace, { guest, backup: bytes, bulk, loss, jobId: signed.jobId }),
+  'restore-copy': ({ guest, backup: bytes, name }, _known, _removal, signed) =>
+    signed === undefined ? unsigned : saga(restoreCopy, { guest, backup: bytes, name, jobId: signed.jobId }),
   'restore-undo': ({ guest, sagaId, loss }, _known, _removal, signed) =>
     signed === undefined ? unsigned : saga(undoRestore, { guest, sagaId, loss, jobId: signed.jobId }),
   // At the end of the window it is the restore's own signature that covers this.

@@ -9,7 +9,7 @@ import { checkpointGuest, dropCheckpoint, rollBack } from './checkpoints/index.t
 import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
 import { recoverGuest } from './recovery/index.ts';
 import { restoreTest, sweepScratch } from './restore-tests/index.ts';
-import { finishRestore, restoreOverwrite, undoRestore } from './restores/index.ts';
+import { finishRestore, restoreCopy, restoreInPlace, restoreOverwrite, undoRestore } from './restores/index.ts';
 import { createRegistry } from './kernel/index.ts';
 import type { SagaRegistry } from './kernel/index.ts';
 import { trustChange } from './trust/index.ts';
@@ -44,6 +44,8 @@ export function createSagaRegistry(): SagaRegistry {
     restoreOverwrite,
     undoRestore,
     finishRestore,
+    restoreCopy,
+    restoreInPlace,
     issueClaim,
     dropClaim,
     updateController,

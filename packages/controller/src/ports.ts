@@ -5,7 +5,7 @@
 import type { LocalRoute } from '@felhom/protocol';
 
 export interface Clock {
-  /** Milliseconds since the epoch. A guest shares the clock of its host. */
+  /** Whole milliseconds since the epoch. A guest shares the clock of its host. */
   now(): number;
   /** Rejects with the reason of the signal when aborted; aborting stops the waiting and nothing else. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;

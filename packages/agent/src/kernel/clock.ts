@@ -3,7 +3,7 @@
  * way, because the simulation owns all three.
  */
 export interface Clock {
-  /** Wall time, milliseconds since the epoch. May jump; never used to measure a duration. */
+  /** Wall time, whole milliseconds since the epoch. May jump; never used to measure a duration. */
   now(): number;
   /** Monotonic milliseconds that stop while the machine is suspended (CLOCK_MONOTONIC). */
   monotonicMs(): number;

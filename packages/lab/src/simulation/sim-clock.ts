@@ -77,7 +77,8 @@ export function createSimClock(startAt = Date.UTC(2026, 0, 1)): SimClock {
   };
 
   return {
-    now: () => wallOffset + monotonic + asleep,
+    // As every wall clock tells it: in whole milliseconds.
+    now: () => Math.floor(wallOffset + monotonic + asleep),
     monotonicMs: () => monotonic,
     bootMs: () => monotonic + asleep,
     sleep: (ms, signal) =>
