@@ -29,6 +29,8 @@ import { createBackupFailures } from './backup-failures.ts';
 import type { InForce } from './in-force.ts';
 import type { Look, Looker } from './look.ts';
 import type { Stores } from './stores.ts';
+import { createStaleMarkers } from './stale-markers.ts';
+import type { ForeignArchive } from './stale-markers.ts';
 import { underWay } from './under-way.ts';
 import type { UnderWay } from './under-way.ts';
 import { windowFindings } from './windows.ts';
@@ -93,8 +95,7 @@ export function createRound(needs: RoundNeeds): Round {
   let tries: Failures = new Map();
   let result: RoundResult = { standing: undefined, decisions: [], findings: [] };
   let nextAt: number | undefined;
-  /** Archives of others that the markers were renewed for. */
-  let seenForeign: ReadonlySet<string> | undefined;
+  const staleMarkers = createStaleMarkers(journal);
   let reading: Promise<void> | undefined;
 
   const submit = async (effect: ProtectionEffect, signal: AbortSignal): Promise<Submission> => {
@@ -108,8 +109,10 @@ export function createRound(needs: RoundNeeds): Round {
     if (effect.kind === 'backup-run' || effect.kind === 'backup-on-demand') {
       if (end.is === 'completed') failures.clear(effect.guest.uid, effect.tier);
       if (end.is === 'unwound') failures.note(effect.guest.uid, effect.tier, end.why, now);
-    } else if (end.is === 'completed') tries = forget(tries, effect);
-    else if (end.is === 'unwound') tries = noteFailure(tries, effect, end.why, now);
+    } else if (end.is === 'completed') {
+      if (effect.kind === 'marker-renew') staleMarkers.renewed(effect.guest.uid);
+      tries = forget(tries, effect);
+    } else if (end.is === 'unwound') tries = noteFailure(tries, effect, end.why, now);
     looker.refresh();
     needs.wake();
   };
@@ -229,7 +232,7 @@ export function createRound(needs: RoundNeeds): Round {
     }
     found.push(...stores.controllers.findings(guests), ...stores.claims.findings());
 
-    effects.push(...markersToRenew(guests, look, found));
+    effects.push(...markersToRenew(guests, look, work, found));
 
     // One of them at a time, and never beside a backup: what is deleted must not be what something else reads.
     if (!work.some(({ name }) => name === 'prune-backup'))
@@ -302,10 +305,15 @@ export function createRound(needs: RoundNeeds): Round {
   };
 
   /** Every archive has to hold a stale marker, also those that others made [R20]. */
-  const markersToRenew = (guests: readonly GuestRecord[], look: Look, found: Finding[]): ProtectionEffect[] => {
+  const markersToRenew = (
+    guests: readonly GuestRecord[],
+    look: Look,
+    work: readonly UnderWay[],
+    found: Finding[],
+  ): ProtectionEffect[] => {
     const now = clock.now();
     const records = stores.catalogue.all();
-    const foreign: { readonly guest: GuestUid; readonly archive: string }[] = [];
+    const foreign: ForeignArchive[] = [];
     for (const [storage, items] of look.archives) {
       const sorted = sortArchives({
         storage,
@@ -326,27 +334,11 @@ export function createRound(needs: RoundNeeds): Round {
           since: now,
         });
     }
-    const archives = new Set(foreign.map(({ archive }) => archive));
-    // What was there when the agent started was there when the markers were written last, or they were renewed then.
-    const before = seenForeign ?? knownForeign();
-    const fresh = before === undefined ? [] : foreign.filter(({ archive }) => !before.has(archive));
-    seenForeign = archives;
-    rememberForeign(archives);
-    return [...new Set(fresh.map(({ guest }) => guest))].flatMap((uid) => {
+    return staleMarkers.due(foreign).flatMap((uid) => {
       const record = registry.byUid(uid);
-      return record === undefined ? [] : [{ kind: 'marker-renew' as const, guest: refOf(record) }];
+      if (record === undefined || work.some(({ name, guest }) => name === 'renew-marker' && guest === uid)) return [];
+      return [{ kind: 'marker-renew' as const, guest: refOf(record) }];
     });
-  };
-
-  const foreignKey = 'backups/foreign';
-  const knownForeign = (): ReadonlySet<string> | undefined => {
-    const stored = journal.get(foreignKey)?.body;
-    return Array.isArray(stored) ? new Set(stored.map(String)) : undefined;
-  };
-  const rememberForeign = (archives: ReadonlySet<string>): void => {
-    const body = [...archives].toSorted().slice(-2000);
-    const known = journal.get(foreignKey)?.body;
-    if (JSON.stringify(known) !== JSON.stringify(body)) journal.put({ key: foreignKey, v: 1, body });
   };
 
   const noteMissing = (id: string, now: number): void => {
