@@ -42,8 +42,12 @@ export async function judge(world: SimWorld, ending: Ending): Promise<readonly s
   const isDone = !signed || ending.job?.state === (story.doneAs ?? 'done');
   const wanted = story.guests?.[isDone ? 'done' : 'undone'] ?? 1;
   const records = registered(world);
+  const waiting = keptVmids(createRestoreStore(world.disk()));
   const mine = rangeOf(world).filter(
-    (vmid) => vmid !== neighbour.vmid && markedUid(world.host.rawConfig(vmid) ?? '') !== undefined,
+    (vmid) =>
+      vmid !== neighbour.vmid &&
+      !waiting.has(vmid as Vmid) &&
+      markedUid(world.host.rawConfig(vmid) ?? '') !== undefined,
   );
   if (mine.length !== wanted)
     problems.push(`there must be ${wanted} guests, there are ${mine.length}: ${mine.join(', ')}`);

@@ -47,14 +47,17 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   };
   /** Ways of a story that lead past a step's undo, which most do: found out once. */
   const barren = new Set<string>();
+  const tellings = new Map<CrashPoint, { readonly told: number; readonly came: number }>();
   for (const first of sagas.flatMap((saga) => firstCrashes(saga, options))) {
     if (!options.random.chance(options.share ?? 1)) continue;
     asked.add(first.point);
     const way = `${first.point.slice(0, first.point.lastIndexOf('/'))} ${first.variant}`;
     if (!options.full && barren.has(way)) continue;
-    // An unwinding is the same whatever made it turn back.
-    if (first.story.sparse === true && !options.full && isUndo(first.point) && reached.has(first.point)) continue;
+    const told = tellings.get(first.point) ?? { told: 0, came: 0 };
+    if (!options.full && isEnough(first, told.told, told.came)) continue;
     const result = await run(first);
+    const came = told.came + (result.is === 'not-reached' ? 0 : 1);
+    tellings.set(first.point, { told: told.told + 1, came });
     if (result.is === 'not-reached' && first.point.endsWith('/undo/before-intent')) barren.add(way);
     for (const again of secondCrashes(result, options)) await run({ ...first, again });
   }
@@ -64,7 +67,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
 
 /**
  * `well` reaches what a run comes by, the spoiled variants what an unwinding comes by; both are tried for both. A sparse
- * story is told once for each of them, with whatever happens meanwhile.
+ * story is told until it came by twice, with whatever happens meanwhile.
  */
 function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): readonly CrashCase[] {
   const story = stories[saga.name];
@@ -75,7 +78,8 @@ function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): re
     .flatMap((candidate) => {
       const variants = (): readonly string[] => {
         const everyOne = isUndo(candidate) ? spoils : ['well', ...spoils];
-        return full || isUndo(candidate) ? everyOne : ['well', random.pick(spoils)];
+        if (full || isUndo(candidate)) return everyOne;
+        return story.sparse === true ? ['well', ...shuffled(spoils, random)] : ['well', random.pick(spoils)];
       };
       const ways =
         story.sparse === true && !full
@@ -83,6 +87,19 @@ function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): re
           : interludes.flatMap((interlude) => variants().map((variant) => ({ variant, interlude })));
       return ways.map((way) => ({ saga: saga.name, story, ...way, point: candidate, seed: random.int(2 ** 31) }));
     });
+}
+
+/** Of a sparse story: once is enough for an unwinding, which is the same whatever made it turn back. */
+function isEnough({ story, point }: CrashCase, told: number, came: number): boolean {
+  if (story.sparse !== true) return false;
+  return came >= (isUndo(point) ? 1 : 2) || (told >= 2 && Object.hasOwn(unreachable, point));
+}
+
+function shuffled(names: readonly string[], random: SimRandom): readonly string[] {
+  return names
+    .map((name) => ({ name, at: random.int(2 ** 31) }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ name }) => name);
 }
 
 const isUndo = (point: CrashPoint): boolean => point.includes('/undo/');

@@ -157,8 +157,8 @@ async function abandonedTest(world: SimWorld): Promise<void> {
   const ready = await world.until(() => runs() && registered(world).some(({ scratch }) => scratch), 20 * minute);
   world.cut();
   if (!ready) throw new Error('cannot tell the story: no scratch guest runs');
-  const journal = world.disk();
   const [test] = openSagas(world);
+  const journal = world.disk();
   if (test === undefined) throw new Error('cannot tell the story: no test is open');
   const end = { is: 'abandoned', by: 'root' } as const;
   journal.append([{ v: 1, at: world.clock.now(), kind: 'saga-ended', saga: test.id, end }]);

@@ -29,6 +29,9 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'break-glass-open/open/run/handle-written': byRoot,
   'break-glass-open/open/undo/handle-written': byRoot,
   'break-glass-close/close/run/handle-written': byRoot,
+  'backup/marker/run/handle-written': synchronous,
+  'renew-marker/marker/run/handle-written': synchronous,
+  'unprotect-backup/unprotect/run/handle-written': synchronous,
   'bring-up/size/run/handle-written':
     'the restore has already made the root file system as large as asked, so nothing is grown',
   'bring-up/up/run/handle-written': 'watching the first moments only reads',
