@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { desiredGuest } from '@felhom/protocol';
-import type { DesiredGuest } from '@felhom/protocol';
+import { backupPlan, backupTier, desiredGuest } from '@felhom/protocol';
+import type { BackupPlan, DesiredGuest } from '@felhom/protocol';
 import { createStyle } from '@felhom/terminal';
-import { diffDesired } from './desired-diff.ts';
+import { diffContent, diffDesired, planOfHost } from './desired-diff.ts';
 import type { Verdict } from './desired-diff.ts';
 import { renderDiff } from './render-diff.ts';
 
@@ -54,6 +54,9 @@ const rows: [name: string, patch: Input, field: string, verdict: Verdict][] = [
   ['timezone', { timezone: 'Europe/Berlin' }, 'timezone', 'ranged'],
   ['tags', { tags: ['a'] }, 'tags', 'unsigned'],
   ['label', { label: 'shop' }, 'label', 'unsigned'],
+  ['a controller', { controller: { role: 'apps' } }, 'controller', 'ranged'],
+  ['fewer tiers', { backup: { tiers: ['nas'] } }, 'backup', 'ranged'],
+  ['apps not held still', { backup: { appConsistent: false } }, 'backup', 'ranged'],
 ];
 for (const [name, patch, field, verdict] of rows)
   test(`one change, ${name}: ${verdict}`, () => {
@@ -70,6 +73,67 @@ test('starting again and backing up again need nobody', () => {
     diffDesired([before], [guest()]).map((change) => change.verdict),
     ['unsigned', 'unsigned'],
   );
+});
+
+const bulk = { name: 'media', path: '/media', storage: 'local', sizeGiB: 10, backup: false };
+const byController = { is: 'controller', target: 'usb' };
+const byNobody = { is: 'none', acknowledged: true };
+const owns: readonly (readonly [name: string, from: object | undefined, to: object | undefined, verdict: Verdict])[] = [
+  ['undecided → a target', undefined, byController, 'unsigned'],
+  ['undecided → nobody', undefined, byNobody, 'unsigned'],
+  ['nobody → a target', byNobody, byController, 'unsigned'],
+  ['a target → another', byController, { ...byController, target: 'nas' }, 'unsigned'],
+  ['a target → nobody', byController, byNobody, 'signed'],
+  ['a target → undecided', byController, undefined, 'signed'],
+];
+for (const [name, from, to, verdict] of owns)
+  test(`who backs up a bulk volume, ${name}: ${verdict}`, () => {
+    const of = (ownBackup: object | undefined) => [guest({ volumes: [{ ...bulk, ownBackup }] })];
+    const changes = diffDesired(of(from), of(to));
+    assert.deepEqual(
+      changes.map((change) => [change.field, change.verdict]),
+      [['volumes.media.ownBackup', verdict]],
+    );
+  });
+
+const tier = { name: 'nas', target: 'nas', schedule: '03:00', keep: { days: 7 } };
+const planOf = (patch: Input = {}): BackupPlan => backupPlan.parse({ tiers: [{ ...tier, ...patch }] });
+const tiers: readonly (readonly [name: string, patch: Input, field: string, from: string, to: string])[] = [
+  ['target', { target: 'usb' }, 'tiers.nas.target', 'nas', 'usb'],
+  ['schedule', { schedule: '04:00' }, 'tiers.nas.schedule', '03:00', '04:00'],
+  ['jitter', { jitterMinutes: 5 }, 'tiers.nas.jitterMinutes', '0', '5'],
+  ['window', { window: { from: '01:00', to: '05:00' } }, 'tiers.nas.window', '', '01:00-05:00'],
+  ['keep', { keep: { days: 3, weeks: 4 } }, 'tiers.nas.keep', '7 days, 2 on demand', '3 days, 4 weeks, 2 on demand'],
+  ['restore-tests', { restoreTestEveryDays: 30 }, 'tiers.nas.restoreTestEveryDays', '7', '30'],
+];
+for (const [name, patch, field, from, to] of tiers)
+  test(`the backup plan: ${name}`, () => {
+    const changes = diffContent({ guests: [], backups: planOf() }, { guests: [], backups: planOf(patch) });
+    assert.deepEqual(changes, [{ guest: planOfHost, kind: 'change', field, from, to, verdict: 'ranged' }]);
+  });
+
+test('the backup plan: every field of a tier shows up, and tiers that come and go are told whole', () => {
+  assert.deepEqual(
+    new Set(tiers.map(([, , field]) => field.split('.')[2])),
+    new Set(Object.keys(backupTier.shape).filter((key) => key !== 'name')),
+  );
+  const none = { guests: [], backups: backupPlan.parse({}) };
+  const text = renderDiff(diffContent(none, { guests: [], backups: planOf() }), createStyle(false));
+  assert.match(text, /~ backup plan of the host\n {2}tiers.nas {2}\(none\) → target nas, schedule 03:00, /);
+  const gone = diffContent({ guests: [], backups: planOf() }, none);
+  assert.deepEqual(
+    gone.map(({ field, verdict }) => [field, verdict]),
+    [['tiers.nas', 'ranged']],
+  );
+});
+
+test('a guest of the name "backups" is not taken for the plan', () => {
+  const of = (patch: Input, graceMinutes: number) => ({
+    guests: [guest({ name: 'backups', ...patch })],
+    backups: backupPlan.parse({ graceMinutes }),
+  });
+  const text = renderDiff(diffContent(of({}, 10), of({ cores: 4 }, 20)), createStyle(false));
+  assert.match(text, /~ backups\n {2}cores [^]*~ backup plan of the host\n {2}graceMinutes/);
 });
 
 test('every field of a guest that is changed shows up', () => {

@@ -19,6 +19,9 @@ import type {
  */
 export type Verdict = 'unsigned' | 'ranged' | 'signed' | 'finding';
 
+/** Stands in the place of a guest for what is the host's: no guest can be called so. */
+export const planOfHost = 'backup plan of the host';
+
 export interface DesiredChange {
   readonly guest: string;
   readonly kind: 'add' | 'remove' | 'change';
@@ -40,8 +43,8 @@ export function diffContent(before: DesiredContent, after: DesiredContent): Desi
 function diffBackups(before: BackupPlan, after: BackupPlan): DesiredChange[] {
   const grace = { graceMinutes: { show: (plan: BackupPlan) => String(plan.graceMinutes), judge: always('ranged') } };
   return [
-    ...diffFields('backups', '', grace, before, after),
-    ...diffList('backups', 'tiers', tierFields, before.tiers, after.tiers, 'ranged', 'ranged'),
+    ...diffFields(planOfHost, '', grace, before, after),
+    ...diffList(planOfHost, 'tiers', tierFields, before.tiers, after.tiers, 'ranged', 'ranged'),
   ];
 }
 
@@ -106,12 +109,21 @@ const guestFields: {
   timezone: { show: (g) => g.timezone ?? '', judge: always('ranged') },
   tags: { show: (g) => [...g.tags].sort().join(' '), judge: always('unsigned') },
   label: { show: (g) => g.label, judge: always('unsigned') },
-  controller: {
-    show: (g) => (g.controller === undefined ? '' : JSON.stringify(g.controller)),
-    judge: always('ranged'),
-  },
-  backup: { show: (g) => (g.backup === undefined ? '' : JSON.stringify(g.backup)), judge: always('ranged') },
+  controller: { show: (g) => controllerWords(g.controller), judge: always('ranged') },
+  backup: { show: (g) => backupWords(g.backup), judge: always('ranged') },
 };
+function controllerWords(controller: DesiredGuest['controller']): string {
+  if (controller === undefined) return '';
+  const config = Object.entries(controller.config).sort(([a], [b]) => (a < b ? -1 : 1));
+  return [controller.role, ...config.map(([key, value]) => `${key}=${value}`)].join(' ');
+}
+
+/** What a guest without a word of its own gets reads the same as that word. */
+function backupWords(backup: DesiredGuest['backup']): string {
+  const tiers = backup?.tiers === undefined ? 'every tier' : [...backup.tiers].sort().join(' ') || 'no tier';
+  return backup?.appConsistent === false ? `${tiers}, apps not held still` : tiers;
+}
+
 const volumeFields: { readonly [K in Exclude<keyof DesiredVolume, 'name'>]-?: Field<DesiredVolume> } = {
   path: { show: (v) => v.path, judge: always('signed') },
   storage: { show: (v) => v.storage, judge: always('signed') },
@@ -128,9 +140,20 @@ const tierFields: { readonly [K in Exclude<keyof BackupTier, 'name'>]-?: Field<B
   schedule: { show: (t) => t.schedule, judge: always('ranged') },
   jitterMinutes: { show: (t) => String(t.jitterMinutes), judge: always('ranged') },
   window: { show: (t) => (t.window === undefined ? '' : `${t.window.from}-${t.window.to}`), judge: always('ranged') },
-  keep: { show: (t) => JSON.stringify(t.keep), judge: always('ranged') },
+  keep: { show: (t) => keepWords(t.keep), judge: always('ranged') },
   restoreTestEveryDays: { show: (t) => String(t.restoreTestEveryDays), judge: always('ranged') },
 };
+const keepWords = (keep: BackupTier['keep']): string =>
+  (
+    [
+      ['days', keep.days],
+      ['weeks', keep.weeks],
+      ['months', keep.months],
+      ['on demand', keep.onDemand],
+    ] as const
+  )
+    .flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
+    .join(', ');
 const networkFields: { readonly [K in Exclude<keyof DesiredNetwork, 'name'>]-?: Field<DesiredNetwork> } = {
   bridge: { show: (n) => n.bridge, judge: always('signed') },
   vlan: { show: (n) => (n.vlan === undefined ? '' : String(n.vlan)), judge: always('signed') },

@@ -6,6 +6,7 @@ import { addAlerts } from './commands/alerts.ts';
 import { addAdopt } from './commands/adopt.ts';
 import { addApprove } from './commands/approve.ts';
 import { addAudit } from './commands/audit.ts';
+import { addBackups } from './commands/backups.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDesired } from './commands/desired.ts';
 import { addHosts } from './commands/hosts.ts';
@@ -50,6 +51,7 @@ export async function runFelhom(
   addLogin(program, context);
   addHosts(program, context);
   addStatus(program, context);
+  addBackups(program, context);
   addDesired(program, context);
   addApprove(program, context);
   addJob(program, context);

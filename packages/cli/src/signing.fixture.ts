@@ -10,12 +10,14 @@ import type { TestContext } from 'node:test';
 import {
   armourSshsig,
   digestOfBlocked,
+  digestOfEvidence,
   digestOfPayload,
   digestOfReport,
   digestOfText,
   digestOfTrust,
   ed25519Line,
   emptyChain,
+  evidenceBytes,
   hostDetail,
   makeBlockedDocument,
   parseEnvelope,
@@ -27,7 +29,16 @@ import {
   statementText,
   trustDocument,
 } from '@felhom/protocol';
-import type { HostDetail, HostStatement, Report, ReportedJob, SignedStatement, TrustDocument } from '@felhom/protocol';
+import type {
+  HostDetail,
+  HostStatement,
+  Report,
+  ReportedJob,
+  ReportedRestoreTest,
+  RestoreEvidence,
+  SignedStatement,
+  TrustDocument,
+} from '@felhom/protocol';
 import { runFelhom } from './program.ts';
 import { systemMachine } from './system.ts';
 
@@ -62,6 +73,11 @@ export function hostWithKey(hostId = 'alpha') {
       const { report: namespace } = signatureNamespaces;
       const signature = sign(null, sshsigSignedData(namespace, Buffer.from(text)), privateKey);
       return { text, signature: armourSshsig(raw, namespace, signature) };
+    },
+    signEvidence(of: RestoreEvidence): ReportedRestoreTest {
+      const { evidence: namespace } = signatureNamespaces;
+      const signature = sign(null, sshsigSignedData(namespace, evidenceBytes(of)), privateKey);
+      return { evidence: of, digest: digestOfEvidence(of), signature: armourSshsig(raw, namespace, signature) };
     },
   };
 }

@@ -1,6 +1,8 @@
 /** A host's report as people read it: the same for the operator's command line and for the one on the host. */
 import type { BlockedAction, Report, ReportedJob } from '@felhom/protocol';
+import { backupFact, backupSections } from './backup-view.ts';
 import { renderProgress } from './progress.ts';
+import { createStyle } from './style.ts';
 import type { Style, Tone } from './style.ts';
 import { indent, renderTable } from './table.ts';
 import { formatAge, formatCount, formatDuration } from './units.ts';
@@ -16,10 +18,16 @@ const guestTones = {
 const severityTones = { critical: 'bad', warning: 'warn', info: 'note' } as const;
 const severityOrder = { critical: 0, warning: 1, info: 2 } as const;
 
-export function reportFacts(report: Report, now: number): readonly (readonly [string, string])[] {
+export function reportFacts(
+  report: Report,
+  now: number,
+  style = createStyle(false),
+): readonly (readonly [string, string])[] {
   const { agent, node, proxmox } = report.versions;
+  const backups = backupFact(report, style);
   return [
     ['last pass', formatAge(report.lastPassAt, now)],
+    ...(backups === undefined ? [] : [['backups', backups] as const]),
     ['trust', trustLine(report.trust, now)],
     ...(report.breakGlass.is === 'closed' ? [] : [['break-glass', breakGlassLine(report.breakGlass, now)] as const]),
     ['versions', printableLine(`agent ${agent}, node ${node}${proxmox === undefined ? '' : `, Proxmox ${proxmox}`}`)],
@@ -97,6 +105,7 @@ export function renderReport(report: Report, { now, style, blockedAdvice, host }
   const cut = Object.entries(report.cut).filter(([, count]) => count > 0);
   return [
     section('Guests', [renderGuests(report, style)]),
+    ...backupSections(report, { now, style, host }).map(([title, blocks]) => section(title, blocks)),
     section(
       'In progress',
       report.sagas.map((saga) => {
