@@ -119,7 +119,7 @@ export async function cutShort(world: SimWorld): Promise<void> {
 }
 
 export const damaged = ({ node }: SimWorld, volid: string): void =>
-  void node.storage.disk.damageArchive(node.storage.archives.volidPath(volid) ?? '');
+  node.storage.disk.damageArchive(node.storage.archives.volidPath(volid) ?? '');
 
 // ------------------------------------------------------------------------------------------------------ looking
 

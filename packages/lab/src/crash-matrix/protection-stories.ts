@@ -1,5 +1,4 @@
 /** The sagas that protect guests: most of them the host begins by itself, when their time has come. */
-import type { JobKind, JobOf } from '@felhom/protocol';
 import type { SignedJob } from '../world/sign-job.ts';
 import type { SimWorld } from '../world/sim-world.ts';
 import { openSagas, registered } from '../world/traces.ts';
@@ -58,12 +57,12 @@ const oldest = (world: SimWorld) => {
   return record;
 };
 
-function about<K extends JobKind>(world: SimWorld, kind: K): Promise<SignedJob> {
+function about(world: SimWorld, kind: 'backup-delete' | 'backup-unprotect'): Promise<SignedJob> {
   const { archive, sha256 } = oldest(world);
   const [record] = registered(world);
   if (record === undefined) throw new Error('cannot tell the story: no guest is on record');
   const { uid, incarnation } = record;
-  return signed(world, kind, { guest: { uid, incarnation }, backup: { archive, sha256 } } as JobOf<K>['params']);
+  return signed(world, kind, { guest: { uid, incarnation }, backup: { archive, sha256 } });
 }
 
 /** Its answer is lost at once, and the call is carried out when it has waited for so long. */
