@@ -23,6 +23,7 @@ const item = (name: string, vmid: number, notes?: string): StoreItem => ({
 const seen = {
   storage,
   complete: true,
+  listedAt: Number.POSITIVE_INFINITY,
   guests: [{ uid, vmid: 100 as Vmid }],
   records: [record('known'), record('gone'), record('elsewhere', { storage: 'usb' as StorageId })],
   items: [
@@ -54,6 +55,8 @@ test('what lies on a storage is sorted against the catalogue', () => {
 test('an empty list that may be a missing right makes nothing missing', () => {
   assert.deepEqual(sortArchives({ ...seen, items: [], complete: false }).missing, []);
   assert.equal(sortArchives({ ...seen, items: [] }).missing.length, 2);
+  const { takenAt } = record('any');
+  assert.deepEqual(sortArchives({ ...seen, items: [], listedAt: takenAt }).missing, [], 'written after the list');
 });
 
 test('a backup that was not taken from a snapshot is said to be so', () => {

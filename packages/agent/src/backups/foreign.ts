@@ -14,6 +14,8 @@ export interface ListedArchives {
    * empty list may be a missing right.
    */
   readonly complete: boolean;
+  /** Wall time at which the list was asked for: what was taken later cannot be in it. */
+  readonly listedAt: number;
   /** Guests on record, scratch ones left out. */
   readonly guests: readonly { readonly uid: GuestUid; readonly vmid: Vmid }[];
   readonly records: readonly BackupRecord[];
@@ -48,7 +50,9 @@ export function sortArchives(seen: ListedArchives): SortedArchives {
     foreign,
     unrecorded,
     missing: seen.complete
-      ? seen.records.filter((record) => record.storage === seen.storage && !listed.has(record.archive))
+      ? seen.records.filter(
+          (record) => record.storage === seen.storage && record.takenAt < seen.listedAt && !listed.has(record.archive),
+        )
       : [],
   };
 }

@@ -277,8 +277,29 @@ test('the longest overdue goes first, one at a time, and none while a controller
   const asked = dues({ guests: guests.map((guest) => ({ ...guest, canHoldStill: guest.name !== 'b' })) });
   assert.deepEqual(
     asked.decisions.map(({ verdict: one }) => one.is),
-    ['announce', 'wait', 'announce'],
+    ['announce', 'wait', 'wait'],
   );
+});
+
+test('nobody is asked to hold still behind a backup that is taken now, or waits for its turn', () => {
+  const guests = ['a', 'b'].map((letter) =>
+    guestOf({
+      uid: uidOf(letter),
+      name: nameOf(letter),
+      tiers: [tierOf(`0${'ab'.indexOf(letter) + 1}:00`)],
+      canHoldStill: letter === 'b',
+    }),
+  );
+  const said = (given: Partial<DueInput>): readonly string[] =>
+    dues({ guests, ...given }).decisions.map(({ name, verdict: one }) => `${name} ${words(one)}`);
+  assert.deepEqual(said({}), ['a take nobody-to-ask slot 11-26T01:00', 'b wait queue slot 11-26T02:00']);
+  assert.deepEqual(said({ inHand: [{ guest: uidOf('a'), tier: 'nightly' }] }), [
+    'b wait node-busy slot 11-26T02:00',
+    'a in-hand',
+  ]);
+  // And what is longer overdue does not come between.
+  const { announced } = dues({ guests: guests.slice(1) });
+  assert.deepEqual(said({ announced }), ['b announce slot 11-26T02:00', 'a wait queue slot 11-26T01:00']);
 });
 
 test('what is not due comes last, the next one first', () => {

@@ -2,8 +2,8 @@
  * Which backups are due, which of them the guest's controller is asked for first, and which is taken next.
  *
  * Of slots that passed while the host was down only the newest counts, once. A due backup is announced to the controller;
- * when that does not come within the grace it is taken without its help, crash-consistent. Nothing is announced or taken
- * while a vzdump runs on the node: whoever is asked to hold still then would hold still behind somebody else's job [R35].
+ * when that does not come within the grace it is taken without its help, crash-consistent. One at a time is announced or
+ * taken, and none while a vzdump runs on the node: who is asked then would hold still behind somebody else's job [R35].
  */
 import { createHash } from 'node:crypto';
 import { localTimeIn, nextElapse, previousElapse } from '@felhom/protocol';
@@ -71,7 +71,7 @@ export type DueVerdict =
   | { readonly is: 'in-hand' }
   /** `not-yet`: its jitter, or too soon after the one before. */
   | ({ readonly is: 'wait'; readonly why: 'not-yet' | 'window' | 'back-off'; readonly until: number } & DueSlot)
-  /** `node-busy`: a vzdump runs; `queue`: others are before it. */
+  /** `node-busy`: a vzdump runs or is queued; `queue`: others are before it. */
   | ({ readonly is: 'wait'; readonly why: 'node-busy' | 'queue' } & DueSlot)
   | ({ readonly is: 'announce'; readonly graceUntil: number } & DueSlot)
   | ({ readonly is: 'take'; readonly consistency: 'crash'; readonly why: 'nobody-to-ask' | 'grace-over' } & DueSlot);
@@ -127,27 +127,35 @@ export function dueBackups(input: DueInput): Dues {
       else put({ is: 'wait', ...waits, ...due });
     }
 
-  const order = ready.toSorted((a, b) => a.due.since - b.due.since || (a.due.id < b.due.id ? -1 : 1));
+  // Who was asked may hold still already.
+  const asked = ({ due }: (typeof ready)[number]): number =>
+    input.announced.some(({ id, over }) => id === due.id && !over) ? 0 : 1;
+  const order = ready.toSorted(
+    (a, b) => asked(a) - asked(b) || a.due.since - b.due.since || (a.due.id < b.due.id ? -1 : 1),
+  );
   const late: DueDecision[] = [];
   const announced: Announcement[] = [];
-  // A controller that is asked gets its grace before others are taken, or the node would never be free for it.
-  let mayTake = true;
+  // What is queued runs before anything that begins now.
+  const busy = input.nodeBusy || input.inHand.length > 0;
+  // One at a time, asked or taken: who is asked gets its grace before others, or the node would never be free for it.
+  let free = true;
   for (const { decision, due, guest } of order) {
     const known = input.announced.find(({ id }) => id === due.id);
     const over = known !== undefined && (known.over || now >= known.at + graceMs);
     const announcement = { id: due.id, guest: guest.uid, tier: decision.tier.name, slot: due.slot };
     const put = (verdict: DueVerdict): void => void late.push({ ...decision, verdict });
     if (over) announced.push({ ...announcement, at: known.at, over });
-    if (input.nodeBusy) put({ is: 'wait', why: 'node-busy', ...due });
+    if (busy) put({ is: 'wait', why: 'node-busy', ...due });
+    else if (!free) put({ is: 'wait', why: 'queue', ...due });
     else if (guest.canHoldStill && !over) {
       const at = known?.at ?? now;
       announced.push({ ...announcement, at, over });
       put({ is: 'announce', graceUntil: at + graceMs, ...due });
-      mayTake = false;
-    } else if (mayTake) {
+      free = false;
+    } else {
       put({ is: 'take', consistency: 'crash', why: guest.canHoldStill ? 'grace-over' : 'nobody-to-ask', ...due });
-      mayTake = false;
-    } else put({ is: 'wait', why: 'queue', ...due });
+      free = false;
+    }
   }
   return { decisions: [...late, ...early.toSorted((a, b) => whenOf(a.verdict) - whenOf(b.verdict))], announced };
 }

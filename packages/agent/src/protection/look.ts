@@ -15,6 +15,8 @@ export interface Look {
   readonly nodeBusy: boolean;
   /** Archives per storage, where it answered and is active; others are missing here, which is not empty. */
   readonly archives: ReadonlyMap<StorageId, readonly StoreItem[]>;
+  /** Wall time at which they were asked for: what was written later is in none of them. */
+  readonly listedAt: number;
   readonly storages: readonly StorageRow[] | undefined;
 }
 
@@ -33,9 +35,11 @@ export function createLooker({ stores, tasks, clock }: LookNeeds): Looker {
   let archives: ReadonlyMap<StorageId, readonly StoreItem[]> = new Map();
   let storages: readonly StorageRow[] | undefined;
   let listedAt: number | undefined;
+  let listedWall = 0;
   let listedFor = '';
 
   const list = async (wanted: readonly StorageId[], signal: AbortSignal): Promise<void> => {
+    listedWall = clock.now();
     const rows = await stores.list(signal);
     storages = rows.is === 'done' ? rows.value : undefined;
     const next = new Map<StorageId, readonly StoreItem[]>();
@@ -52,7 +56,7 @@ export function createLooker({ stores, tasks, clock }: LookNeeds): Looker {
     async look(tiers, signal) {
       const wanted = [...new Set(tiers.map(({ storage }) => storage))].toSorted();
       const asked = wanted.join();
-      if (wanted.length === 0) return { nodeBusy: false, archives: new Map(), storages };
+      if (wanted.length === 0) return { nodeBusy: false, archives: new Map(), listedAt: listedWall, storages };
       if (listedAt === undefined || asked !== listedFor || clock.monotonicMs() - listedAt >= listingAgeMs) {
         await list(wanted, signal);
         listedFor = asked;
@@ -61,6 +65,7 @@ export function createLooker({ stores, tasks, clock }: LookNeeds): Looker {
       return {
         nodeBusy: running.is !== 'done' || running.value.some(({ endTime }) => endTime === undefined),
         archives,
+        listedAt: listedWall,
         storages,
       };
     },

@@ -319,6 +319,7 @@ export function createRound(needs: RoundNeeds): Round {
         storage,
         items,
         complete: needs.permissionsSound(),
+        listedAt: look.listedAt,
         guests: guests.map(({ uid, vmid }) => ({ uid, vmid })),
         records,
       });
