@@ -121,6 +121,17 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
       }
     });
   program
+    .command('metrics')
+    .description('print the metrics of this host as Prometheus text')
+    .action(async () => {
+      const status = (await ask('GET /v1/status')) as AgentStatus | undefined;
+      if (status?.is === 'degraded') fail(`cannot tell the metrics: ${status.why.text}`);
+      else if (status !== undefined) {
+        const { renderMetrics } = await import('../overview/metrics.ts');
+        io.stdout.write(renderMetrics(status.report, io.now()));
+      }
+    });
+  program
     .command('plan')
     .description('what the next pass would do, with the verdict of the gate; does nothing')
     .option('--json', 'print JSON')
