@@ -22,6 +22,7 @@ import type { CrashPoint, PowerSwitch } from '../../src/kernel/index.ts';
 import type { HostHelper } from '../../src/ports/host-helper.ts';
 import { never, value } from './node-under-test.ts';
 import type { NodeUnderTest } from './node-under-test.ts';
+import type { PveSettings } from './environment.ts';
 import { unsignedParts } from '../unsigned-parts.ts';
 
 export interface Life {
@@ -32,6 +33,8 @@ export interface Life {
 
 export interface AgentOnNode {
   readonly policy: HostPolicy;
+  /** Of the journal. */
+  readonly directory: string;
   /** A guest as small as the archive allows. */
   readonly guest: (name: string, extra?: Readonly<Record<string, unknown>>) => DesiredGuest;
   want(guests: readonly DesiredGuest[]): void;
@@ -58,12 +61,15 @@ export async function agentOnNode(node: NodeUnderTest, helper: HostHelper): Prom
     v: 1,
     node: settings.node,
     pool: settings.pool,
-    vmids: { guests: settings.vmids, scratch: { from: settings.vmids.to, to: settings.vmids.to } },
+    vmids: { guests: guestRange(settings), scratch: settings.scratch },
     bridges: [settings.bridge],
     storages: [storage],
     // The helper that could compare the digest is not part of the suite; the size is compared.
     goldens: { suite: { archive, sizeBytes: item.sizeBytes, sha256: '0'.repeat(64) } },
     limits: { overcommit: 1000, spaceFactor: 1, blastRadius: 50 },
+    backups: { targets: { suite: { storage: node.backupStorage, class: 'fast' } } },
+    // Nobody can look into a guest of this node from here, so that it boots is not waited for.
+    restoreTests: { storage, memoryMiB: 256, bootSeconds: 15, healthySeconds: 15 },
   });
   const unsigned = unsignedParts();
   let text = '';
@@ -111,6 +117,7 @@ export async function agentOnNode(node: NodeUnderTest, helper: HostHelper): Prom
 
   return {
     policy,
+    directory,
     guest: (name, extra = {}) => {
       const state = desiredState.parse({
         v: 1,
@@ -157,6 +164,12 @@ export async function agentOnNode(node: NodeUnderTest, helper: HostHelper): Prom
       }
     },
   };
+}
+
+/** Without the scratch range, where that lies at the end of the same one. */
+function guestRange({ vmids, scratch }: PveSettings): PveSettings['vmids'] {
+  const apart = scratch.from > vmids.to || scratch.to < vmids.from || scratch.from <= vmids.from;
+  return apart ? vmids : { from: vmids.from, to: scratch.from - 1 };
 }
 
 /** Desired state that lies in memory, in the shape of the file on a standalone host. */

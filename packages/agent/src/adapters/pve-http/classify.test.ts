@@ -124,6 +124,46 @@ const rows: Row[] = [
     'unknown',
     'pve.apply-failed',
   ],
+  [
+    'a name that Proxmox keeps for itself',
+    'snapshot',
+    died("unable to use snapshot name 'current' (reserved name)"),
+    'refused',
+    'pve.invalid-parameter',
+  ],
+  ['protecting what is no backup', 'protect', died('only backups can have notes'), 'refused', 'pve.invalid-parameter'],
+  [
+    'notes with a variable',
+    'backup',
+    parameter('notes-template', "found unknown: variable 'bogus' at char 4\n"),
+    'refused',
+    'pve.invalid-parameter',
+  ],
+  [
+    'a protected owner at a hand-over: the volume is renamed by then',
+    'reassign',
+    died("can't update CT 9001 drive 'mp1' - protection mode enabled"),
+    'unknown',
+    'pve.protected',
+  ],
+  [
+    'a protected guest at a change',
+    'configure',
+    died("can't update CT 9001 drive 'mp1' - protection mode enabled"),
+    'refused',
+    'pve.protected',
+  ],
+  ['a hand-over that says something new', 'reassign', died('something new'), 'unknown', 'pve.unclassified'],
+  ['a backup whose worker did not begin', 'backup', died('got no worker upid'), 'unknown', 'pve.worker-failed'],
+  [
+    'a storage that is away at a protection',
+    'protect',
+    died("storage 'b' is not online"),
+    'unknown',
+    'pve.storage-offline',
+  ],
+  ['a rollback of a locked guest', 'rollback', died('CT is locked (backup)'), 'refused', 'pve.guest-locked'],
+  ['a rollback that is not answered', 'rollback', bare(596, 'Connection timed out'), 'unknown', 'pve.timeout'],
   ['fresh or lost task', 'read', parameter('upid', 'no such task'), 'refused', 'pve.task-absent'],
   ['token', 'restore', bare(401, 'Authentication failed!'), 'refused', 'pve.unauthorized'],
   [
@@ -259,16 +299,34 @@ function kindOf(call: Recorded): 'read' | WriteKind {
     [/^POST .*\/status\/stop$/, 'stop'],
     [/^DELETE .*\/lxc\/\d+$/, 'destroy'],
     [/^DELETE .*\/tasks\//, 'abort-task'],
+    [/^POST .*\/vzdump$/, 'backup'],
+    [/^PUT .*\/storage\/[^/]+\/content\//, 'protect'],
+    [/^DELETE .*\/storage\/[^/]+\/content\//, 'delete-backup'],
+    [/^POST .*\/snapshot$/, 'snapshot'],
+    [/^DELETE .*\/snapshot\/[^/]+$/, 'drop-snapshot'],
+    [/^POST .*\/rollback$/, 'rollback'],
+    [/^POST .*\/move_volume$/, 'reassign'],
   ];
   if (call.method === 'GET') return 'read';
   return kinds.find(([pattern]) => pattern.test(route))?.[1] ?? 'other';
 }
+
+const beginsAtOnce: ReadonlySet<string> = new Set<WriteKind>([
+  'backup',
+  'protect',
+  'delete-backup',
+  'snapshot',
+  'drop-snapshot',
+  'rollback',
+  'reassign',
+]);
 
 test(
   'every recorded error of a real node has a class',
   { skip: existsSync(recordings) ? false : `no recordings in ${recordings}` },
   () => {
     let errors = 0;
+    const protective = new Set<string>();
     for (const file of readdirSync(recordings).filter((name) => name.endsWith('.json')))
       for (const call of JSON.parse(readFileSync(join(recordings, file), 'utf8')) as Recorded[]) {
         if (call.status === undefined || call.method === undefined) continue;
@@ -284,7 +342,14 @@ test(
         errors += 1;
         assert.notEqual(found.is, 'ok', `${file} ${facts.what}`);
         if (found.is !== 'ok') assert.notEqual(found.why.code, 'pve.unclassified', `${file} ${found.why.text}`);
+        // Whatever these were refused with before their worker began was seen to have changed nothing.
+        if (beginsAtOnce.has(facts.kind)) {
+          assert.equal(found.is, 'refused', `${file} ${facts.what}`);
+          protective.add(facts.kind);
+        }
       }
     assert.ok(errors > 200, `only ${errors} errors found`);
+    // No recording refuses any of the others before its task.
+    assert.deepEqual(protective, new Set(['snapshot', 'backup', 'protect']));
   },
 );

@@ -5,6 +5,13 @@
  * `proof` says for which writes the text proves that nothing was changed. A write whose error proves nothing is
  * `unknown` and is settled by reading the world, however much it looks like a refusal: PUT config answers 500
  * "bridge … does not exist" after it has written the change.
+ *
+ * Of the calls that protect a guest, little is refused before the worker begins: missing rights, bad parameters, names
+ * of snapshots that Proxmox keeps for itself, notes on what is no backup. The rest says its task, and of what a task
+ * says only the world tells what it did: "protection mode enabled" after a hand-over has renamed its volume. These were
+ * recorded as ends of tasks that had changed nothing: a guest that is locked (any kind), a snapshot's name that is taken
+ * or not there, no snapshots on its storage; a storage of backups that is not there or not mounted, no right to back
+ * one of the guests up; a protected archive that was to be deleted. A dump that ends with "job errors" may be either.
  */
 import type { ErrorCode } from '@felhom/protocol';
 
@@ -49,6 +56,8 @@ export const messageRules: readonly TextRule[] = [
   { match: /can't lock file '[^']*pve-config-\d+\.lock'.*got timeout/s, code: 'pve.config-busy', proof: 'always' },
   { match: /got (?:lock request )?timeout|can't lock file|unable to acquire lock/, code: 'pve.busy', proof: 'never' },
   { match: /detected modified configuration/, code: 'pve.digest-mismatch', proof: 'always' },
+  // A hand-over says this of its new owner when the volume is renamed and in no config any more.
+  { match: /^can't update CT \d+ drive '[^']*' - protection mode/, code: 'pve.protected', proof: ['configure'] },
   { match: /protection mode enabled|cannot remove protected volume/, code: 'pve.protected', proof: 'always' },
   { match: /^disk is already at specified size/, code: 'pve.size-already', proof: 'always' },
   { match: /^unable to shrink disk size/, code: 'pve.cannot-shrink', proof: 'always' },
