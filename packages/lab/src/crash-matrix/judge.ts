@@ -1,5 +1,5 @@
 /** Whether everything adds up in the end: judged by the node's files and tasks, by the journal, and by what is said. */
-import { foldSaga } from '@felhom/agent';
+import { createRestoreStore, foldSaga } from '@felhom/agent';
 import type { CrashPoint } from '@felhom/agent';
 import { verifyChain } from '@felhom/protocol';
 import type { Neighbour } from '../world/neighbour.ts';
@@ -42,12 +42,13 @@ export async function judge(world: SimWorld, ending: Ending): Promise<readonly s
   const isDone = !signed || ending.job?.state === (story.doneAs ?? 'done');
   const wanted = story.guests?.[isDone ? 'done' : 'undone'] ?? 1;
   const records = registered(world);
-  const waiting = keptVmids(createRestoreStore(world.disk()));
+  // Kept for an undo: the record of its restore has it, the registry has the guest that took its place.
+  const kept = createRestoreStore(world.disk())
+    .all()
+    .flatMap(({ state, old }) => (state === 'undoable' && old !== undefined ? [Number(old.vmid)] : []));
   const mine = rangeOf(world).filter(
     (vmid) =>
-      vmid !== neighbour.vmid &&
-      !waiting.has(vmid as Vmid) &&
-      markedUid(world.host.rawConfig(vmid) ?? '') !== undefined,
+      vmid !== neighbour.vmid && !kept.includes(vmid) && markedUid(world.host.rawConfig(vmid) ?? '') !== undefined,
   );
   if (mine.length !== wanted)
     problems.push(`there must be ${wanted} guests, there are ${mine.length}: ${mine.join(', ')}`);
@@ -156,7 +157,7 @@ function destroyedAfterServing(world: SimWorld, { story }: Ending): readonly str
 /** The moment in which a restore counts as taken back: nothing of it may be left, before the next try begins. */
 export function watchUndo(
   world: SimWorld,
-  saga: string,
+  { saga, story }: Pick<Ending, 'saga' | 'story'>,
   neighbourVmid: number,
   problems: string[],
 ): (point: CrashPoint) => boolean {
@@ -169,7 +170,11 @@ export function watchUndo(
       for (const vmid of rangeOf(world))
         if (vmid !== neighbourVmid) {
           if (world.node.guests.exists(vmid)) problems.push(`taken back, and guest ${vmid} is still there`);
-          problems.push(...disorderAt(world, vmid).map((text) => `taken back, and ${text}`));
+          problems.push(
+            ...disorderAt(world, vmid)
+              .filter((text) => story.tolerates?.test(text) !== true)
+              .map((text) => `taken back, and ${text}`),
+          );
         }
     }
     return false;

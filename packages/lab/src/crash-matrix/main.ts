@@ -27,8 +27,8 @@ const report = await runMatrix({
   full: values.full,
   ...(values.saga === undefined ? {} : { saga: values.saga }),
   ...(values.point === undefined ? {} : { point: values.point }),
-  onResult: (asked, { is }) => {
-    if (values.verbose) console.log(`${is.padEnd(12)} ${nameOf(asked)}`);
+  onResult: (asked, { is, problems }) => {
+    if (values.verbose) console.log([`${is.padEnd(12)} ${nameOf(asked)}`, ...problems].join('\n    '));
   },
 });
 for (const { asked, problems } of report.failures) {

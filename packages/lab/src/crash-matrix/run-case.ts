@@ -81,7 +81,7 @@ export async function runCase(asked: CrashCase): Promise<CaseResult> {
     replayed = second.power.reached;
     world.cut();
   }
-  const last = world.boot(watchUndo(world, asked.saga, neighbour.vmid, problems));
+  const last = world.boot(watchUndo(world, asked, neighbour.vmid, problems));
   const booted = world.clock.monotonicMs();
   const heldUp = (): boolean =>
     jobNow()?.code !== undefined && openSagas(world).length === 0 && world.clock.monotonicMs() - booted >= heldUpMs;
