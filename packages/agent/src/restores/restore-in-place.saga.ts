@@ -17,6 +17,7 @@ import { digest, reason, volumeId } from '@felhom/protocol';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { clearRestored, markerOf, restoreFront, want } from '../bring-up/index.ts';
 import type { RestoreFrontState, RestorePlan } from '../bring-up/index.ts';
+import type { ClaimState } from '../controllers/index.ts';
 import { guestRef, keepRecord } from '../guests/registered.ts';
 import { patientAttempts } from '../guests/settle.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
@@ -31,7 +32,7 @@ import type { OverwriteAssessed, OverwriteOrder } from './overwrite-assess.ts';
 import { connectAs, cutOff, noStartAtBoot, startAtBoot } from './place.ts';
 import type { Standing } from './place.ts';
 import { callValues, missingAfter } from './restore-values.ts';
-import { downStep, seenUp, upAgain, upStep, writeStep } from './steps.ts';
+import { claimFor, downStep, seenUp, upAgain, upStep, writeStep } from './steps.ts';
 
 const params = z.strictObject({
   guest: guestRef,
@@ -46,7 +47,7 @@ export interface RestoreInPlaceParams extends OverwriteOrder {
 }
 
 export interface RestoreInPlaceState
-  extends RestoreFrontState, DestroyState, Omit<OverwriteAssessed, 'nodeSeconds' | 'items'> {
+  extends RestoreFrontState, DestroyState, ClaimState, Omit<OverwriteAssessed, 'nodeSeconds' | 'items'> {
   readonly vmid: RestoreFrontState['vmid'];
   readonly since: number;
   readonly from: number;
@@ -67,6 +68,7 @@ const restored = (ctx: Context): Standing => ({ vmid: want(ctx, 'vmid'), marker:
 const before = (ctx: Context) => want(ctx, 'before');
 const ran = (ctx: Context): boolean => before(ctx).running;
 const from = (ctx: Context): number => want(ctx, 'from');
+const restoredIfRan = (ctx: Context): Standing | undefined => (ran(ctx) ? restored(ctx) : undefined);
 
 const [restore, audit] = restoreFront<P, S, RestoreNeeds>({ planOf: (ctx) => Promise.resolve(done(planOf(ctx))) });
 
@@ -106,9 +108,10 @@ export const restoreInPlace: SagaDefinition<P, S, RestoreNeeds> = {
       }),
     }),
     writeStep<P, S>('connect', { to: (ctx) => connectAs(before(ctx))(restored(ctx)) }),
-    upStep<P, S>('start', { of: (ctx) => (ran(ctx) ? restored(ctx) : undefined), since: from }),
+    claimFor<P, S>(restoredIfRan),
+    upStep<P, S>('start', { of: restoredIfRan, since: from }),
     seenUp<P, S>('up', {
-      of: (ctx) => (ran(ctx) ? restored(ctx) : undefined),
+      of: restoredIfRan,
       keep: (ctx) => ({ healthyAt: ctx.clock.now() }),
     }),
     writeStep<P, S>('enable', {

@@ -11,6 +11,7 @@
  *   cut-old      old: links down
  *   carry        its bulk volumes become new's
  *   connect      new: links as old's were
+ *   claim        new: what it finds its host with, where it has a controller
  *   start, up    new serves. PIVOT: until then any trouble brings the old guest back as it was, with its bulk
  *   enable       new: starts with the node as old did
  *   keep         old: protected; stays until undo or the end of the window
@@ -21,6 +22,7 @@ import { digest, volumeId } from '@felhom/protocol';
 import { markerOf, restoreFront, want } from '../bring-up/index.ts';
 import type { RestoreFrontState, RestorePlan } from '../bring-up/index.ts';
 import type { GuestRecord, GuestVolume } from '../authority/guest-record.ts';
+import type { ClaimState } from '../controllers/index.ts';
 import { keepRecord, guestRef } from '../guests/registered.ts';
 import { patientAttempts } from '../guests/settle.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
@@ -38,7 +40,7 @@ import type { Standing } from './place.ts';
 import type { KeptGuest } from './restore-store.ts';
 import { callValues, missingAfter } from './restore-values.ts';
 import { roomFor } from './room.ts';
-import { downStep, seenUp, upAgain, upStep, writeStep } from './steps.ts';
+import { claimFor, downStep, seenUp, upAgain, upStep, writeStep } from './steps.ts';
 
 const params = z.strictObject({
   guest: guestRef,
@@ -54,7 +56,8 @@ export interface RestoreOverwriteParams extends OverwriteOrder {
   readonly jobId: string;
 }
 
-export interface RestoreOverwriteState extends RestoreFrontState, CarryState, Omit<OverwriteAssessed, 'nodeSeconds'> {
+export interface RestoreOverwriteState
+  extends RestoreFrontState, CarryState, ClaimState, Omit<OverwriteAssessed, 'nodeSeconds'> {
   /** The node's clock in seconds before anything was done. */
   readonly from: number;
   /** Wall time at which the guest was taken out of service. */
@@ -130,6 +133,7 @@ export const restoreOverwrite: SagaDefinition<P, S, RestoreNeeds> = {
       to: (ctx) => connectAs(before(ctx))(restored(ctx)),
       back: (ctx) => cutOff(restored(ctx)),
     }),
+    claimFor<P, S>(restoredIfRan),
     upStep<P, S>('start', { guard, of: restoredIfRan, since: from }),
     seenUp<P, S>('up', {
       pivot: true,

@@ -1,4 +1,7 @@
 /** Steps that the sagas of this room share: a config write with its way back, and power with its way back. */
+import type { GuestRef } from '../authority/effects.ts';
+import { claimStep } from '../controllers/index.ts';
+import type { ClaimState } from '../controllers/index.ts';
 import { done } from '../kernel/saga.ts';
 import type { Outcome, Step, StepContext } from '../kernel/saga.ts';
 import type { Acting } from '../guests/needs.ts';
@@ -52,6 +55,21 @@ export function writeStep<P, S extends object>(name: string, write: WriteStep<P,
         }),
   };
 }
+
+/**
+ * What a guest with a controller finds its host with. The token that came back in the archive died with the old
+ * incarnation [R26], and `env` is read at the start. `of`: `undefined` for a guest that is not started.
+ */
+export const claimFor = <P extends { readonly guest: GuestRef }, S extends ClaimState>(
+  of: (ctx: Ctx<P, S>) => Standing | undefined,
+): Step<P, S, RestoreNeeds> =>
+  claimStep<P, S, RestoreNeeds>((ctx) => {
+    const { name } = ctx.params.guest;
+    const standing = of(ctx);
+    return standing === undefined || ctx.needs.desiredOf(name)?.controller === undefined
+      ? undefined
+      : { ...standing, name };
+  });
 
 /** Where the guest is gone, or another one is in its place, there is nothing to take back. */
 async function ifOurs(

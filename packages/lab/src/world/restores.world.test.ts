@@ -36,9 +36,10 @@ import type {
   RestoreNeeds,
   Transport,
 } from '@felhom/agent';
+import { desiredGuest } from '@felhom/protocol';
 import type { Digest, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
-import { labGuest } from './desired.ts';
+import { labGuest, livingGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
 import { createSimWorld } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
@@ -114,6 +115,12 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
     witness: { sample: () => Promise.resolve({ is: 'stopped' }), watch: () => undefined },
     catalogue: createCatalogue(on),
     restores: createRestoreStore(on),
+    desiredOf: () => desiredGuest.parse(livingGuest('photos')),
+    issuing: {
+      claims: { mint: () => 's'.repeat(43), forget: () => undefined, lookedAtEnv: () => undefined },
+      supportsEnv: () => true,
+      contact: () => ({ address: '192.168.1.2:8470', spkiSha256: 'c'.repeat(64) }),
+    },
   });
   let lives = 0;
   const boot = (power: Pick<PowerSwitch, 'journal' | 'crashPoints'>) =>
@@ -276,6 +283,7 @@ test('over a guest: what was backed up comes back, bulk stays, and the old guest
   assert.equal(scene.isRunning(now.vmid), true);
   assert.equal(scene.isRunning(old.vmid), false);
   assert.equal(mine['onboot'], '1');
+  assert.match(mine['env'] ?? '', /FELHOM_CLAIM=v1,/, 'its old token is dead, so it gets a claim');
   assert.match(mine['net0'] ?? '', new RegExp(`hwaddr=${mac}`));
   assert.doesNotMatch(mine['net0'] ?? '', /link_down/);
   assert.equal(kept['onboot'], '0');
