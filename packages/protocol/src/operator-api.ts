@@ -44,6 +44,10 @@ const summaryFields = {
   sagas: count,
   parked: count,
   findings: z.strictObject({ total: count, worst: z.enum(['none', 'info', 'warning', 'critical']) }),
+  /** Guests on tiers, those of them that are fresh and proven, and bulk volumes of which nobody has a copy. */
+  backups: z
+    .strictObject({ lines: count, ok: count, unprotectedBulk: count })
+    .default({ lines: 0, ok: 0, unprotectedBulk: 0 }),
   blocked: count,
   /** Jobs that wait for signatures of more people. */
   jobsToSign: count.default(0),

@@ -76,3 +76,9 @@ test('status shows the mailbox', () => {
     /mailbox +1 waiting, 3 taken by the host \(felhom jobs alpha\)/,
   );
 });
+
+test('backups that are not fresh and proven, and bulk that nobody copies, are counted', () => {
+  const backups = { lines: 24, ok: 21, unprotectedBulk: 2 };
+  assert.match(list({ backups }), /^alpha +ok +5 s ago +2\/2 +- +- +- +- +21\/24 \+2 bulk/m);
+  assert.match(list({ backups: { lines: 3, ok: 3, unprotectedBulk: 0 } }), / 3\/3 +-/);
+});

@@ -105,6 +105,7 @@ export function renderHosts(hosts: readonly HostSummary[], now: number, style: S
       { title: 'parked', align: 'right' },
       { title: 'to sign', align: 'right' },
       { title: 'findings', align: 'right' },
+      { title: 'backups', align: 'right' },
       { title: 'desired' },
       { title: 'agent' },
     ],
@@ -117,12 +118,19 @@ export function renderHosts(hosts: readonly HostSummary[], now: number, style: S
       flag(host.parked, 'bad'),
       flag(host.blocked + host.jobsToSign, 'warn'),
       flag(host.findings.total, host.findings.worst === 'critical' ? 'bad' : 'warn'),
+      renderBackupCount(host, style),
       renderGenerations(host),
       printableLine(host.agentVersion ?? '-'),
     ]),
     style,
   );
   return table + renderToSign(hosts, style);
+}
+
+/** "21/24": fresh and proven, of guests on tiers; "21/24 +2 bulk" where two volumes have no copy at all. */
+function renderBackupCount({ backups: { lines, ok, unprotectedBulk } }: HostSummary, style: Style): string {
+  const count = lines === 0 ? '-' : style.paint(ok < lines ? 'warn' : 'plain', `${ok}/${lines}`);
+  return unprotectedBulk === 0 ? count : `${count} ${style.paint('bad', `+${unprotectedBulk} bulk`)}`;
 }
 
 /** What an operator set that changes how a state is to be read. */

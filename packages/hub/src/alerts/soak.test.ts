@@ -76,7 +76,7 @@ function soak(options: SoakOptions) {
   );
   // Reports are not what this is about.
   const reports = new Map(
-    ids.map((id) => [id, { is: 'read', critical: [], parked: [], trustExpiresAt: undefined } as const]),
+    ids.map((id) => [id, { is: 'read', findings: [], parked: [], trustExpiresAt: undefined } as const]),
   );
   const agents = ids.map((id) => ({ id, nextAt: start + draw() * minute, failures: 0 }));
   let minted = 0;

@@ -1,4 +1,4 @@
-/* global elements, authority, alerts */
+/* global elements, authority, protection, alerts */
 'use strict';
 /*
  * The fleet, once a second. Everything that came from a host is put on the page as text, never as markup. The page is
@@ -41,6 +41,9 @@
         host.blocked > 0 && `${host.blocked} blocked`,
         host.jobsToSign > 0 && `${plural(host.jobsToSign, 'job')} to sign`,
         host.findings.total > 0 && plural(host.findings.total, 'finding'),
+        host.backups.ok < host.backups.lines &&
+          `${host.backups.ok} of ${plural(host.backups.lines, 'backup')} fresh and proven`,
+        host.backups.unprotectedBulk > 0 && `${plural(host.backups.unprotectedBulk, 'bulk volume')} without a copy`,
         host.hold && 'on hold',
         host.snoozedUntil !== undefined && 'alerts snoozed',
       ].filter(Boolean);
@@ -89,8 +92,11 @@
         ),
       );
       parts.push(...section('Signed jobs', jobCards(report.jobs, host.hostId)));
+      const [undo, ...protectionParts] = protection.sections(report, host.hostId);
+      parts.push(...section(...undo));
       parts.push(...section('Findings', [...report.findings].sort(bySeverity).map(findingCard)));
       parts.push(make('h3', {}, 'Guests'), guestTable(report.guests));
+      for (const part of protectionParts) parts.push(...section(...part));
       parts.push(make('h3', {}, 'Whose signatures count'), ...trustParts(report.trust));
       parts.push(...section('Audit log, newest first', auditTimeline(report.audit)));
       const cut = Object.entries(report.cut).filter(([, count]) => count > 0);

@@ -78,3 +78,25 @@ test('jobs that wait for more people are counted, those that are over are not', 
   await w.poll({ report: signed });
   assert.equal((await w.host()).jobsToSign, 1);
 });
+
+test('backups are counted: those that are fresh and proven, and bulk without any copy', async (t) => {
+  const w = await hubWorld(t);
+  const line = (state: string) => ({
+    guest: 'web',
+    uid: 'a'.repeat(26),
+    tier: state,
+    target: 'nas',
+    state,
+    copies: 1,
+    risks: [],
+  });
+  const bulk = (decision: string, more: object = {}) => ({ guest: 'web', volume: 'media', decision, ...more });
+  await w.poll({
+    report: reportSchema.parse({
+      ...report,
+      backups: [line('ok'), line('late'), line('unproven')],
+      bulk: [bulk('undecided'), bulk('none-acknowledged'), bulk('controller'), bulk('controller', { newestAt: 1 })],
+    }),
+  });
+  assert.deepEqual((await w.host()).backups, { lines: 3, ok: 1, unprotectedBulk: 2 });
+});

@@ -89,6 +89,11 @@ function summaryOf(host: HostRow, report: Report | undefined, liveness: Liveness
       total: report?.findings.length ?? 0,
       worst: worstOf(report),
     },
+    backups: {
+      lines: report?.backups.length ?? 0,
+      ok: report?.backups.filter(({ state }) => state === 'ok').length ?? 0,
+      unprotectedBulk: report?.bulk.filter(hasNoCopy).length ?? 0,
+    },
     blocked: report?.blocked.length ?? 0,
     jobsToSign: report?.jobs.filter(({ state, missing }) => state === 'waiting' && missing > 0).length ?? 0,
     converged: report?.converged ?? false,
@@ -96,6 +101,10 @@ function summaryOf(host: HostRow, report: Report | undefined, liveness: Liveness
     ...(snoozedUntil === undefined || snoozedUntil <= now ? {} : { snoozedUntil }),
   };
 }
+
+/** What its owner accepted is told in the report and troubles nobody. */
+const hasNoCopy = ({ decision, newestAt }: Report['bulk'][number]): boolean =>
+  decision === 'undecided' || (decision === 'controller' && newestAt === undefined);
 
 /** One word per host, the most pressing first. Green only after an authenticated contact that is recent. */
 function stateOf(host: HostRow, report: Report | undefined, liveness: Liveness): HostState {

@@ -5,7 +5,7 @@ import { clipped, span } from '../alerts/plain-text.ts';
 import type { Liveness } from './judge.ts';
 import type { MassIncident } from './mass-silence.ts';
 import { mostPerHost } from './report-facts.ts';
-import type { ReportedFacts } from './report-facts.ts';
+import type { ReportedFacts, ReportedFinding } from './report-facts.ts';
 
 export interface HostFacts {
   readonly hostId: HostId;
@@ -22,6 +22,9 @@ const hour = 60 * 60_000;
 const day = 24 * hour;
 export const trustWarningMs = 30 * day;
 const trustCriticalMs = 7 * day;
+
+/** Alerts of their own that one kind of finding may have on a host. */
+export const mostPerFinding = 5;
 
 /** `now` is the hub's. Texts of hosts are cut and stay on their line. */
 export function causesOf(hosts: readonly HostFacts[], mass: MassIncident | undefined, now: number): Cause[] {
@@ -121,16 +124,9 @@ function reportCauses({ hostId, report, liveness }: HostFacts, now: number): Cau
         afterMs: hour,
       },
     ];
-  const { critical, parked, trustExpiresAt } = report;
-  const findings = critical.slice(0, mostPerHost).map((found): Cause => ({
-    ...about,
-    key: `finding:${hostId}:${found.key}:${clipped(found.subject, 120)}`,
-    severity: 'critical',
-    title: clipped(`${hostId}: ${found.key} (${found.subject})`, 160),
-    text: clipped(found.text, 1000),
-    next: clipped(found.next, 500),
-    afterMs: 0,
-  }));
+  const { parked, trustExpiresAt } = report;
+  const found = findingCauses(hostId, report.findings);
+  const findings = found.slice(0, mostPerHost);
   const stopped = parked.slice(0, mostPerHost).map((saga): Cause => ({
     ...about,
     key: `parked:${hostId}:${clipped(saga.id, 120)}`,
@@ -140,7 +136,7 @@ function reportCauses({ hostId, report, liveness }: HostFacts, now: number): Cau
     next: clipped(`on the host: ${saga.next}`, 500),
     afterMs: hour,
   }));
-  const unsaid = critical.length + parked.length - findings.length - stopped.length;
+  const unsaid = found.length + parked.length - findings.length - stopped.length;
   return [
     ...findings,
     ...stopped,
@@ -159,6 +155,40 @@ function reportCauses({ hostId, report, liveness }: HostFacts, now: number): Cau
         ]),
     ...(trustExpiresAt === undefined ? [] : trustCause(hostId, trustExpiresAt, now)),
   ];
+}
+
+/**
+ * One alert per finding; where one trouble has many subjects, such as a backup server that is down for forty guests, the
+ * rest of them is one more. The oldest keep theirs, so that a new one neither ends nor begins what was sent before.
+ */
+function findingCauses(hostId: HostId, found: readonly ReportedFinding[]): Cause[] {
+  const causes: Cause[] = [];
+  for (const [key, ofKey] of Map.groupBy(found, (one) => one.key)) {
+    for (const { severity, subject, text, next, afterMs } of ofKey.slice(0, mostPerFinding))
+      causes.push({
+        source: 'report',
+        host: hostId,
+        key: `finding:${hostId}:${key}:${clipped(subject, 120)}`,
+        severity,
+        title: clipped(`${hostId}: ${key} (${subject})`, 160),
+        text: clipped(text, 1000),
+        next: clipped(next, 500),
+        afterMs,
+      });
+    const rest = ofKey.slice(mostPerFinding);
+    if (rest.length === 0) continue;
+    causes.push({
+      source: 'report',
+      host: hostId,
+      key: `findings:${hostId}:${key}`,
+      severity: rest.some(({ severity }) => severity === 'critical') ? 'critical' : 'warning',
+      title: clipped(`${hostId}: ${key} of ${rest.length} more`, 160),
+      text: clipped(`${key} of ${rest.map(({ subject }) => subject).join(', ')}`, 1000),
+      next: `felhom status ${hostId} shows all of it; so many at once often have one cause`,
+      afterMs: Math.min(...rest.map(({ afterMs }) => afterMs)),
+    });
+  }
+  return causes;
 }
 
 function trustCause(hostId: HostId, expiresAt: number, now: number): Cause[] {
