@@ -1,13 +1,18 @@
 /** How a world comes to a restore that people sign, and what its guests hold on their disks afterwards. */
 import { createRestoreStore, undoLossOf } from '@felhom/agent';
-import type { GuestRecord, RestoreRecord } from '@felhom/agent';
+import type { GuestRecord } from '@felhom/agent';
 import type { JobOf, VolumeId } from '@felhom/protocol';
+import type { LabGuest } from '../world/desired.ts';
 import type { SignedJob } from '../world/sign-job.ts';
 import type { SimWorld } from '../world/sim-world.ts';
-import { registered } from '../world/traces.ts';
-import { backedUp, catalogueOf, write } from './protection-scenes.ts';
-import { carried, signed } from './signed-stories.ts';
-import { storyVmid } from './story.ts';
+import { openSagas, registered } from '../world/traces.ts';
+import { catalogueOf, planAt, until, write } from './protection-scenes.ts';
+import { agentOf, carried, signed } from './signed-stories.ts';
+import { storyVmid, web } from './story.ts';
+
+type RestoreRecord = ReturnType<ReturnType<typeof createRestoreStore>['all']>[number];
+
+const minute = 60_000;
 
 /** Where a second guest goes: the VMID between belongs to the neighbour. */
 export const besideVmid = storyVmid + 2;
@@ -21,10 +26,17 @@ export function recordOf(world: SimWorld, name = 'web'): GuestRecord {
 }
 
 /** Written to, backed up, and written to again: `then` is what the backup holds, `now` what the guest does. */
-export async function wroteOn(world: SimWorld): Promise<void> {
+export async function wroteOn(world: SimWorld, guest: LabGuest = web): Promise<void> {
   const names = recordOf(world).volumes.map(({ name }) => name);
   for (const name of names) await write(world, name, `${name} then`);
-  await backedUp(world, 4);
+  await until(world, 4);
+  world.hub.publish([guest], { backups: planAt(4) });
+  world.boot();
+  const isThere = (): boolean =>
+    catalogueOf(world).length > 0 && openSagas(world).length === 0 && agentOf(world).report().converged;
+  const came = await world.until(isThere, 20 * minute);
+  world.cut();
+  if (!came) throw new Error('cannot tell the story: no backup comes');
   for (const name of names) await write(world, name, `${name} now`);
 }
 
@@ -76,7 +88,8 @@ export const afterOverwrite =
     await write(world, 'rootfs', 'rootfs later');
     const [restore] = restoresOf(world);
     if (restore?.old === undefined) throw new Error('cannot tell the story: no restore is on record');
-    const freed = verb === 'undo' ? undoLossOf(restore, recordOf(world)) : restore.old.volumes.map(({ volid }) => volid);
+    const freed =
+      verb === 'undo' ? undoLossOf(restore, recordOf(world)) : restore.old.volumes.map(({ volid }) => volid);
     return signed(world, 'saga', { verb, saga: restore.id, step: '', lossSet: [...freed].toSorted() });
   };
 
@@ -89,13 +102,17 @@ async function noteAt(world: SimWorld, volid: string): Promise<string> {
   return found === undefined ? 'nothing' : new TextDecoder().decode(found.content);
 }
 
-const line = (config: string, pattern: RegExp, text: string): readonly string[] =>
-  pattern.test(config) ? [] : [text];
+const line = (config: string, pattern: RegExp, text: string): readonly string[] => (pattern.test(config) ? [] : [text]);
 
 /** It runs, is in the network and starts with the node; it is what is on record, of this incarnation, with these notes. */
 export async function serves(
   world: SimWorld,
-  wanted: { readonly name?: string; readonly vmid?: number; readonly incarnation: number; readonly notes: readonly string[] },
+  wanted: {
+    readonly name?: string;
+    readonly vmid?: number;
+    readonly incarnation: number;
+    readonly notes: readonly string[];
+  },
 ): Promise<readonly string[]> {
   const record = recordOf(world, wanted.name);
   const { vmid, uid, incarnation, marker, servedAt, volumes } = record;
@@ -110,7 +127,9 @@ export async function serves(
     ...line(config, /^onboot: 1$/m, `${vmid} does not start at boot`),
     ...line(config, /^net0: (?!.*link_down)/m, `${vmid} has no network`),
     ...(/^protection: 1$/m.test(config) ? [`${vmid} is protected`] : []),
-    ...(notes.join() === wanted.notes.join() ? [] : [`the volumes of ${vmid} hold ${notes.join()}, not ${wanted.notes.join()}`]),
+    ...(notes.join() === wanted.notes.join()
+      ? []
+      : [`the volumes of ${vmid} hold ${notes.join()}, not ${wanted.notes.join()}`]),
   ];
 }
 
@@ -120,7 +139,10 @@ export async function kept(world: SimWorld, vmid: number): Promise<readonly stri
   if (restore?.old === undefined || restore.state !== 'undoable') return ['no restore can be undone'];
   const config = world.host.rawConfig(vmid) ?? '';
   const volumes = restore.old.volumes.map(({ volid }) => volid as string).toSorted();
-  const there = world.node.storage.volumesOf(vmid).map(({ volid }) => volid).toSorted();
+  const there = world.node.storage
+    .volumesOf(vmid)
+    .map(({ volid }) => volid)
+    .toSorted();
   const notes = await Promise.all(restore.old.volumes.map(({ volid }) => noteAt(world, volid)));
   return [
     ...(restore.old.vmid === vmid ? [] : [`the kept guest is ${restore.old.vmid}, not ${vmid}`]),

@@ -99,7 +99,7 @@ const small = { ...web, volumes: web.volumes.filter(({ storage }) => storage ===
 export const restoreStories: Readonly<Record<string, Story>> = {
   'restore-overwrite': {
     before: [web],
-    prepare: wroteOn,
+    prepare: (world) => wroteOn(world),
     policy: untested,
     asks: [web],
     plan: planAt(4),
@@ -127,7 +127,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
   },
   'undo-restore': {
     before: [web],
-    prepare: wroteOn,
+    prepare: (world) => wroteOn(world),
     policy: untested,
     asks: [web],
     plan: planAt(4),
@@ -152,7 +152,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
   },
   'finish-restore': {
     before: [web],
-    prepare: wroteOn,
+    prepare: (world) => wroteOn(world),
     policy: untested,
     asks: [web],
     plan: planAt(4),
@@ -177,7 +177,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
   },
   'restore-copy': {
     before: [web],
-    prepare: wroteOn,
+    prepare: (world) => wroteOn(world),
     policy: untested,
     asks: [web],
     plan: planAt(4),
