@@ -341,6 +341,16 @@ test('a supervisor is told what to run and is heard', async () => {
   assert.equal(c.controllers.heard(uid)?.status.health, 'healthy');
 });
 
+test('apps that run again are held still for nobody', async () => {
+  const c = counter();
+  await c.desk.quiesce(uid, { seconds: 60 }, call());
+  await c.desk.controllerStatus(uid, says({ quiesced: true }), call());
+  assert.ok(c.leases.standing(uid) !== undefined);
+  // Everything in the guest was killed, and what started again let the apps go on.
+  await c.desk.controllerStatus(uid, says({ quiesced: false }), call());
+  assert.equal(c.leases.standing(uid), undefined);
+});
+
 test('of a guest that has left nothing is begun and nothing kept', async () => {
   const c = counter();
   c.registry.remove(uid);

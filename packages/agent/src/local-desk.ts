@@ -252,6 +252,8 @@ export function createLocalDesk(needs: LocalDeskNeeds): LocalDesk {
 
     controllerStatus: async (guest, status) => {
       controllers.report(guest, status);
+      // Whoever let the apps go on: a backup that captures them later must not be called app-consistent.
+      if (!status.quiesced) leases.end(guest);
       return done({});
     },
 

@@ -70,6 +70,12 @@ const rows: readonly Row[] = [
     expect: 'info',
   },
   {
+    name: 'by port, of a guest that never was to have one',
+    given: (bench) => bench.claims.forget(photosRef.uid),
+    shows: 'nothing',
+    expect: 'info',
+  },
+  {
     name: 'of a guest that is gone',
     given: (bench) => bench.claims.forget(photosRef.uid),
     expect: 'critical',

@@ -163,7 +163,9 @@ export function createClaims({ documents, clock, random, claimMinutes }: ClaimsN
         if (own === undefined || !isOpen(own, guest)) {
           const again = own?.incarnation === guest.incarnation && own.redeemedAt !== undefined;
           const text = again ? 'its claim was redeemed already' : 'none is open';
-          return refuse(guest, again ? 'info' : 'warning', reason('claim.no-window', `${what}: ${text}`));
+          // A guest that never was to have one carries the same programs, and they ask.
+          const expected = again || own === undefined;
+          return refuse(guest, expected ? 'info' : 'warning', reason('claim.no-window', `${what}: ${text}`));
         }
         if (!own.inEnv && !alone)
           return refuse(

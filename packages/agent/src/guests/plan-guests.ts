@@ -138,7 +138,9 @@ export function planGuest(
     });
     if (identity.why === 'marker-missing') effects.push({ kind: 'marker-repair', guest });
   }
-  if (view.digest !== record.configDigest) {
+  const lock = view.lock ?? row?.lock;
+  // While a backup runs its lock and its snapshot stand in the config.
+  if (view.digest !== record.configDigest && lock !== 'backup') {
     drift.push(`its config was edited outside of Felhom (digest ${view.digest.slice(0, 12)})`);
     find(
       'guest.config-edited',
@@ -148,7 +150,6 @@ export function planGuest(
     );
   }
   if (desired === undefined) return result(status);
-  const lock = view.lock ?? row?.lock;
   if (lock !== undefined) {
     drift.push(`locked (${lock})`);
     if (lock !== 'backup')

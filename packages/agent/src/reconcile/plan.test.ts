@@ -302,6 +302,7 @@ for (const [name, found, expect] of differences) test(`plan: ${name}`, () => ass
 
 const finds: readonly [string, Over, readonly string[]][] = [
   ['edited without a difference', { digest: 'other' }, ['guest.config-edited']],
+  ['with what a backup writes into it while it runs', { digest: 'other', row: { lock: 'backup' } }, []],
   ['missing', { seen: { is: 'absent' } }, ['guest.missing']],
   ['invisible', { seen: { is: 'forbidden' } }, ['guest.not-visible']],
   ['a lock that is no backup', { row: { lock: 'snapshot' } }, ['guest.locked']],
