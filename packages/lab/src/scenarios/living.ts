@@ -16,7 +16,8 @@ export function livesOn(stage: Stage): LabGuests {
 }
 
 /** The files of a guest that runs, as its programs see them. */
-export const filesOf = (stage: Stage, name: string): GuestFiles => realFiles(livesOn(stage).rootMap(vmidOf(stage, name)));
+export const filesOf = (stage: Stage, name: string): GuestFiles =>
+  realFiles(livesOn(stage).rootMap(vmidOf(stage, name)));
 
 async function readJson(files: GuestFiles, path: string): Promise<Record<string, unknown> | undefined> {
   const bytes = await files.read(path, 65_536);
@@ -70,7 +71,7 @@ export async function releaseController({ stage, tell }: Scene, version = '1.0.0
 }
 
 /** The guests' supervisors run the image of the release; the host has heard of each. */
-export async function controllersUp({ expect }: Scene, stage: Stage, names: readonly string[]): Promise<Report> {
+export async function controllersUp({ stage, expect }: Scene, names: readonly string[]): Promise<Report> {
   return expect(`the controller${names.length === 1 ? '' : 's'} of ${names.join(' and ')} came up`, async () => {
     for (const name of names) {
       const record = await readJson(filesOf(stage, name), guestPaths.supervisor);

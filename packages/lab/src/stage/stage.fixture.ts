@@ -11,7 +11,13 @@ const quick = { restoreMs: 100, startMs: 50, stopMs: 50, allocateMs: 10, unautho
 
 export async function stageFor(t: TestContext, options: Omit<StageOptions, 'folder'> = {}): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-stage-'));
-  const stage = await openStage({ folder, lifeless: true, pace: quick, config: { reconcile: { everySeconds: 1 } }, ...options });
+  const stage = await openStage({
+    folder,
+    lifeless: true,
+    pace: quick,
+    config: { reconcile: { everySeconds: 1 } },
+    ...options,
+  });
   t.after(async () => {
     await stage.close();
     rmSync(folder, { recursive: true, force: true });

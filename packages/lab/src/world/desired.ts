@@ -49,11 +49,12 @@ export interface LabTier {
   readonly name: string;
   readonly target: string;
   readonly schedule: string;
-  readonly keep: { readonly days: number };
+  readonly keep: { readonly days: number; readonly weeks: number };
   readonly restoreTestEveryDays?: number;
 }
 
-/** Due every ten seconds: the host takes it as often as its own range allows, the first one at once. */
-export function eagerTier(name: string, target: string): LabTier {
-  return { name, target, schedule: '*:*:0/10', keep: { days: 7 } };
+/** Due once an hour, the first time within seconds: right away for whoever is watching. `now` is wall time. */
+export function dueNow(name: string, target: string, now: number): LabTier {
+  const [, minutes, seconds] = new Date(now + 1_000).toISOString().slice(11, 19).split(':');
+  return { name, target, schedule: `*-*-* *:${minutes}:${seconds} UTC`, keep: { days: 7, weeks: 4 } };
 }
