@@ -35,6 +35,20 @@ test('a whole environment is read; a helper is a path or a JSON array', () => {
   assert.deepEqual(path.is === 'ready' && path.settings.helper, ['/usr/lib/felhom/helper']);
 });
 
+test('scratch guests and backups have places of their own where told, and lie beside the others where not', () => {
+  const plain = readEnvironment(whole);
+  assert.deepEqual(plain.is === 'ready' && [plain.settings.scratch, plain.settings.backupStorage], [
+    { from: 9008, to: 9009 },
+    'local',
+  ]);
+  const told = readEnvironment({ ...whole, FELHOM_PVE_SCRATCH: '9800-9809', FELHOM_PVE_BACKUPS: 'usb' });
+  assert.deepEqual(told.is === 'ready' && [told.settings.scratch, told.settings.backupStorage], [
+    { from: 9800, to: 9809 },
+    'usb',
+  ]);
+  assert.match(problemsOf({ ...whole, FELHOM_PVE_SCRATCH: '9800' }), /FELHOM_PVE_SCRATCH/);
+});
+
 test('every missing or wrong variable is named at once, the token never repeated', () => {
   const problems = problemsOf({ FELHOM_PVE_OPT_IN: optInValue, FELHOM_PVE_TOKEN: 'my-secret' });
   for (const name of Object.keys(whole).filter((key) => key !== 'FELHOM_PVE_OPT_IN'))

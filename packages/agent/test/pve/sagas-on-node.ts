@@ -87,6 +87,8 @@ export function sagasOnNode(node: NodeUnderTest, on: AgentOnNode, helper: HostHe
     leases: { isHeld: () => false, captured: () => undefined },
     tierOf: (name) => (name === tier ? { storage: backupStorage } : undefined),
     quickTierOf: () => tier,
+    // None of its guests has a controller.
+    desiredOf: () => undefined,
     isMassChange: () => false,
     mayPrune: () => false,
     issuing: {

@@ -25,7 +25,7 @@ export function createBackupWriter(caller: Caller, node: string): BackupWriter {
         // The default prunes by the policy of the storage; the agent alone prunes [R12].
         remove: false,
         'notes-template': notes,
-        // Nobody is written to by Proxmox: what failed is a finding of the agent.
+        // A vzdump.conf with an address has mail sent first, and no dump is begun where there is no sendmail.
         'notification-mode': 'notification-system',
       };
       const call = { what, kind: 'backup', method: 'POST', path: ['nodes', node, 'vzdump'], params } as const;
