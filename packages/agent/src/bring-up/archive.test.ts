@@ -206,7 +206,7 @@ const failures: readonly [string, readonly string[], string][] = [
   ['403 Permission check failed (/, Sys.Modify)', [], 'pve.forbidden'],
   ["restoring 'mp1' to bind mount is only possible for root", [], 'guest.archive-refused'],
   ["unable to activate storage 'usb' - directory is expected to be a mount point", [], 'pve.storage-offline'],
-  ['tar failed: received interrupt', [], 'guest.restore-failed'],
+  ['tar failed: received interrupt', [], 'guest.restore-died'],
   ['something else', [], 'guest.restore-failed'],
 ];
 for (const [status, log, code] of failures)

@@ -28,7 +28,7 @@ export function restoreFailure(
       ? said('guest.golden-absent', 'the archive is gone; place the golden again')
       : said('guest.backup-absent', 'the archive is gone; take another backup of this guest');
   if (/received interrupt|interrupted by signal/i.test(text))
-    return said('guest.restore-failed', 'somebody stopped the task');
+    return said('guest.restore-died', 'somebody stopped the task');
   if (/zstd|gzip|lzop|unexpected e(?:nd|of)|corrupt|checksum|\btar\b/i.test(text))
     return said(
       'guest.archive-corrupt',

@@ -244,7 +244,11 @@ async function settleRestore(
     return unknown(
       reason('guest.unsettled', `cannot tell whether the restore of guest ${vmid} still runs: Proxmox forgot ${upid}`),
     );
-  if (verdict.is === 'failed') return failed(restoreFailure(words, verdict.exitStatus, logTail), onFailure);
+  if (verdict.is === 'failed') {
+    const why = restoreFailure(words, verdict.exitStatus, logTail);
+    // Somebody stopped it, which says nothing about the archive.
+    return why.code === 'guest.restore-died' ? refused(why) : failed(why, onFailure);
+  }
   return refused(
     reason(
       'guest.restore-died',

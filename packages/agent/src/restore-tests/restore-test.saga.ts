@@ -8,7 +8,7 @@ import type { GuestName } from '@felhom/protocol';
 import { auditConfig, clearRestored, markerOf, restoreFront, want } from '../bring-up/index.ts';
 import type { RestorePlan } from '../bring-up/index.ts';
 import { storageOf } from '../guests/index.ts';
-import { powerOff, powerOn, probePowerOn } from '../guests/power.ts';
+import { powerOn, probePowerOn } from '../guests/power.ts';
 import { formatDescription, formatNetPlaceholder } from '../guests/pve-config.ts';
 import { patientAttempts } from '../guests/settle.ts';
 import { done, refused, unknown } from '../kernel/saga.ts';
@@ -18,6 +18,7 @@ import { content } from './content-step.ts';
 import { probeRecord, record } from './record-step.ts';
 import { nameOf, restoreTestParams, withTiming } from './test-state.ts';
 import type { RestoreTestNeeds, RestoreTestParams, RestoreTestState, TestContext, TestResult } from './test-state.ts';
+import { stopScratch } from './stop-scratch.ts';
 import { watch } from './watch-step.ts';
 
 type TestStep = Step<RestoreTestParams, RestoreTestState, RestoreTestNeeds>;
@@ -188,7 +189,7 @@ function started(ctx: TestContext, answer: Probed<void>): Probed<Partial<Restore
     return done({
       result: failure('restored', 'restore-test.not-booted', `${answer.why.text} ${answer.why.detail ?? ''}`.trim()),
     });
-  return answer.is === 'done' ? done({ powerAt: ctx.intentAt }) : answer;
+  return answer.is === 'done' ? done({ powerAt: ctx.intentAt, upAt: ctx.clock.now() }) : answer;
 }
 
 async function start(ctx: TestContext, signal: AbortSignal): Promise<Answer> {
@@ -208,7 +209,7 @@ async function probeStart(ctx: TestContext, signal: AbortSignal): Promise<Probed
 
 async function stop(ctx: TestContext, signal: AbortSignal): Promise<Outcome<void>> {
   if (!isThere(ctx)) return done(undefined);
-  return powerOff(ctx, want(ctx, 'vmid'), markerOf(ctx), want(ctx, 'since'), signal);
+  return stopScratch(ctx, want(ctx, 'vmid'), markerOf(ctx), want(ctx, 'since'), signal);
 }
 
 /** Stopped, destroyed by provenance, its VMID back in the pool, off the record. Twice is the same as once. */

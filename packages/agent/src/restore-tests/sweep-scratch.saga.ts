@@ -6,12 +6,12 @@ import { z } from 'zod';
 import { clearRestored } from '../bring-up/index.ts';
 import type { RestoreFrontState } from '../bring-up/index.ts';
 import type { ProtectionNeeds } from '../guests/index.ts';
-import { powerOff } from '../guests/power.ts';
 import { patientAttempts } from '../guests/settle.ts';
 import { reason } from '@felhom/protocol';
 import { done, refused } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/saga.ts';
 import { testLane } from './restore-test.saga.ts';
+import { stopScratch } from './stop-scratch.ts';
 import { guestRef } from './test-state.ts';
 
 export const sweepScratchParams = z.strictObject({ guest: guestRef });
@@ -53,7 +53,7 @@ async function sweep(ctx: SweepContext, signal: AbortSignal): Promise<Outcome<Pa
     since === undefined
   )
     throw new Error('cannot sweep: its journal does not say what');
-  const stopped = await powerOff(ctx, vmid, { uid, incarnation, marker }, since, signal);
+  const stopped = await stopScratch(ctx, vmid, { uid, incarnation, marker }, since, signal);
   if (stopped.is !== 'done') return stopped;
   const cleared = await clearRestored(ctx, signal);
   if (cleared.is !== 'done') return cleared;

@@ -56,6 +56,8 @@ export interface RestoreTestState extends RestoreFrontState {
 
   // start
   readonly powerAt: number;
+  /** When it was seen to run. */
+  readonly upAt: number;
 
   // watch
   readonly health: { readonly grade: 'booted' | 'healthy'; readonly trouble: string };

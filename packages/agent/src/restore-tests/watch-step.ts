@@ -10,18 +10,21 @@ import { withTiming } from './test-state.ts';
 import type { RestoreTestState, TestContext, TestResult } from './test-state.ts';
 
 const roundMs = 5_000;
-/** A guest that is not there at the first look so long after its start went down while nobody looked. */
-const unseenMs = 90_000;
+/** Between seeing it run and the first look, where no process ended in between: then nobody watched it. */
+const unwatchedMs = 2_000;
 
 export async function watch(ctx: TestContext, signal: AbortSignal): Promise<Outcome<Partial<RestoreTestState>>> {
   if (ctx.state.result !== undefined) return done({});
   const { needs, clock } = ctx;
   const vmid = want(ctx, 'vmid');
   const startedAt = want(ctx, 'powerAt');
+  // What happened while nobody watched says nothing about the backup: a node may have restarted, and a guest that runs
+  // has all its time from now on.
+  const unwatched = clock.now() - (ctx.state.upAt ?? startedAt) > unwatchedMs;
   const { bootSeconds, healthySeconds } = needs.policy().restoreTests;
   const terms: Omit<Terms, 'now'> = {
     expectedUnits: [],
-    startedAt,
+    startedAt: unwatched ? clock.now() : startedAt,
     bootMs: bootSeconds * 1000,
     healthyMs: healthySeconds * 1000,
   };
@@ -32,7 +35,7 @@ export async function watch(ctx: TestContext, signal: AbortSignal): Promise<Outc
     for (;;) {
       const sample = await needs.witness.sample(vmid, unitsOf(terms), signal);
       const now = clock.now();
-      if (history.rounds.length === 0 && sample.is === 'stopped' && now - startedAt > unseenMs)
+      if (history.rounds.length === 0 && sample.is === 'stopped' && unwatched)
         return refused(
           reason('guest.did-not-stay-up', `cannot judge scratch guest ${vmid}: it went down while nobody looked`),
         );
