@@ -154,11 +154,18 @@ function destroyedAfterServing(world: SimWorld, { story }: Ending): readonly str
   ];
 }
 
-/** The moment in which a restore counts as taken back: nothing of it may be left, before the next try begins. */
+/**
+ * The moment in which a restore counts as taken back: nothing of it may be left, before the next try begins. `stood`:
+ * VMIDs of guests that were there before the saga.
+ */
 export function watchUndo(
   world: SimWorld,
-  { saga, story }: Pick<Ending, 'saga' | 'story'>,
-  neighbourVmid: number,
+  {
+    saga,
+    story,
+    neighbour,
+    stood,
+  }: Pick<Ending, 'saga' | 'story' | 'neighbour'> & { readonly stood: ReadonlySet<number> },
   problems: string[],
 ): (point: CrashPoint) => boolean {
   return (point) => {
@@ -168,8 +175,9 @@ export function watchUndo(
       const log = foldSaga(disk.recordsOf(id));
       if (log?.steps.get('restore')?.undo.outcome?.is !== 'done') continue;
       for (const vmid of rangeOf(world))
-        if (vmid !== neighbourVmid) {
-          if (world.node.guests.exists(vmid)) problems.push(`taken back, and guest ${vmid} is still there`);
+        if (vmid !== neighbour.vmid) {
+          if (world.node.guests.exists(vmid) && !stood.has(vmid))
+            problems.push(`taken back, and guest ${vmid} is still there`);
           problems.push(
             ...disorderAt(world, vmid)
               .filter((text) => story.tolerates?.test(text) !== true)

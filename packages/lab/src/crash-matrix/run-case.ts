@@ -8,7 +8,7 @@ import { addNeighbour } from '../world/neighbour.ts';
 import type { SignedJob } from '../world/sign-job.ts';
 import { createSimWorld } from '../world/sim-world.ts';
 import type { SimLife, SimWorld } from '../world/sim-world.ts';
-import { openSagas } from '../world/traces.ts';
+import { openSagas, rangeOf } from '../world/traces.ts';
 import { completedOf, judge, watchUndo } from './judge.ts';
 import type { Ending } from './judge.ts';
 import { standing, standingOfJob } from './story.ts';
@@ -56,6 +56,7 @@ export async function runCase(asked: CrashCase): Promise<CaseResult> {
   const job = story.signs === undefined ? undefined : await sign(world, story.signs);
   const earlier = new Set(world.disk().recentSagas(20));
   const was = standing(world);
+  const stood = new Set(rangeOf(world).filter((vmid) => world.node.guests.exists(vmid)));
   story.spoils[variant]?.(world);
   const first = world.boot((passed) => passed === point);
   const jobNow = (): JobStanding | undefined => (job === undefined ? undefined : standingOfJob(world, job.jobId));
@@ -81,7 +82,7 @@ export async function runCase(asked: CrashCase): Promise<CaseResult> {
     replayed = second.power.reached;
     world.cut();
   }
-  const last = world.boot(watchUndo(world, asked, neighbour.vmid, problems));
+  const last = world.boot(watchUndo(world, { ...asked, stood, neighbour }, problems));
   const booted = world.clock.monotonicMs();
   const heldUp = (): boolean =>
     jobNow()?.code !== undefined && openSagas(world).length === 0 && world.clock.monotonicMs() - booted >= heldUpMs;
@@ -160,6 +161,7 @@ async function interlude(world: SimWorld, { interlude: what, seed }: CrashCase):
     case 'node rebooted':
       await clock.advance(moment);
       await clock.runUntil(node.reboot());
-      return clock.advance(random.int(minute));
+      // No node is back sooner.
+      return clock.advance(5_000 + random.int(minute));
   }
 }

@@ -30,6 +30,9 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'break-glass-open/open/undo/handle-written': byRoot,
   'break-glass-close/close/run/handle-written': byRoot,
   'backup/marker/run/handle-written': synchronous,
+  'restore-test/register/run/handle-written': 'the registry is a document of the journal itself',
+  'restore-test/record/run/handle-written': 'evidence and audit log are in the journal itself',
+  'restore-test/content/run/handle-written': byRoot,
   'renew-marker/marker/run/handle-written': synchronous,
   'unprotect-backup/unprotect/run/handle-written': synchronous,
   'bring-up/size/run/handle-written':
