@@ -46,9 +46,10 @@ export const agentConfig = z.strictObject({
   /** Where guests reach their host; absent: they do not, and nothing is app-consistent. */
   localApi: z
     .strictObject({
-      /** An address of a bridge that guests are on. */
+      /** An address of a bridge that guests are on. IPv4, because a guest is told from another by the kernel's ARP
+       * table; neighbours of IPv6 are not in it. */
       listen: z.strictObject({
-        address: z.union([z.ipv4(), z.ipv6()]),
+        address: z.ipv4(),
         port: z.number().int().min(1).max(65_535).default(8470),
       }),
     })

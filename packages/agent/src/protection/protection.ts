@@ -2,7 +2,7 @@
  * Everything that protects the guests, put together: stores, rounds, what guests are told, and what of it a report shows.
  * `agent.ts` gives it the doors it needs; they are asked only once the agent runs.
  */
-import type { DesiredGuest, Finding, GuestName, Report, StorageId, VolumeId } from '@felhom/protocol';
+import type { DesiredGuest, Finding, GuestName, GuestUid, Report, StorageId, VolumeId } from '@felhom/protocol';
 import { createLocalApi } from '../local-api/index.ts';
 import type { LocalApi } from '../local-api/index.ts';
 import { createLocalDesk } from '../local-desk.ts';
@@ -148,6 +148,26 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     now: () => clock.now(),
   });
 
+  let known: ReadonlySet<GuestUid> = new Set(registry.all().map(({ uid }) => uid));
+  const forgetGone = (): void => {
+    const now = new Set(registry.all().map(({ uid }) => uid));
+    for (const uid of known) {
+      if (now.has(uid)) continue;
+      stores.forget(uid);
+      operations.forget(uid);
+      round.forget(uid);
+    }
+    known = now;
+  };
+
+  /** People know guests by their names. */
+  const withName = (finding: Finding): Finding => {
+    const name = registry.all().find(({ uid }) => uid === finding.subject)?.name;
+    return name === undefined
+      ? finding
+      : { ...finding, subject: name, text: finding.text.replace(finding.subject, name) };
+  };
+
   let api: LocalApi | undefined;
   const openApi = (policy: HostPolicy, authority: LocalAuthority): LocalApi =>
     createLocalApi({
@@ -196,7 +216,10 @@ export function createProtection(needs: ProtectionNeeds): Protection {
         return policy === undefined ? undefined : scratchStorageOf(policy);
       },
     },
-    round: (pass, signal) => round.run(pass, signal),
+    round: (pass, signal) => {
+      forgetGone();
+      return round.run(pass, signal);
+    },
     nextAt: () => round.nextAt(),
     report: () => {
       const { standing } = round.last();
@@ -209,7 +232,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
         queue: queueOf(needs.status()),
       };
     },
-    findings: () => [...round.last().findings, ...(api?.findings() ?? [])],
+    findings: () => [...round.last().findings, ...(api?.findings() ?? []).map(withName)],
     restore: openWindow,
     kept: () => keptVmids(stores.restores),
     selfUse: (guest) => ({ ...operations.usedBy(guest.uid), snapshots: stores.checkpoints.of(guest.uid).length }),

@@ -107,6 +107,8 @@ export function createRound(needs: RoundNeeds): Round {
   const settled = (effect: ProtectionEffect, end: SagaEnd): void => {
     const now = clock.now();
     if (effect.kind === 'backup-run' || effect.kind === 'backup-on-demand') {
+      // Its apps stand still for nothing now.
+      if (end.is !== 'completed' && effect.lease !== undefined) stores.leases.end(effect.guest.uid);
       if (end.is === 'completed') failures.clear(effect.guest.uid, effect.tier);
       if (end.is === 'unwound') failures.note(effect.guest.uid, effect.tier, end.why, now);
     } else if (end.is === 'completed') {
@@ -406,7 +408,10 @@ export function createRound(needs: RoundNeeds): Round {
       const answer = await submit(effect, signal);
       if (answer.is === 'refused') tries = noteFailure(tries, effect, answer.why, clock.now());
     }
-    const windows = decideWindow(stores.restores.all(), { now: clock.now(), freeBytes: undefined, reserve: 0 });
+    const windows = decideWindow(stores.restores.all(), {
+      now: clock.now(),
+      short: shortOfRoom(look, policy),
+    });
     found.push(...windowFindings(stores.restores.all(), windows, clock.now()));
     for (const [id, decision] of windows) if (decision === 'finish-due') await needs.finishWindow(id, signal);
     readAgain(signal);
@@ -486,6 +491,13 @@ export function createRound(needs: RoundNeeds): Round {
     forget: (uid) => failures.forget(uid),
   };
 }
+
+const shortOfRoom = ({ storages = [] }: Look, { backups }: HostPolicy): ReadonlySet<string> =>
+  new Set(
+    storages.flatMap(({ storage, active, totalBytes, availableBytes }) =>
+      active && totalBytes > 0 && availableBytes * 100 < totalBytes * backups.reservePercent ? [storage] : [],
+    ),
+  );
 
 /** A controller that was not heard of for so long is not asked to hold still. */
 const speaksMs = 3 * 60_000;

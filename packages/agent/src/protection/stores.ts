@@ -153,6 +153,13 @@ export function createStores(needs: StoresNeeds) {
     bulk,
     pruneOf,
     tierOf,
+    /** What is of no use without the guest. Its backups, restores and evidence stay. */
+    forget: (guest: GuestUid): void => {
+      for (const store of [manifests, checkpoints, claims, controllers, restarts, bulk]) store.forget(guest);
+      tokens.revoke(guest);
+      leases.end(guest);
+      recoveries.remove(guest);
+    },
     /** Operations of guests are sagas; the runner is made after these stores. */
     operationsOn: (runner: Pick<Runner, 'status'>) => createOperations({ documents, journal, runner, clock, random }),
     /** What sagas need besides what every guest saga needs. */

@@ -34,13 +34,13 @@ const record: RestoreRecord = {
 };
 
 const cases = [
-  ['open, with room', record, { now: 4_999, freeBytes: 10, reserve: 5 }, 'keep'],
-  ['ended', record, { now: 5_000, freeBytes: 10, reserve: 5 }, 'finish-due'],
-  ['open, room runs short', record, { now: 4_999, freeBytes: 4, reserve: 5 }, 'ask'],
-  ['ended and short', record, { now: 5_000, freeBytes: 4, reserve: 5 }, 'finish-due'],
-  ['open, room not known', record, { now: 4_999, freeBytes: undefined, reserve: 5 }, 'keep'],
-  ['undone', { ...record, state: 'undone' }, { now: 9_000, freeBytes: 4, reserve: 5 }, undefined],
-  ['finished', { ...record, state: 'finished' }, { now: 9_000, freeBytes: 4, reserve: 5 }, undefined],
+  ['open, with room where it lies', record, { now: 4_999, short: new Set(['bulk']) }, 'keep'],
+  ['ended', record, { now: 5_000, short: new Set(['bulk']) }, 'finish-due'],
+  ['open, room runs short', record, { now: 4_999, short: new Set(['guests']) }, 'ask'],
+  ['ended and short', record, { now: 5_000, short: new Set(['guests']) }, 'finish-due'],
+  ['open, nothing known to be short', record, { now: 4_999, short: new Set<string>() }, 'keep'],
+  ['undone', { ...record, state: 'undone' }, { now: 9_000, short: new Set(['guests']) }, undefined],
+  ['finished', { ...record, state: 'finished' }, { now: 9_000, short: new Set(['guests']) }, undefined],
 ] as const;
 
 for (const [name, restore, moment, expected] of cases)

@@ -1,14 +1,13 @@
 /** When the guest that a restore replaced is freed. Pure. */
+import { storageOf } from '../guests/pve-config.ts';
 import type { RestoreRecord } from './restore-store.ts';
 import { isKept } from './restore-store.ts';
 
 export interface WindowMoment {
   /** Wall time of the host, milliseconds since the epoch. */
   readonly now: number;
-  /** Free bytes of the fullest storage that kept volumes lie on; `undefined`: not known, which presses nobody. */
-  readonly freeBytes: number | undefined;
-  /** What must stay free there. */
-  readonly reserve: number;
+  /** Storages with less free room than the policy's reserve; one that nobody knows presses nobody. */
+  readonly short: ReadonlySet<string>;
 }
 
 /**
@@ -20,13 +19,13 @@ export type WindowDecision = 'keep' | 'finish-due' | 'ask';
 
 export function decideWindow(
   records: readonly RestoreRecord[],
-  { now, freeBytes, reserve }: WindowMoment,
+  { now, short }: WindowMoment,
 ): ReadonlyMap<string, WindowDecision> {
-  const short = freeBytes !== undefined && freeBytes < reserve;
   return new Map(
     records.filter(isKept).map((record) => {
       if (record.until !== undefined && now >= record.until) return [record.id, 'finish-due'] as const;
-      return [record.id, short ? 'ask' : 'keep'] as const;
+      const presses = record.old.volumes.some(({ volid }) => short.has(storageOf(volid)));
+      return [record.id, presses ? 'ask' : 'keep'] as const;
     }),
   );
 }
