@@ -20,11 +20,12 @@ export async function watch(ctx: TestContext, signal: AbortSignal): Promise<Outc
   const startedAt = want(ctx, 'powerAt');
   // What happened while nobody watched says nothing about the backup: a node may have restarted, and a guest that runs
   // has all its time from now on.
-  const unwatched = clock.now() - (ctx.state.upAt ?? startedAt) > unwatchedMs;
+  const upAt = ctx.state.upAt ?? startedAt;
+  const unwatched = clock.now() - upAt > unwatchedMs;
   const { bootSeconds, healthySeconds } = needs.policy().restoreTests;
   const terms: Omit<Terms, 'now'> = {
     expectedUnits: [],
-    startedAt: unwatched ? clock.now() : startedAt,
+    startedAt: unwatched ? clock.now() : upAt,
     bootMs: bootSeconds * 1000,
     healthyMs: healthySeconds * 1000,
   };

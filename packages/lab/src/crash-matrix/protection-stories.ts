@@ -348,6 +348,7 @@ export const protectionStories: Readonly<Record<string, Story>> = {
       ...restoreMishaps,
       'it never boots': (world) => world.host.setInit(scratchVmid(world), 'cannot-be-executed'),
       'the start is killed': ({ node }) => node.tasks.trap({ type: 'vzstart', action: 'kill' }),
+      'the start is denied': (world) => deniedOnce(world, /\/status\/start$/, 'POST'),
       'the stop is killed': ({ node }) => node.tasks.trap({ type: 'vzstop', action: 'kill' }),
       'the destroy is killed': ({ node }) => node.tasks.trap({ type: 'vzdestroy', action: 'kill' }),
       'the helper is busy': (world) => helperBusy(world, 'archive-digest'),

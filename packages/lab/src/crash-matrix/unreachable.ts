@@ -5,6 +5,8 @@ const synchronous = 'a config write answers when it is done: there is no task an
 
 const byRoot = 'the root helper answers when it is done: there is no task and no handle';
 
+const unwatched = 'once it was seen to run only a process that ended in between turns back';
+
 export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'bring-up/identity/run/handle-written': synchronous,
   'bring-up/mounts/run/handle-written': synchronous,
@@ -33,6 +35,13 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'restore-test/register/run/handle-written': 'the registry is a document of the journal itself',
   'restore-test/record/run/handle-written': 'evidence and audit log are in the journal itself',
   'restore-test/content/run/handle-written': byRoot,
+  'restore-test/start/undo/before-intent': unwatched,
+  'restore-test/start/undo/after-intent': unwatched,
+  'restore-test/start/undo/effect-done': unwatched,
+  'restore-test/start/undo/handle-written': unwatched,
+  'restore-test/start/undo/before-outcome': unwatched,
+  'restore-test/start/undo/after-outcome': unwatched,
+  'restore-test/register/undo/handle-written': 'the registry is a document of the journal itself',
   'renew-marker/marker/run/handle-written': synchronous,
   'unprotect-backup/unprotect/run/handle-written': synchronous,
   'bring-up/size/run/handle-written':
