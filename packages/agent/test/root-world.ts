@@ -45,6 +45,8 @@ export function makeRootHost(folder: string, document: TrustDocument): void {
   place('etc/policy.yaml', JSON.stringify(policy));
 }
 
+const noTool = (): Promise<never> => Promise.reject(new Error('there is no such tool in this test'));
+
 /** `now`: wall time, milliseconds since the epoch. */
 export function rootIn(folder: string, now: number): RootWorld {
   const at = (name: string): string => join(folder, name);
@@ -63,6 +65,7 @@ export function rootIn(folder: string, now: number): RootWorld {
     },
     program: [],
     systemctl: createSystemctl({ program: at('systemctl') }),
+    tools: { pvesm: noTool, perl: noTool, findmnt: noTool, dd: noTool },
     sshKeygen: 'ssh-keygen',
     clock: { ...systemClock(), now: () => now },
   };

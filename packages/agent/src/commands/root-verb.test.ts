@@ -24,6 +24,7 @@ import { makeRootHost, rootIn } from '../../test/root-world.ts';
 import { createHelperCommand, helperAnswer } from '../adapters/helper-command/index.ts';
 import type { HelperAnswer } from '../adapters/helper-command/index.ts';
 import { systemClock } from '../adapters/system-clock/index.ts';
+import { ownFolder, takeTurn } from '../root-verbs/index.ts';
 import { alice, bob, carol, day, makeDocument, makeTrustJob, mallory, now } from '../trust/test/people.ts';
 import { runRootVerb } from './root-verb.ts';
 import type { RootWorld } from './root-verb.ts';
@@ -111,7 +112,24 @@ const hostile: [name: string, input: string | Buffer, says: RegExp][] = [
     json({ v: 1, verb: 'show', operation: id }),
     /operation/,
   ]),
-  ['volumes-of', json({ v: 1, verb: 'volumes-of', vmid: 9001 }), /cannot volumes-of: this release's root program does/],
+  ['volumes-of something else', json({ v: 1, verb: 'volumes-of', vmid: '9001; id' }), /cannot read the request: vmid/],
+  ['volumes-of nobody', json({ v: 1, verb: 'volumes-of', vmid: 99 }), /cannot read the request: vmid/],
+  [
+    'archive-digest of a path',
+    json({ v: 1, verb: 'archive-digest', archive: '/etc/shadow' }),
+    /cannot read the request/,
+  ],
+  [
+    'archive-digest of a disk',
+    json({ v: 1, verb: 'archive-digest', archive: 'local:9001/x.raw' }),
+    /not the volume id of a/,
+  ],
+  ['key-test', json({ v: 1, verb: 'key-test', archive: 'pbs:backup/x' }), /root program does not do it/],
+  [
+    'scratch-read',
+    json({ v: 1, verb: 'scratch-read', vmid: 9800, volumes: [{ path: '/', samples: [] }] }),
+    /root program does not do it/,
+  ],
   ['unlock', json({ v: 1, verb: 'unlock', operation, vmid: 100 }), /root program does not do it/],
   ['pool-ensure', json({ v: 1, verb: 'pool-ensure', operation, vmid: 100 }), /root program does not do it/],
   ['reap-stub', json({ v: 1, verb: 'reap-stub', operation, vmid: 100, volumes: [] }), /root program does not do it/],
@@ -128,6 +146,24 @@ for (const [name, input, says] of hostile)
     assert.equal(trust(), before);
     for (const place of [world.places.state, world.places.run]) assert.ok(!existsSync(place), place);
   });
+
+test('what only reads holds nobody up and waits for nobody', async (t) => {
+  const { ask, world, request } = setUp(t);
+  ownFolder(world.places.run);
+  const turn = takeTurn({ folder: join(world.places.run, 'turns'), pid: process.ppid });
+  t.after(() => turn.is === 'taken' || turn.end());
+  const perl = () => Promise.resolve({ code: 0, stdout: '["local:9001/vm-9001-disk-0.raw"]', stderr: '' });
+  const tools = { ...world.tools, perl };
+  assert.match(textOf((await ask(json({ v: 1, verb: 'break-glass-show' }), { tools })).answer), /^busy/);
+  assert.deepEqual((await ask(request('volumes-of', { vmid: 9001 }), { tools })).answer, {
+    v: 1,
+    is: 'done',
+    volumes: ['local:9001/vm-9001-disk-0.raw'],
+  });
+  // Tools that are not there are no answer about any archive.
+  const archive = 'local:backup/vzdump-lxc-9001-2026_11_24-00_46_17.tar.zst';
+  assert.match(textOf((await ask(request('archive-digest', { archive }))).answer), /^busy: .*no such tool/);
+});
 
 test('only for root, and only a program that is root’s', async (t) => {
   const { ask, world, folder } = setUp(t);

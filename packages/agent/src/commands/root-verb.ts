@@ -1,7 +1,7 @@
 /**
- * `felhom-agent root-verb`: root's program for what takes the operators' envelope. The agent starts it through an exact
- * sudo rule: one request on stdin, one answer on stdout (`adapters/helper-command/index.ts`). It takes no argument, reads
- * no configuration of the agent, and looks at nothing but files of root's own. Exit code 0: the answer is whole; else none
+ * `felhom-agent root-verb`: root's program for what takes the operators' envelope, and for what only root can read. The
+ * agent starts it through an exact sudo rule: one request on stdin, one answer on stdout (`adapters/helper-command/index.ts`).
+ * It takes no argument, reads no configuration of the agent, and believes nothing but files of root's own. Exit code 0: the answer is whole; else none
  * was given, and what became of the request is open.
  */
 import { realpathSync, statSync } from 'node:fs';
@@ -9,17 +9,21 @@ import { addAbortSignal } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { join } from 'node:path';
 import { maxEnvelopeBytes } from '@felhom/protocol';
+import type { VolumeId } from '@felhom/protocol';
 import { loadFile } from '../adapters/config-file/index.ts';
 import { helperRequest } from '../adapters/helper-command/index.ts';
 import type { HelperAnswer, HelperRequest } from '../adapters/helper-command/index.ts';
+import { createHostCommand } from '../adapters/host-command/index.ts';
 import { createSshKeygenVerifier } from '../adapters/ssh-keygen/index.ts';
 import { systemClock } from '../adapters/system-clock/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
 import { createTrustFile, readRootOwned } from '../adapters/trust-file/index.ts';
 import { hostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/index.ts';
+import type { HostCommand } from '../ports/host-command.ts';
 import type { Systemctl } from '../ports/systemctl.ts';
 import {
+  archiveDigest,
   breakGlassSettings,
   consumedJobsIn,
   exposedProgram,
@@ -29,8 +33,9 @@ import {
   rootFiles,
   serveVerb,
   takeTurn,
+  volumesOf,
 } from '../root-verbs/index.ts';
-import type { OpenOptions, RootAnswer, RootParts } from '../root-verbs/index.ts';
+import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts } from '../root-verbs/index.ts';
 
 /** Where root's things are. Nobody who asks may choose any of it. */
 export interface RootPlaces {
@@ -63,6 +68,8 @@ export interface RootWorld {
   /** What is being run; it has to be root's like everything else. */
   readonly program: readonly string[];
   readonly systemctl: Systemctl;
+  /** What only reads: Proxmox's own tools, and what tells a device. */
+  readonly tools: ArchiveCommands & { readonly perl: HostCommand };
   readonly sshKeygen: string;
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
 }
@@ -81,6 +88,12 @@ export function hostRoot(): RootWorld {
     places: rootPlaces,
     program: [process.execPath, process.argv[1] ?? process.execPath].map((file) => realpathSync(file)),
     systemctl: createSystemctl(),
+    tools: {
+      pvesm: createHostCommand({ program: '/usr/sbin/pvesm' }),
+      perl: createHostCommand({ program: '/usr/bin/perl' }),
+      findmnt: createHostCommand({ program: '/usr/bin/findmnt' }),
+      dd: createHostCommand({ program: '/usr/bin/dd' }),
+    },
     sshKeygen: '/usr/bin/ssh-keygen',
     clock: systemClock(),
   };
@@ -115,7 +128,13 @@ export async function runRootVerb(io: RootVerbIo, world: RootWorld, signal: Abor
   }
 }
 
-async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal): Promise<RootAnswer> {
+type Answer =
+  | RootAnswer
+  | Awaited<ReturnType<typeof archiveDigest>>
+  // A list of its own, because what goes out on the wire is written.
+  | { readonly is: 'done'; readonly volumes: VolumeId[] };
+
+async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal): Promise<Answer> {
   if (world.uid !== world.rootUid) return refused('cannot act for root: this is not root; look at the sudo rule');
   const exposed = exposedProgram(world.program, statSync, world.rootUid);
   if (exposed !== undefined)
@@ -126,11 +145,16 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
   if (read.is === 'refused') return read;
   const { request } = read;
   switch (request.verb) {
-    case 'volumes-of':
+    // Both change nothing and may take hours, so they hold nobody up.
+    case 'volumes-of': {
+      const found = await volumesOf(world.tools.perl, request.vmid);
+      return found.is === 'done' ? { is: 'done', volumes: [...found.volumes] } : found;
+    }
+    case 'archive-digest':
+      return archiveDigest(world.tools, request.archive, signal);
     case 'reap-stub':
     case 'unlock':
     case 'pool-ensure':
-    case 'archive-digest':
     case 'scratch-read':
     case 'key-test':
       return refused(`cannot ${request.verb}: this release's root program does not do it`);

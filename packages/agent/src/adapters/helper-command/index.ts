@@ -8,6 +8,9 @@
  *   {"v":1,"verb":"reap-stub","operation":"<id>","vmid":9001,"volumes":["local:9001/vm-9001-disk-0.raw"]}
  *   {"v":1,"verb":"unlock","operation":"<id>","vmid":9001}
  *   {"v":1,"verb":"pool-ensure","operation":"<id>","vmid":9001}
+ *   {"v":1,"verb":"archive-digest","archive":"local:backup/vzdump-lxc-9001-….tar.zst"}
+ *   {"v":1,"verb":"scratch-read","vmid":9800,"volumes":[{"path":"/srv/data","samples":["cat.jpg"]}]}
+ *   {"v":1,"verb":"key-test","archive":"pbs:backup/ct/9001/2026-11-24T00:46:17Z"}
  *   {"v":1,"verb":"trust-update","operation":"<id>","envelope":"{…}"}
  *   {"v":1,"verb":"break-glass-open","operation":"<id>","envelope":"{…}"}
  *   {"v":1,"verb":"break-glass-close","operation":"<id>"}
@@ -17,6 +20,7 @@
  *
  *   {"v":1,"is":"done"}                                         every verb that changes something
  *   {"v":1,"is":"done","volumes":["local:…"]}                   volumes-of
+ *   {"v":1,"is":"done","archive":{"kind":"file","sizeBytes":1259,"sha256":"…","device":"ext4:<uuid>"}}   archive-digest
  *   {"v":1,"is":"done","witnessed":40}                          witness: the count before
  *   {"v":1,"is":"done","openUntil":null}                        break-glass-show: closed
  *   {"v":1,"is":"done","receipt":null}                          show: never completed
@@ -28,8 +32,8 @@
  * something of unknown outcome; `show` with the same operation id settles it. stderr is for people and is kept short.
  * After an opening that failed, `busy` may also mean that it is not known to be closed again; close it then.
  *
- * `felhom-agent root-verb` is such a command for what takes an envelope, break-glass, `witness` and the receipts of these;
- * it refuses the other verbs, which are another program's.
+ * `felhom-agent root-verb` is such a command for what takes an envelope, break-glass, `witness` and the receipts of these,
+ * and for `volumes-of` and `archive-digest`; it refuses the other verbs, which are another program's.
  *
  * Read in this order: wire (both documents), helper-command (the process).
  */
