@@ -41,6 +41,16 @@ const cases: { name: string; sources: Source[]; expect: RegExp | null }[] = [
     expect: /deep import/,
   },
   {
+    name: 'fixtures are for tests',
+    sources: [at('packages/hub/src/main.ts', "import { x } from '@felhom/protocol/report.fixture';\n")],
+    expect: /deep import/,
+  },
+  {
+    name: 'a test may have the fixtures of another package',
+    sources: [at('packages/hub/src/x.test.ts', "import { x } from '@felhom/protocol/report.fixture';\n")],
+    expect: null,
+  },
+  {
     name: 'a relative path does not leave its package',
     sources: [at('packages/hub/src/x.ts', "import { x } from '../../cli/src/x.ts';\n")],
     expect: /out of its package/,

@@ -23,7 +23,6 @@ import {
   parseEnvelope,
   parsePublicKey,
   parseSshsig,
-  report,
   signatureNamespaces,
   sshsigSignedData,
   statementText,
@@ -39,6 +38,7 @@ import type {
   SignedStatement,
   TrustDocument,
 } from '@felhom/protocol';
+import { emptyReport } from '@felhom/protocol/report.fixture';
 import { runFelhom } from './program.ts';
 import { systemMachine } from './system.ts';
 
@@ -139,24 +139,12 @@ export function reportOf(trust: TrustDocument | undefined, more: Readonly<Record
     text,
     since: startedAt - 60_000,
   });
-  return report.parse({
-    v: 1,
-    versions: { agent: '0.1.0', node: '26' },
-    startedAt: 1,
+  return emptyReport({
     lastPassAt: startedAt,
     converged: false,
-    hold: false,
     guests: [photos],
-    sagas: [],
-    parked: [],
-    findings: [],
     blocked: [blocked(removal, 'remove guest photos and all its volumes'), blocked(shrink, 'take memory from photos')],
-    jobs: [],
-    strangers: [],
     trust: trust === undefined ? { is: 'none' } : { is: 'held', digest: digestOfTrust(trust), document: trust },
-    breakGlass: { is: 'closed' },
-    audit: [],
-    cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
     ...more,
   });
 }

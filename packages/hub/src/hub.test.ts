@@ -16,9 +16,9 @@ import {
   pollAnswerKind,
   parseVersioned,
   problem as problemSchema,
-  report as reportSchema,
 } from '@felhom/protocol';
 import type { HeldReference, Report } from '@felhom/protocol';
+import { emptyReport } from '@felhom/protocol/report.fixture';
 import { validServer } from './certificates.fixture.ts';
 import { composePage } from './dashboard/dashboard.ts';
 import { createHub } from './hub.ts';
@@ -32,23 +32,8 @@ function testRandom(): (count: number) => Uint8Array {
   return (count) => Uint8Array.from({ length: count }, () => (seed = (seed * 48_271) % 2_147_483_647) & 255);
 }
 
-const report: Report = reportSchema.parse({
-  v: 1,
-  versions: { agent: '0.1.0', node: '26' },
-  startedAt: 1,
-  converged: true,
-  hold: false,
+const report: Report = emptyReport({
   guests: [{ name: 'web', vmid: 9000, status: 'running', drift: [], pending: [], held: false }],
-  sagas: [],
-  parked: [],
-  findings: [],
-  blocked: [],
-  jobs: [],
-  strangers: [],
-  trust: { is: 'none' },
-  breakGlass: { is: 'closed' },
-  audit: [],
-  cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
 });
 const guest = {
   name: 'web',

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { reportedBackup, reportedBulk, report } from '@felhom/protocol';
+import { reportedBackup, reportedBulk } from '@felhom/protocol';
 import type { Report } from '@felhom/protocol';
+import { emptyReport } from '@felhom/protocol/report.fixture';
 import { createStyle, renderBackups, renderReport, reportFacts } from './index.ts';
 
 const now = Date.UTC(2026, 0, 10);
@@ -10,23 +11,7 @@ const uid = 'a'.repeat(26);
 const style = createStyle(false);
 
 function reportWith(more: Readonly<Record<string, unknown>>): Report {
-  return report.parse({
-    v: 1,
-    versions: { agent: '0.1.0', node: '26' },
-    startedAt: 1,
-    converged: true,
-    hold: false,
-    guests: [],
-    sagas: [],
-    parked: [],
-    findings: [],
-    blocked: [],
-    jobs: [],
-    strangers: [],
-    trust: { is: 'none' },
-    breakGlass: { is: 'closed' },
-    audit: [],
-    cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
+  return emptyReport({
     ...more,
   });
 }

@@ -6,15 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import {
-  alertAcked,
-  alertList,
-  alertTested,
-  digestOfReport,
-  hostId,
-  problem,
-  report as reportSchema,
-} from '@felhom/protocol';
+import { alertAcked, alertList, alertTested, digestOfReport, hostId, problem } from '@felhom/protocol';
+import { emptyReport } from '@felhom/protocol/report.fixture';
 import { createHub } from '../hub.ts';
 import type { Hub } from '../hub.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
@@ -28,24 +21,7 @@ const canary = 'canary-77aa-do-not-show';
 const never = new AbortController().signal;
 const alpha = hostId.parse('alpha');
 
-const report = reportSchema.parse({
-  v: 1,
-  versions: { agent: '0.1.0', node: '26' },
-  startedAt: 1,
-  converged: true,
-  hold: false,
-  guests: [],
-  sagas: [],
-  parked: [],
-  findings: [],
-  blocked: [],
-  jobs: [],
-  strangers: [],
-  trust: { is: 'none' },
-  breakGlass: { is: 'closed' },
-  audit: [],
-  cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
-});
+const report = emptyReport({});
 
 interface Received {
   readonly path: string;

@@ -10,7 +10,7 @@ import {
   maxDesiredStateBytes,
   staleResolution,
 } from '@felhom/protocol';
-import type { DesiredAnswer, DesiredGuest, HostId } from '@felhom/protocol';
+import type { DesiredAnswer, HostId } from '@felhom/protocol';
 import { z } from 'zod';
 import { mintCredential, mintLineage } from '../credentials.ts';
 import type { RandomBytes } from '../credentials.ts';

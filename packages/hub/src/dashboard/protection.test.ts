@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { createContext, runInContext } from 'node:vm';
-import { report as reportSchema } from '@felhom/protocol';
+import { emptyReport } from '@felhom/protocol/report.fixture';
 import { z } from 'zod';
 
 const now = Date.UTC(2026, 0, 10);
@@ -35,23 +35,7 @@ function shown(more: Readonly<Record<string, unknown>>) {
       this.kept.splice(0, this.kept.length, text);
     },
   });
-  const report = reportSchema.parse({
-    v: 1,
-    versions: { agent: '0.1.0', node: '26' },
-    startedAt: 1,
-    converged: true,
-    hold: false,
-    guests: [],
-    sagas: [],
-    parked: [],
-    findings: [],
-    blocked: [],
-    jobs: [],
-    strangers: [],
-    trust: { is: 'none' },
-    breakGlass: { is: 'closed' },
-    audit: [],
-    cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
+  const report = emptyReport({
     ...more,
   });
   const page = createContext({ document: { createElement: element }, report });

@@ -1,26 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { alertList, digestOfText, hostList, report as reportSchema } from '@felhom/protocol';
+import { emptyReport } from '@felhom/protocol/report.fixture';
 import { hubWorld } from '../world.fixture.ts';
 
-const report = reportSchema.parse({
-  v: 1,
-  versions: { agent: '0.1.0', node: '26' },
-  startedAt: 1,
-  converged: true,
-  hold: false,
-  guests: [],
-  sagas: [],
-  parked: [],
-  findings: [],
-  blocked: [],
-  jobs: [],
-  strangers: [],
-  audit: [],
-  trust: { is: 'none' },
-  breakGlass: { is: 'closed' },
-  cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
-});
+const report = emptyReport({});
 
 test('the list of hosts and the alerts never disagree about who is there', async (t) => {
   const w = await hubWorld(t);

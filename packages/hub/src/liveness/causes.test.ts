@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hostId, report as reportSchema } from '@felhom/protocol';
+import { hostId } from '@felhom/protocol';
+import { emptyReport } from '@felhom/protocol/report.fixture';
 import { causesOf, mostPerFinding, trustWarningMs } from './causes.ts';
 import type { HostFacts } from './causes.ts';
 import { mostPerHost, readReportFacts } from './report-facts.ts';
@@ -121,23 +122,9 @@ test('what of a report is read: critical findings, parked sagas and the end of t
 });
 
 function reportWith(findings: readonly object[], stopped: readonly object[] = []) {
-  return reportSchema.parse({
-    v: 1,
-    versions: { agent: '0.1.0', node: '26' },
-    startedAt: 1,
-    converged: true,
-    hold: false,
-    guests: [],
-    sagas: [],
+  return emptyReport({
     parked: stopped,
     findings,
-    blocked: [],
-    jobs: [],
-    strangers: [],
-    trust: { is: 'none' },
-    breakGlass: { is: 'closed' },
-    audit: [],
-    cut: { guests: 0, sagas: 0, parked: 0, findings: 0, blocked: 0, jobs: 0, strangers: 0, audit: 0 },
   });
 }
 
