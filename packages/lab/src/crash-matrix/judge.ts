@@ -95,7 +95,7 @@ export function completedOf(world: SimWorld, saga: string, earlier: ReadonlySet<
   const disk = world.disk();
   return disk
     .recentSagas(20)
-    .filter((id) => !earlier.has(id))
+    .filter((id) => id.startsWith(`${saga}-`) && !earlier.has(id))
     .filter((id) => {
       const log = foldSaga(disk.recordsOf(id));
       return log?.name === saga && log.end?.is === 'completed';

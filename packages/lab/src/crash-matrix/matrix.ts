@@ -67,7 +67,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
 
 /**
  * `well` reaches what a run comes by, the spoiled variants what an unwinding comes by; both are tried for both. A sparse
- * story is told until it came by twice, with whatever happens meanwhile.
+ * story is told until it came by often enough, with whatever happens meanwhile.
  */
 function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): readonly CrashCase[] {
   const story = stories[saga.name];
@@ -79,10 +79,11 @@ function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): re
       const variants = (): readonly string[] => {
         const everyOne = isUndo(candidate) ? spoils : ['well', ...spoils];
         if (full || isUndo(candidate)) return everyOne;
-        return story.sparse === true ? ['well', ...shuffled(spoils, random)] : ['well', random.pick(spoils)];
+        if (story.sparse === undefined) return ['well', random.pick(spoils)];
+        return story.sparse === true ? ['well', ...shuffled(spoils, random)] : shuffled(everyOne, random);
       };
       const ways =
-        story.sparse === true && !full
+        story.sparse !== undefined && !full
           ? variants().map((variant) => ({ variant, interlude: random.pick(interludes) }))
           : interludes.flatMap((interlude) => variants().map((variant) => ({ variant, interlude })));
       return ways.map((way) => ({ saga: saga.name, story, ...way, point: candidate, seed: random.int(2 ** 31) }));
@@ -91,8 +92,8 @@ function firstCrashes(saga: AnySaga, { point, full, random }: MatrixOptions): re
 
 /** Of a sparse story: once is enough for an unwinding, which is the same whatever made it turn back. */
 function isEnough({ story, point }: CrashCase, told: number, came: number): boolean {
-  if (story.sparse !== true) return false;
-  return came >= (isUndo(point) ? 1 : 2) || (told >= 2 && Object.hasOwn(unreachable, point));
+  if (story.sparse === undefined) return false;
+  return came >= (isUndo(point) || story.sparse === 'once' ? 1 : 2) || (told >= 2 && Object.hasOwn(unreachable, point));
 }
 
 function shuffled(names: readonly string[], random: SimRandom): readonly string[] {

@@ -395,7 +395,7 @@ export const protectionStories: Readonly<Record<string, Story>> = {
     asks: [web],
     plan: planAt(4),
     once: true,
-    sparse: true,
+    sparse: 'once',
     // Its bulk lies where it lay.
     tolerates:
       /^(?:nothing refers to bulk:9000\/vm-9000-disk-0\.raw|guest 900\d names bulk:9000\/vm-9000-disk-0\.raw, which does not exist)$/,

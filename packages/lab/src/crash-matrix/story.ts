@@ -28,8 +28,11 @@ export interface Story {
   readonly settled?: (world: SimWorld) => boolean;
   /** The host begins it by itself, and one that completes is enough. */
   readonly once?: true;
-  /** Every point, but not with everything that can happen meanwhile: its world takes long to come to the saga. */
-  readonly sparse?: true;
+  /**
+   * Every point twice, or `once`, but not with everything that can happen meanwhile: its world takes long to come to the
+   * saga, or it has many points.
+   */
+  readonly sparse?: true | 'once';
   /** What is not as it must be once the world has converged or the job is done, judged by the node's own files. */
   readonly missing: (world: SimWorld, how: Told) => Wrongs;
   /** What is not as it was, where the job came to nothing; unless told, the guest's config and whether it runs. */
