@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { auditText, chainEntry, digestOfBlocked, emptyChain, writeEnvelope } from '@felhom/protocol';
+import type { Digest, GuestName, GuestUid, HostId, VolumeId } from '@felhom/protocol';
 import {
   detailOf,
   epochs,
@@ -12,6 +13,7 @@ import {
   shrink,
   startedAt,
   trustOf,
+  uid,
 } from './signing.fixture.ts';
 
 const hostile = '\u001b[2J\u001b]52;c;aGk=\u0007\r\nforged \u202e';
@@ -60,6 +62,71 @@ test(
         },
       ],
       breakGlass: { is: 'unknown', text: hostile },
+      backups: [
+        {
+          guest: 'photos',
+          uid,
+          tier: hostile.slice(0, 40),
+          target: hostile.slice(0, 40),
+          state: 'failing',
+          copies: 1,
+          lastFailure: hostile,
+          risks: [hostile],
+        },
+      ],
+      bulk: [{ guest: 'photos', volume: hostile.slice(0, 40), decision: 'controller', target: hostile.slice(0, 40) }],
+      copies: [
+        {
+          id: `copy-1${hostile}`.slice(0, 40),
+          uid,
+          guest: 'photos',
+          tier: hostile.slice(0, 40),
+          archive: `nas:${'\u202e'}x`,
+          sha256: 'a'.repeat(64),
+          at: 1,
+          sizeBytes: 1,
+          consistency: 'app',
+          class: 'scheduled',
+          proven: true,
+          protected: false,
+        },
+      ],
+      restoreTests: [
+        host.signEvidence({
+          v: 1,
+          host: 'alpha' as HostId,
+          test: hostile,
+          guest: uid as GuestUid,
+          name: 'photos' as GuestName,
+          tier: hostile.slice(0, 40),
+          backup: {
+            id: hostile.slice(0, 40),
+            archive: 'nas:x' as VolumeId,
+            sha256: 'a'.repeat(64) as Digest,
+            takenAt: 1,
+          },
+          verdict: 'failed',
+          grade: 'booted',
+          code: hostile,
+          text: hostile,
+          startedAt: 1,
+          endedAt: 1,
+          timings: {},
+        }),
+      ],
+      restores: [
+        {
+          id: `r-1${hostile}`,
+          guest: 'photos',
+          uid,
+          kind: 'overwrite',
+          state: 'undoable',
+          at: 1,
+          lossSet: [hostile],
+          text: hostile,
+        },
+      ],
+      queue: [{ saga: hostile, what: hostile, guest: 'photos', since: 1, waitsFor: [hostile] }],
     });
     hub.shown = detailOf(said, host.sign(said));
     hub.mailbox.push(hostile, writeEnvelope(Buffer.from(JSON.stringify(hostile)), [hostile]));
@@ -78,6 +145,11 @@ test(
       [['job', 'resume', 'alpha', 's-1'], ['no']],
       [['job', 'cancel', 'alpha', 'bbbb'], ['no']],
       [['jobs', 'alpha'], []],
+      [['backups', 'alpha'], []],
+      [['restore-tests', 'alpha'], []],
+      [['job', 'restore-overwrite', 'alpha', 'photos', '--backup', 'newest', '--undo-hours', '2'], ['no']],
+      [['job', 'backup-delete', 'alpha', 'photos', '--backup', 'copy-1'], ['no']],
+      [['job', 'undo', 'alpha', `r-1${hostile}`], ['no']],
       [['adopt', 'alpha'], []],
       [['adopt', 'alpha', '9001'], []],
       [['adopt', 'alpha', '9001', '--name', 'web'], ['no']],
