@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Digest, VolumeId } from '@felhom/protocol';
 import type { ArchiveDigest } from '../ports/host-helper.ts';
-import { problemOf, riskOf } from './verify-step.ts';
+import { holdsNoConfig, problemOf, riskOf } from './verify-step.ts';
 
 const volid = 'backup:backup/vzdump-lxc-100-2026_11_23-23_27_22.tar.zst' as VolumeId;
 const read: ArchiveDigest = { kind: 'file', sizeBytes: 100, sha256: 'ab'.repeat(32) as Digest, device: 'disk-1' };
@@ -53,4 +53,12 @@ test('what a restore would meet is known when the backup is taken', () => {
   assert.equal(risky.devices, true);
   assert.ok(risky.refusals.some((text) => text.startsWith('hookscript: ')));
   assert.equal(riskOf('rootfs: guests:vm-100-disk-0,size=2G\n').tokenCanRestore, false);
+});
+
+test('an archive without a config is told apart from a node that cannot be asked', () => {
+  assert.equal(
+    holdsNoConfig('cannot read the config in archive x: ERROR: archive contains no configuration file'),
+    true,
+  );
+  assert.equal(holdsNoConfig('cannot read the config in archive x: 596 Connection timed out'), false);
 });

@@ -32,8 +32,8 @@ export async function verify(ctx: BackupContext, signal: AbortSignal): Promise<O
   const problem = problemOf(item, state.sizeBytes, read.value, needs.tierOf(params.tier)?.device);
   if (problem !== undefined) return refused(problem);
   const config = await needs.stores.extractConfig(archive, signal);
-  if (config.is === 'unknown') return config;
-  if (config.is === 'refused')
+  if (config.is === 'unknown' && !holdsNoConfig(config.why.text)) return config;
+  if (config.is !== 'done')
     return refused(reason('backup.damaged', `cannot count ${archive}: it shows no config`, config.why.text));
   return done({
     sizeBytes: item.sizeBytes,
@@ -44,6 +44,9 @@ export async function verify(ctx: BackupContext, signal: AbortSignal): Promise<O
     ...(item.encrypted === undefined ? {} : { encrypted: item.encrypted }),
   });
 }
+
+/** PVE: a die, so a 500 like any other; of an archive that was cut short and still reads to its end nothing else tells. */
+export const holdsNoConfig = (text: string): boolean => text.includes('archive contains no configuration file');
 
 /** Why an archive is not what was written; `undefined` = all that is known of it agrees. Sizes in bytes. Pure. */
 export function problemOf(
