@@ -104,7 +104,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
     asks: [web],
     plan: planAt(4),
     signs: overwrite,
-    sparse: true,
+    sparse: 'once',
     spoils: {
       ...restoreMishaps,
       ...handOvers,
@@ -132,7 +132,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
     asks: [web],
     plan: planAt(4),
     signs: afterOverwrite('undo'),
-    sparse: true,
+    sparse: 'once',
     spoils: {
       ...handOvers,
       ...stops,
@@ -157,7 +157,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
     asks: [web],
     plan: planAt(4),
     signs: afterOverwrite('finish'),
-    sparse: true,
+    sparse: 'once',
     removes: true,
     spoils: {
       ...destructions,
@@ -182,7 +182,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
     asks: [web],
     plan: planAt(4),
     signs: copy,
-    sparse: true,
+    sparse: 'once',
     guests: { done: 2, undone: 1 },
     spoils: {
       ...restoreMishaps,
@@ -213,7 +213,7 @@ export const restoreStories: Readonly<Record<string, Story>> = {
     asks: [small],
     plan: planAt(4),
     signs: inPlace,
-    sparse: true,
+    sparse: 'once',
     removes: true,
     spoils: {
       ...restoreMishaps,

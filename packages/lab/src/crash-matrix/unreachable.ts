@@ -1,5 +1,6 @@
 /** Crash points that exist by the shape of a saga and that no run comes by, each with the reason. */
 import type { CrashPoint } from '@felhom/agent';
+import { unreachableOfRestores } from './unreachable-restores.ts';
 
 const synchronous = 'a config write answers when it is done: there is no task and no handle';
 
@@ -60,4 +61,5 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
     'the restore has already made the root file system as large as asked, so nothing is grown',
   'bring-up/up/run/handle-written': 'watching the first moments only reads',
   'bring-up/register/run/handle-written': 'the registry is a document of the journal itself',
+  ...unreachableOfRestores,
 };

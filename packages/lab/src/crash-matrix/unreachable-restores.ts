@@ -1,0 +1,45 @@
+/** Points of restores, checkpoints and controllers that exist by the shape of a saga and that no run comes by. */
+import type { CrashPoint } from '@felhom/agent';
+
+const synchronous = 'a config write answers when it is done: there is no task and no handle';
+const byRoot = 'the root helper answers when it is done: there is no task and no handle';
+const watching = 'watching only reads';
+const inJournal = 'what a controller is offered is a document of the journal itself';
+
+const handles = (saga: string, steps: readonly string[], why: string): Readonly<Record<CrashPoint, string>> =>
+  Object.fromEntries(steps.map((step) => [`${saga}/${step}/handle-written` as CrashPoint, why]));
+
+export const unreachableOfRestores: Readonly<Record<CrashPoint, string>> = {
+  ...handles(
+    'restore-overwrite',
+    ['shelve', 'fit', 'cut-old', 'connect', 'claim', 'enable', 'keep'].map((step) => `${step}/run`),
+    synchronous,
+  ),
+  ...handles('restore-overwrite', ['cut-old/undo', 'connect/undo', 'claim/undo'], synchronous),
+  ...handles('restore-overwrite', ['up/run'], watching),
+  ...handles(
+    'undo-restore',
+    ['shelve', 'cut-restored', 'open', 'connect', 'mark'].map((step) => `${step}/run`),
+    synchronous,
+  ),
+  ...handles('undo-restore', ['cut-restored/undo', 'open/undo', 'connect/undo'], synchronous),
+  ...handles('undo-restore', ['up/run'], watching),
+  ...handles('undo-restore', ['pool/run'], byRoot),
+  ...handles('finish-restore', ['unprotect/run', 'unprotect/undo'], synchronous),
+  ...handles('finish-restore', ['pool/run'], byRoot),
+  ...handles('restore-copy', ['fit/run', 'connect/run', 'enable/run'], synchronous),
+  ...handles('restore-copy', ['up/run'], watching),
+  ...handles(
+    'restore-in-place',
+    ['shelve', 'cut', 'fit', 'connect', 'claim', 'enable'].map((step) => `${step}/run`),
+    synchronous,
+  ),
+  ...handles('restore-in-place', ['cut/undo', 'claim/undo'], synchronous),
+  ...handles('restore-in-place', ['pool/run'], byRoot),
+  ...handles('checkpoint', ['marker/run'], synchronous),
+  ...handles('rollback', ['trace/run', 'trace/undo', 'mark/run', 'claim/run', 'claim/undo'], synchronous),
+  ...handles('issue-claim', ['claim/run', 'claim/undo'], synchronous),
+  ...handles('drop-claim', ['write/run'], synchronous),
+  ...handles('update-controller', ['offer/run', 'offer/undo'], inJournal),
+  ...handles('update-controller', ['healthy/run'], watching),
+};
