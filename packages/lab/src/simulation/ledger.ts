@@ -2,6 +2,7 @@
  * What must never happen, watched from the node's side. The ledger remembers what bears data and whose it is, hears of
  * every worker before it begins, and looks at everything after every event.
  */
+import { createRestoreStore } from '@felhom/agent';
 import { report as reportSchema } from '@felhom/protocol';
 import type { Neighbour } from '../world/neighbour.ts';
 import type { SimWorld } from '../world/sim-world.ts';
@@ -52,7 +53,7 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
   watchWorkers(world, neighbours, book, accuse);
 
   const checkVolumes = (): void => {
-    for (const record of registered(world))
+    for (const record of registered(world).filter(({ scratch }) => !scratch))
       for (const { volid } of record.volumes) {
         const volume = node.storage.volume(volid);
         const known = kept.get(volid);
@@ -64,6 +65,7 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
     for (const [volid, { vmid, uid, sizeBytes }] of kept) {
       if (touchedByPeople.has(vmid)) continue;
       if (uid !== undefined && book.released.get(volid) === uid) continue;
+      if (book.mayFree(volid)) continue;
       const now = node.storage.volume(volid);
       if (now === undefined) accuse(`volume ${volid} bore data and is gone`);
       else if (now.sizeBytes < sizeBytes) accuse(`volume ${volid} shrank from ${sizeBytes} to ${now.sizeBytes}`);
@@ -76,7 +78,7 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
         for (const difference of neighbour.differences())
           // An adoption writes into the notes, and nowhere else.
           if (!book.isAdopted(neighbour.vmid) || !difference.startsWith('config of')) accuse(difference);
-    const records = registered(world);
+    const records = registered(world).filter(({ scratch }) => !scratch);
     for (const { vmid, name } of records) {
       if (!neighbours.has(vmid)) continue;
       if (!book.isAdopted(vmid)) accuse(`guest ${name} (${vmid}) is on record, and it is somebody else's`);
@@ -88,8 +90,9 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
       const volid = lying.get(vmid);
       if (volid !== undefined) accuse(`guest ${name} was made at ${vmid}, where ${volid} of somebody else lay`);
     }
+    const waiting = waitingForUndo(world);
     const marked = rangeOf(world)
-      .filter((vmid) => !neighbours.has(vmid) && !touchedByPeople.has(vmid))
+      .filter((vmid) => !waiting.has(vmid) && !neighbours.has(vmid) && !touchedByPeople.has(vmid))
       .flatMap((vmid) => {
         const uid = markedUid(world.host.rawConfig(vmid) ?? '');
         return uid === undefined ? [] : [{ uid, vmid }];
@@ -123,8 +126,9 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
     if (openSagas(world).length > 0) return;
     const records = new Map(registered(world).map((record) => [record.vmid as number, record]));
     const said = JSON.stringify(world.life()?.agent.report().findings ?? []);
+    const waiting = waitingForUndo(world);
     for (const vmid of rangeOf(world)) {
-      if (neighbours.has(vmid) || touchedByPeople.has(vmid) || disturbed.has(vmid)) continue;
+      if (waiting.has(vmid) || neighbours.has(vmid) || touchedByPeople.has(vmid) || disturbed.has(vmid)) continue;
       const record = records.get(vmid);
       if (record === undefined && node.guests.exists(vmid)) accuse(`guest ${vmid} is nobody's`);
       const present = node.storage.volumesOf(vmid).map(({ volid }) => volid);
@@ -154,7 +158,7 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
           accuse(`cannot look: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
         }
       for (const { upid } of node.tasks.running())
-        if (node.tasks.find(upid)?.parts.user === tokenId && !upid.includes(':vz') && !upid.includes(':resize:'))
+        if (node.tasks.find(upid)?.parts.user === tokenId && !/:(?:vz|resize|imgdel|move_volume)/.test(upid))
           accuse(`a task that no saga knows: ${upid}`);
     },
   };
@@ -162,6 +166,14 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
 
 /** Whether the process lives; without power there is nobody to ask. */
 export const isPowered = (world: SimWorld): boolean => world.life()?.power.off.aborted === false;
+
+/** Guests that a restore put aside: its record has them, the registry has what took their place. */
+const waitingForUndo = (world: SimWorld): ReadonlySet<number> =>
+  new Set(
+    createRestoreStore(world.disk())
+      .all()
+      .flatMap(({ state, old }) => (state === 'undoable' && old !== undefined ? [Number(old.vmid)] : [])),
+  );
 
 /** Volumes on a storage that does not answer are not gone. */
 export const storagesAnswer = ({ node }: SimWorld): boolean =>
@@ -182,7 +194,7 @@ function watchWorkers(
         .running()
         .find((other) => other.id === id && node.tasks.find(other.upid)?.parts.user === tokenId);
       if (busy !== undefined) accuse(`${type} of guest ${id} begins while our ${busy.type} is at work: ${busy.upid}`);
-      const record = registered(world).find(({ vmid }) => String(vmid) === id);
+      const record = registered(world).find(({ vmid, scratch }) => String(vmid) === id && !scratch);
       if (neighbours.has(Number(id)) && !(record !== undefined && book.isAdopted(record.vmid)))
         accuse(`${type} on guest ${id}, which is somebody else's`);
       if (type === 'vzdestroy' && record !== undefined) {

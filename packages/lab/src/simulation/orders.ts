@@ -21,6 +21,10 @@ export interface Order {
   readonly uid?: string;
   /** It ends with that guest, and exactly these volumes, destroyed. */
   readonly lossSet?: readonly string[];
+  /** Volumes that a restore, its undo or its end may free, with the guest that they are left with. */
+  readonly frees?: readonly string[];
+  /** An archive that it may delete. */
+  readonly deletes?: string;
   readonly adopts?: number;
   readonly hold?: { readonly scope: string; readonly set: boolean };
   /** Signers of the trust document that it leads to. */
@@ -35,6 +39,9 @@ export interface Book {
   readonly released: Map<string, string>;
   /** Why the guest on record at this VMID must not be destroyed now; `undefined` = it was signed for. */
   whyNotDestroy(vmid: number): string | undefined;
+  /** Whether enough people signed for a restore, or for the end of one, that frees this volume. */
+  mayFree(volid: string): boolean;
+  mayDelete(archive: string): boolean;
   /** Whether anything was signed for that may bring this guest down. */
   mayStop(uid: string): boolean;
   isAdopted(vmid: number): boolean;
@@ -78,6 +85,9 @@ export function createBook(world: SimWorld, pace: RemovalPace, accuse: (text: st
     return [...order.by].filter((person) => now.includes(person)).length >= 2;
   };
 
+  const mayFree = (volid: string): boolean =>
+    orders.some((order) => order.frees?.includes(volid) === true && enough(order));
+
   const whyNotDestroy: Book['whyNotDestroy'] = (vmid) => {
     const record = registered(world).find((each) => each.vmid === vmid);
     if (record === undefined) return undefined;
@@ -85,6 +95,7 @@ export function createBook(world: SimWorld, pace: RemovalPace, accuse: (text: st
       .volumesOf(vmid)
       .map(({ volid }) => volid)
       .toSorted();
+    if (lies.length > 0 && lies.every(mayFree)) return undefined;
     const about = orders.filter(({ uid, lossSet }) => uid === record.uid && lossSet !== undefined);
     if (about.length === 0) return 'nobody signed for that';
     const complaints = about.map((order) => {
@@ -159,6 +170,8 @@ export function createBook(world: SimWorld, pace: RemovalPace, accuse: (text: st
     envelopes,
     released,
     whyNotDestroy,
+    mayFree,
+    mayDelete: (archive) => orders.some((order) => order.deletes === archive && enough(order)),
     mayStop: (uid) => orders.some((order) => order.uid === uid && order.hold === undefined && order.by.size > 0),
     isAdopted: (vmid) => orders.some((order) => order.adopts === vmid && order.by.size > 0),
     check: () => {

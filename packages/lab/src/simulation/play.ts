@@ -21,6 +21,8 @@ export interface Play {
   readonly isMild: boolean;
   /** People sign more than they do anything else. */
   readonly isSigned: boolean;
+  /** What every document asks for besides guests. */
+  readonly asks?: Readonly<Record<string, unknown>>;
   /** What the last good document asks for. */
   wanted: readonly LabGuest[];
   /** Digest of the newest document of the hub. */
@@ -38,7 +40,7 @@ export interface Play {
 export function publish(play: Play, guests: readonly unknown[]): void {
   const { hub } = play.world;
   if (hub.mood === 'forged') hub.mood = 'well';
-  const text = hub.publish(guests);
+  const text = hub.publish(guests, play.asks);
   play.newest = digestOfText(text);
   if (desiredState.safeParse(JSON.parse(text)).success) play.ledger.goodDocuments.add(digestOfText(text));
 }

@@ -9,19 +9,19 @@ import { isPowered } from './ledger.ts';
 import type { Order } from './orders.ts';
 import type { Play } from './play.ts';
 
-type About = Pick<Order, 'uid' | 'lossSet' | 'adopts' | 'hold' | 'trusts'>;
+type About = Pick<Order, 'uid' | 'lossSet' | 'adopts' | 'hold' | 'trusts' | 'frees' | 'deletes'>;
 
-const some = ({ random }: Play, atLeast = 1): readonly LabPerson[] => {
+export const some = ({ random }: Play, atLeast = 1): readonly LabPerson[] => {
   const left = [...labPeople];
   const count = Math.max(atLeast, 1 + random.int(3));
   return Array.from({ length: count }, () => left.splice(random.int(left.length), 1)[0] as LabPerson);
 };
 
 /** Nobody signs for a host that has not said anything. */
-const report = ({ world }: Play) =>
+export const report = ({ world }: Play) =>
   isPowered(world) && world.hub.lastStatement() !== undefined ? world.life()?.agent.report() : undefined;
 
-function order<K extends JobKind>(
+export function order<K extends JobKind>(
   play: Play,
   kind: K,
   params: JobOf<K>['params'],

@@ -16,6 +16,15 @@ export interface SimGuests {
   restart(vmid: number): void;
   /** Why programs ended by themselves, which is a bug of theirs. */
   failures(): readonly unknown[];
+  /** Hears every answer that a guest got from the local API. */
+  onAnswer: ((answer: SimAnswer) => void) | undefined;
+}
+
+export interface SimAnswer {
+  readonly vmid: number;
+  /** As the guest showed it. */
+  readonly authorization: string | undefined;
+  readonly status: number;
 }
 
 export interface SimGuestsNeeds {
@@ -41,8 +50,12 @@ export function createSimGuests({ node, clock, random, api }: SimGuestsNeeds): S
         files: diskGuestFiles(node.storage.disk, facts.mounts, () => Math.floor(clock.now() / 1000)),
         clock,
         random: random.fork(`guest ${vmid} ${clock.now()}`),
-        transport: (...asked) =>
-          reaches ? call(api(), { vmid, net: net.net, mac: net.mac, port: net.port }, asked) : broken(),
+        transport: async (...asked) => {
+          if (!reaches) return broken();
+          const answer = await call(api(), { vmid, net: net.net, mac: net.mac, port: net.port }, asked);
+          guests.onAnswer?.({ vmid, authorization: asked[2]['authorization'], status: answer.status });
+          return answer;
+        },
         environment: facts.environment,
       }),
     );
@@ -57,7 +70,8 @@ export function createSimGuests({ node, clock, random, api }: SimGuestsNeeds): S
     stop(vmid);
     if (is === 'up') start(vmid);
   });
-  return {
+  const guests: SimGuests = {
+    onAnswer: undefined,
     of: (vmid) => running.get(vmid),
     restart: (vmid) => {
       stop(vmid);
@@ -66,6 +80,7 @@ export function createSimGuests({ node, clock, random, api }: SimGuestsNeeds): S
     failures: () =>
       [...running.values(), ...ended].map((guest) => guest.failed()).filter((failed) => failed !== undefined),
   };
+  return guests;
 }
 
 const broken = (): Promise<never> => Promise.reject(new Error('the connection was refused'));

@@ -44,7 +44,8 @@ export function disorderAt(world: Pick<EnrolledNode, 'node' | 'host' | 'policy'>
   const named = config === undefined ? [] : volumesNamedIn(config);
   const lock = /^lock: (\S+)$/m.exec(config ?? '')?.[1];
   const orphans = present.filter((volid) => !named.includes(volid));
-  const missing = named.filter((volid) => !present.includes(volid));
+  // What was carried over lies under the VMID of before.
+  const missing = named.filter((volid) => node.storage.volume(volid) === undefined);
   return [
     ...(lock === undefined ? [] : [`guest ${vmid} is locked (${lock})`]),
     ...(config === undefined || config.trim() !== '' ? [] : [`guest ${vmid} is an empty stub`]),
