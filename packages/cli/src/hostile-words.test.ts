@@ -81,7 +81,7 @@ test(
           uid,
           guest: 'photos',
           tier: hostile.slice(0, 40),
-          archive: `nas:${'\u202e'}x`,
+          archive: 'nas:\u202ex',
           sha256: 'a'.repeat(64),
           at: 1,
           sizeBytes: 1,
