@@ -184,8 +184,11 @@ export function createProtection(needs: ProtectionNeeds): Protection {
         authority,
         audit: needs.audit,
         clock,
-        submit: (effect, evidence, atStart) =>
-          needs.submit(effect, evidence, new AbortController().signal, { atStart }),
+        submit: async (effect, evidence, atStart) => {
+          const answer = await needs.submit(effect, evidence, new AbortController().signal, { atStart });
+          if (answer.is === 'started') void answer.ended.then((end) => round.ended(effect, end));
+          return answer;
+        },
         desiredGuest: (record) => inForce.desiredGuest(record),
         identityOf: (record) => (record.incarnation === 1 ? 'fresh' : 'continue'),
         dueOf: (guest) => views.dueOf(guest),

@@ -5,12 +5,12 @@
 import { carrySince } from '@felhom/protocol';
 import type { Finding, GuestUid, Reason } from '@felhom/protocol';
 import type { Submission } from '../admission/index.ts';
-import type { ProtectionEffect } from '../authority/index.ts';
+import type { BuiltEffect, ProtectionEffect } from '../authority/index.ts';
 import { refOf } from '../authority/guest-record.ts';
 import type { GuestRecord, GuestRegistry } from '../authority/guest-record.ts';
-import { findingOfIntegrity, findingOfMode, nextToReRead, reRead, sortArchives } from '../backups/index.ts';
+import { findingOfIntegrity, findingOfMode, reRead, sortArchives } from '../backups/index.ts';
 import { dueBackups, standings } from '../catalogue/index.ts';
-import type { Announcement, DueDecision, DueGuest, EffectivePlan, Standing } from '../catalogue/index.ts';
+import type { Announcement, BackupRecord, DueDecision, DueGuest, EffectivePlan, Standing } from '../catalogue/index.ts';
 import { expiredCheckpoints } from '../checkpoints/index.ts';
 import { controllerWork } from '../controllers/index.ts';
 import { identityOf } from '../guests/index.ts';
@@ -29,6 +29,7 @@ import { createBackupFailures } from './backup-failures.ts';
 import type { InForce } from './in-force.ts';
 import type { Look, Looker } from './look.ts';
 import type { Stores } from './stores.ts';
+import { createReReader } from './re-reader.ts';
 import { createStaleMarkers } from './stale-markers.ts';
 import type { ForeignArchive } from './stale-markers.ts';
 import { underWay } from './under-way.ts';
@@ -75,6 +76,8 @@ export interface Round {
   readonly last: () => RoundResult;
   /** When the next thing is due, wall time in milliseconds. */
   nextAt(): number | undefined;
+  /** Work that a guest had asked for came to its end. */
+  ended(effect: BuiltEffect, end: SagaEnd): void;
   forget(uid: GuestUid): void;
 }
 
@@ -96,7 +99,16 @@ export function createRound(needs: RoundNeeds): Round {
   let result: RoundResult = { standing: undefined, decisions: [], findings: [] };
   let nextAt: number | undefined;
   const staleMarkers = createStaleMarkers(journal);
-  let reading: Promise<void> | undefined;
+  const reReader = createReReader({
+    catalogue: stores.catalogue,
+    clock,
+    log: needs.log,
+    budget: integrityBudget,
+    reRead: (record, now, signal) =>
+      reRead({ stores: needs.proxmox.stores, helper: needs.helper }, record, now, signal),
+  });
+  /** Ids of backups of which the newest listings say something else than the catalogue. */
+  let doubted: ReadonlySet<string> = new Set();
 
   const submit = async (effect: ProtectionEffect, signal: AbortSignal): Promise<Submission> => {
     const answer = await needs.submit(effect, signal);
@@ -106,15 +118,24 @@ export function createRound(needs: RoundNeeds): Round {
 
   const settled = (effect: ProtectionEffect, end: SagaEnd): void => {
     const now = clock.now();
-    if (effect.kind === 'backup-run' || effect.kind === 'backup-on-demand') {
-      // Its apps stand still for nothing now.
-      if (end.is !== 'completed' && effect.lease !== undefined) stores.leases.end(effect.guest.uid);
-      if (end.is === 'completed') failures.clear(effect.guest.uid, effect.tier);
-      if (end.is === 'unwound') failures.note(effect.guest.uid, effect.tier, end.why, now);
-    } else if (end.is === 'completed') {
+    if (effect.kind === 'backup-run' || effect.kind === 'backup-on-demand') return ended(effect, end);
+    if (end.is === 'completed') {
       if (effect.kind === 'marker-renew') staleMarkers.renewed(effect.guest.uid);
       tries = forget(tries, effect);
     } else if (end.is === 'unwound') tries = noteFailure(tries, effect, end.why, now);
+    looker.refresh();
+    needs.wake();
+  };
+
+  const ended: Round['ended'] = (effect, end) => {
+    if (effect.kind === 'backup-run' || effect.kind === 'backup-on-demand') {
+      const { guest, tier, lease, kind } = effect;
+      // Its apps stand still for nothing now.
+      if (end.is !== 'completed' && lease !== undefined) stores.leases.end(guest.uid);
+      if (end.is === 'completed') failures.clear(guest.uid, tier);
+      // What a guest tries besides must not put off what is due.
+      if (end.is === 'unwound' && kind === 'backup-run') failures.note(guest.uid, tier, end.why, clock.now());
+    }
     looker.refresh();
     needs.wake();
   };
@@ -316,6 +337,7 @@ export function createRound(needs: RoundNeeds): Round {
     const now = clock.now();
     const records = stores.catalogue.all();
     const foreign: ForeignArchive[] = [];
+    const contradicted: BackupRecord[] = [];
     for (const [storage, items] of look.archives) {
       const sorted = sortArchives({
         storage,
@@ -326,7 +348,9 @@ export function createRound(needs: RoundNeeds): Round {
         records,
       });
       for (const { guest, item } of sorted.foreign) foreign.push({ guest, archive: item.volid });
-      for (const record of sorted.missing) noteMissing(record.id, now);
+      const listed = new Set(items.map(({ volid }) => volid));
+      const back = records.filter(({ integrity, archive }) => integrity?.is === 'missing' && listed.has(archive));
+      contradicted.push(...sorted.missing.filter(({ integrity }) => integrity?.is !== 'missing'), ...back);
       for (const { item } of sorted.unrecorded)
         found.push({
           key: 'backup.unrecorded',
@@ -337,37 +361,14 @@ export function createRound(needs: RoundNeeds): Round {
           since: now,
         });
     }
+    // What is being deleted leaves the listing before it leaves the catalogue.
+    const going = new Set(work.map(({ archive }) => archive));
+    doubted = new Set(contradicted.flatMap(({ id, archive }) => (going.has(archive) ? [] : [id])));
     return staleMarkers.due(foreign).flatMap((uid) => {
       const record = registry.byUid(uid);
       if (record === undefined || work.some(({ name, guest }) => name === 'renew-marker' && guest === uid)) return [];
       return [{ kind: 'marker-renew' as const, guest: refOf(record) }];
     });
-  };
-
-  const noteMissing = (id: string, now: number): void => {
-    const record = stores.catalogue.byId(id);
-    if (record === undefined || record.integrity?.is === 'missing') return;
-    const at = Math.max(0, Math.trunc(now));
-    stores.catalogue.put({ ...record, integrity: { at, is: 'missing', text: 'it is not listed any more' } });
-  };
-
-  /** Beside everything else: reading a whole archive takes as long as it takes. */
-  const readAgain = (signal: AbortSignal): void => {
-    if (reading !== undefined) return;
-    const [next] = nextToReRead(stores.catalogue.all(), clock.now(), integrityBudget);
-    if (next === undefined) return;
-    const { stores: pve } = needs.proxmox;
-    reading = reRead({ stores: pve, helper: needs.helper }, next, clock.now(), signal)
-      .then((read) => {
-        const record = stores.catalogue.byId(next.id);
-        if (record === undefined) return;
-        if (read.is === 'done') stores.catalogue.put({ ...record, integrity: read.value });
-        else needs.log.warn('a backup could not be read again', { backup: next.id, why: read.why.code });
-      })
-      .catch((error: unknown) => needs.log.warn('reading a backup again broke off', { why: String(error) }))
-      .finally(() => {
-        reading = undefined;
-      });
   };
 
   const freeScratch = ({ vmids: { scratch } }: HostPolicy, { observation }: PassReport): number => {
@@ -414,7 +415,7 @@ export function createRound(needs: RoundNeeds): Round {
     });
     found.push(...windowFindings(stores.restores.all(), windows, clock.now()));
     for (const [id, decision] of windows) if (decision === 'finish-due') await needs.finishWindow(id, signal);
-    readAgain(signal);
+    reReader.next(doubted, signal);
 
     const standing = standings({
       now: clock.now(),
@@ -488,6 +489,7 @@ export function createRound(needs: RoundNeeds): Round {
     run,
     last: () => result,
     nextAt: () => nextAt,
+    ended,
     forget: (uid) => failures.forget(uid),
   };
 }

@@ -8,6 +8,9 @@ import type { Stage } from '../stage/stage.ts';
 import { NotAsTold, vmidOf } from './scenario.ts';
 import type { Scene } from './scenario.ts';
 
+/** A node that is quicker than most: these stories are about what comes after. */
+export const brisk = { restoreMs: 600, startMs: 200, stopMs: 100, allocateMs: 20 };
+
 const ledgerFolder = '/srv/data/ledger';
 
 export function livesOn(stage: Stage): LabGuests {

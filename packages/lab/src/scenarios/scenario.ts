@@ -65,7 +65,7 @@ export function createScene(stage: Stage, tell: Telling): Scene {
       throw new NotAsTold(`felhom ${argv.join(' ')} of ${person} ended with ${run.code}, not ${expected}`);
     return run.out + run.err;
   };
-  const expect: Scene['expect'] = async (what, condition, timeoutMs = 40_000) => {
+  const expect: Scene['expect'] = async (what, condition, timeoutMs = 90_000) => {
     let last: Report | undefined;
     await stage.until(
       what,

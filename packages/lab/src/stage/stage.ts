@@ -239,7 +239,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     agentCommand: (argv) => runAgentCommand(place.agentConfig, argv),
     writeConfig,
     writePolicy: (policy) => writeDocument(place.policy, policy),
-    until: async (what, condition, timeoutMs = 30_000) => {
+    until: async (what, condition, timeoutMs = 60_000) => {
       const end = Date.now() + timeoutMs;
       while (!(await condition())) {
         if (Date.now() >= end) throw new NotReached(what, timeoutMs / 1000, describe(await status(), agent));
