@@ -342,7 +342,7 @@ export const protectionStories: Readonly<Record<string, Story>> = {
     asks: [web],
     plan: planAt(4),
     once: true,
-    sparse: true,
+    sparse: 'once',
     settled: (world) => evidenceOf(world).length > 0,
     spoils: {
       ...restoreMishaps,
