@@ -5,9 +5,11 @@ import { blocked } from './blocked.ts';
 import { crash } from './crash.ts';
 import { drift } from './drift.ts';
 import { foreign } from './foreign.ts';
+import { guestLoss } from './guest-loss.ts';
 import { hubDown } from './hub-down.ts';
 import { nodeReboot } from './node-reboot.ts';
 import { provision } from './provision.ts';
+import { restoreTest } from './restore-test.ts';
 import type { Scenario } from './scenario.ts';
 import { standalone } from './standalone.ts';
 import { workerKilled } from './worker-killed.ts';
@@ -21,6 +23,8 @@ export const scenarios: readonly Scenario[] = [
   blocked,
   approve,
   appConsistent,
+  restoreTest,
+  guestLoss,
   hubDown,
   standalone,
   foreign,

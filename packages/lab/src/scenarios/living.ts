@@ -1,4 +1,7 @@
 /** What stories about living guests have in common: their files, their apps, their archives, the people who sign. */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { checkLedger, guestPaths, realFiles } from '@felhom/controller';
 import type { GuestFiles } from '@felhom/controller';
 import type { Report } from '@felhom/protocol';
@@ -86,3 +89,35 @@ export async function controllersUp({ stage, expect }: Scene, names: readonly st
 
 export const copiesOf = (report: Report, name: string): Report['copies'] =>
   report.copies.filter(({ guest }) => guest === name);
+
+/** Bytes in the middle of an archive turn over, as on a dying disk. */
+export function damage(stage: Stage, archive: string): void {
+  const { storage } = stage.pve.node;
+  const [name = ''] = archive.split(':');
+  storage.disk.damageArchive(storage.archives.diskPath(name, archive.slice(archive.indexOf('/') + 1)));
+}
+
+/** Waits until so many copies of a guest were shown to be restorable. */
+export async function provenAll({ expect }: Scene, name: string, count: number): Promise<Report> {
+  return expect(
+    `${count === 1 ? 'its copy is' : `${count} copies are`} proven by a restore-test`,
+    (report) => copiesOf(report, name).filter(({ proven }) => proven).length >= count,
+    120_000,
+  );
+}
+
+/** The bulk volume of a guest: its id, and a digest over all files in it. */
+export function bulkBytes(stage: Stage, name: string): string {
+  const config = stage.pve.host.rawConfig(vmidOf(stage, name)) ?? '';
+  const volid = /^mp\d+: (bulk:[^,\n]+)/m.exec(config)?.[1] ?? '';
+  const folder =
+    volid === '' ? undefined : stage.pve.node.storage.disk.directoryOf(stage.pve.node.storage.volumeDiskPath(volid));
+  if (folder === undefined) throw new NotAsTold(`${name} has no bulk volume`);
+  const hash = createHash('sha256');
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted()) {
+    const path = join(folder, file);
+    hash.update(`${file}\0`);
+    if (statSync(path).isFile()) hash.update(readFileSync(path));
+  }
+  return `${volid} ${hash.digest('hex')}`;
+}

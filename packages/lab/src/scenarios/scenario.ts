@@ -170,6 +170,12 @@ export function ownRange(stage: Stage): readonly number[] {
   return Array.from({ length: to - from + 1 }, (_, at) => from + at);
 }
 
+/** Every VMID that restore-tests may use. */
+export function scratchRange(stage: Stage): readonly number[] {
+  const { from, to } = stage.pve.policy.vmids.scratch;
+  return Array.from({ length: to - from + 1 }, (_, at) => from + at);
+}
+
 export const agentLog = (stage: Stage): string => readFileSync(stage.place.agentLog, 'utf8');
 
 /** UPIDs of every restore that was started on the node, newest first. */

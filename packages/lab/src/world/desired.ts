@@ -40,9 +40,13 @@ export function labGuest(name: string, extra: Partial<LabGuest> = {}): LabGuest 
   };
 }
 
-/** The same with a controller in it. */
+/** The same with a controller in it, and somebody has decided about its bulk. */
 export function livingGuest(name: string, extra: Partial<LabGuest> = {}): LabGuest {
-  return labGuest(name, { controller: { role: 'controller' }, ...extra });
+  const plain = labGuest(name);
+  const volumes = plain.volumes.map((volume) =>
+    volume.backup ? volume : { ...volume, ownBackup: { is: 'none', acknowledged: true } as const },
+  );
+  return { ...plain, volumes, controller: { role: 'controller' }, ...extra };
 }
 
 export interface LabTier {
