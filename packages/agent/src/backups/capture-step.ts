@@ -45,7 +45,8 @@ export async function capture(ctx: BackupContext, signal: AbortSignal): Promise<
         const ended = await waiting;
         return ended.is === 'done' ? done({}) : unknown(ended.why);
       }
-      const snapshot = await holdsSnapshot(ctx, signal);
+      // Before our own job has begun, a snapshot of that name is of somebody else's, behind whose job ours waits.
+      const snapshot = words.mode !== undefined && (await holdsSnapshot(ctx, signal));
       if (snapshot || words.archiving)
         return done({ ...modeOf(words.mode ?? (snapshot ? 'snapshot' : undefined)), ...held(ctx) });
       const late = tooLate(ctx, began, words.waitsForOther);

@@ -44,6 +44,25 @@ test('the latest manifest of a guest comes back, and each body by its digest', (
   assert.equal(manifests.latest(uidOf('b')), undefined);
 });
 
+test('what a guest said before goes with its next word, unless a backup or another guest needs it', () => {
+  const documents = memoryDocuments();
+  const needed = new Set<Digest>();
+  const manifests = createManifests(documents, (of) => needed.has(of));
+  for (let n = 1; n <= 50; n++) manifests.put(uidOf('a'), manifest(n));
+  assert.equal(documents.list('manifest-body/').length, 1);
+  const kept = manifests.put(uidOf('a'), manifest(60));
+  needed.add(kept);
+  const shared = manifests.put(uidOf('b'), manifest(61));
+  manifests.put(uidOf('a'), manifest(61));
+  manifests.put(uidOf('a'), manifest(62));
+  assert.ok(manifests.byDigest(kept) !== undefined && manifests.byDigest(shared) !== undefined);
+  needed.clear();
+  manifests.release(kept);
+  assert.equal(manifests.byDigest(kept), undefined);
+  manifests.release(shared);
+  assert.ok(manifests.byDigest(shared) !== undefined, 'the latest of b');
+});
+
 test('a sweep leaves what is kept and what is the latest of any guest', () => {
   const manifests = createManifests(memoryDocuments());
   const [one, two, three, other] = [

@@ -22,14 +22,22 @@ export interface Manifests {
   put(uid: GuestUid, manifest: ContentManifest): Digest;
   latest(uid: GuestUid): StoredManifest | undefined;
   byDigest(digest: Digest): ContentManifest | undefined;
-  /** Of a guest that is gone; the body goes with the next sweep. */
+  /** A backup that was compared with it is gone: so is the body, unless something else needs it. */
+  release(digest: Digest): void;
+  /** Of a guest that is gone. */
   forget(uid: GuestUid): void;
   /** Removes the bodies that are neither to be kept nor the latest of a guest. Returns how many. */
   sweep(keep: ReadonlySet<Digest>): number;
 }
 
-/** Throws on a document that this release cannot read. */
-export function createManifests(documents: Pick<Documents, 'get' | 'put' | 'remove' | 'list'>): Manifests {
+/**
+ * Throws on a document that this release cannot read. `isNeeded`: whether a backup, taken or being taken, is compared
+ * with that body; what a guest said before goes as soon as it says something else, or it could fill the journal.
+ */
+export function createManifests(
+  documents: Pick<Documents, 'get' | 'put' | 'remove' | 'list'>,
+  isNeeded: (of: Digest) => boolean = () => true,
+): Manifests {
   const pointer = (key: string): Digest | undefined => {
     const found = documents.get(key);
     if (found === undefined) return undefined;
@@ -44,15 +52,22 @@ export function createManifests(documents: Pick<Documents, 'get' | 'put' | 'remo
     if (!parsed.success) throw new Error(`cannot read ${found.key}: ${parsed.error.message}`);
     return parsed.data;
   };
+  const isLatest = (of: Digest): boolean => documents.list(latestPrefix).some(({ key }) => pointer(key) === of);
+  const release = (of: Digest): void => {
+    if (!isLatest(of) && !isNeeded(of)) documents.remove(bodyPrefix + of);
+  };
   return {
+    release,
     put(uid, manifest) {
       const bytes = Buffer.byteLength(JSON.stringify(manifest));
       if (bytes > maxManifestBytes)
         throw new RangeError(`cannot store the manifest of ${uid}: it has ${bytes} bytes, ${maxManifestBytes} at most`);
       const of = digestOfManifest(manifest);
+      const before = pointer(latestPrefix + uid);
       // The body first: a pointer never leads nowhere.
       documents.put({ key: bodyPrefix + of, v: shapeVersion, body: manifest });
       documents.put({ key: latestPrefix + uid, v: shapeVersion, body: of });
+      if (before !== undefined && before !== of) release(before);
       return of;
     },
     latest(uid) {
@@ -61,7 +76,11 @@ export function createManifests(documents: Pick<Documents, 'get' | 'put' | 'remo
       return of === undefined || manifest === undefined ? undefined : { digest: of, manifest, at: manifest.at };
     },
     byDigest,
-    forget: (uid) => documents.remove(latestPrefix + uid),
+    forget(uid) {
+      const last = pointer(latestPrefix + uid);
+      documents.remove(latestPrefix + uid);
+      if (last !== undefined) release(last);
+    },
     sweep(keep) {
       const latest = new Set(documents.list(latestPrefix).map(({ key }) => pointer(key)));
       let removed = 0;

@@ -2,6 +2,7 @@
  * Everything durable that protects guests, opened once: what the sagas need besides Proxmox, what the local API answers
  * from, and what the rounds plan over.
  */
+import { z } from 'zod';
 import type { GuestRef } from '../authority/effects.ts';
 import type { GuestRegistry } from '../authority/guest-record.ts';
 import type { AuditLog } from '../audit/index.ts';
@@ -15,7 +16,7 @@ import {
   planPrune,
   sumsOf,
 } from '../catalogue/index.ts';
-import type { BackupRecord } from '../catalogue/index.ts';
+import type { BackupRecord, Catalogue } from '../catalogue/index.ts';
 import { createCheckpoints } from '../checkpoints/index.ts';
 import {
   createBulkReports,
@@ -27,6 +28,7 @@ import {
   createTokens,
 } from '../controllers/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
+import { foldSaga } from '../kernel/index.ts';
 import type { Clock, Journal, Random, Runner } from '../kernel/index.ts';
 import type { LocalAuthority } from '../ports/local-authority.ts';
 import type { HostKey } from '../ports/signatures.ts';
@@ -71,11 +73,35 @@ interface ReleaseOfController {
 
 export type Stores = ReturnType<typeof createStores>;
 
+/** What open sagas have noted that their backup is to be compared with: it is on no record yet. */
+function declaredNow(journal: Pick<Journal, 'openSagas' | 'recordsOf'>): ReadonlySet<string> {
+  return new Set(
+    journal
+      .openSagas()
+      .flatMap((id) => declaring.safeParse(foldSaga(journal.recordsOf(id))?.state).data?.manifest ?? []),
+  );
+}
+
+const declaring = z.object({
+  manifest: z.union([z.string(), z.object({ digest: z.string() }).transform(({ digest }) => digest)]),
+});
+
 export function createStores(needs: StoresNeeds) {
   const { journal, clock, random, registry, policy, inForce } = needs;
   const documents = journal;
-  const catalogue = createCatalogue(documents);
-  const manifests = createManifests(documents);
+  const backupsOnRecord = createCatalogue(documents);
+  const manifests = createManifests(
+    documents,
+    (of) => backupsOnRecord.all().some(({ manifest }) => manifest?.digest === of) || declaredNow(journal).has(of),
+  );
+  const catalogue: Catalogue = {
+    ...backupsOnRecord,
+    remove: (id) => {
+      const declared = backupsOnRecord.byId(id)?.manifest?.digest;
+      backupsOnRecord.remove(id);
+      if (declared !== undefined) manifests.release(declared);
+    },
+  };
   const evidence = createEvidenceStore(documents);
   const restores = createRestoreStore(documents);
   const recoveries = createRecoveryStore(documents);

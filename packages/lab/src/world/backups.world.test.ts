@@ -146,6 +146,7 @@ test('with a lease the apps are told as soon as the storage holds the state, lon
   const [record] = bench.records();
   assert.equal(record?.consistency, 'app');
   assert.ok((record?.takenAt ?? 0) - (record?.capturedAt ?? 0) > 500_000);
+  assert.equal(record?.integrity?.is, 'ok', 'it was read back whole, so retention may rely on it');
 });
 
 test('a lost answer: the task is taken for what it is, and there is one backup', async () => {
@@ -234,6 +235,23 @@ test('behind somebody else: shown while it waits, given up in time when apps sta
   bench.world.node.tasks.release(theirs);
   assert.equal(codeOf(await bench.ended(patient.ended)), 'completed');
   assert.equal(bench.records()[0]?.consistency, 'crash');
+});
+
+test("somebody else's snapshot of the guest is not the moment from which our archive is", async () => {
+  const bench = await createBackupBench({ pace: { backupMs: 600_000 } });
+  const theirs = await stalledDump(bench);
+  bench.leases.add(`${bench.guest().uid} lease`);
+  const leased = bench.life().runner.start(backup, bench.params({ lease: 'lease' }), bench.life().needs);
+  await bench.world.until(() => bench.world.node.tasks.running().length === 2, 30_000);
+  bench.world.node.tasks.release(theirs);
+  const seen = (): boolean => bench.world.node.guests.config(bench.vmid).snapshots.has('vzdump');
+  assert.equal(await bench.world.until(seen, 30_000), true);
+  assert.equal(
+    await bench.world.until(() => bench.captured.length > 0, 30_000),
+    false,
+    'its apps go on standing still',
+  );
+  assert.equal(codeOf(await bench.ended(leased.ended)), 'unwound backup.not-captured');
 });
 
 test('a lease that ended is no lease', async () => {
