@@ -8,7 +8,7 @@ import type { Submission } from '../admission/index.ts';
 import type { BuiltEffect, ProtectionEffect } from '../authority/index.ts';
 import { refOf } from '../authority/guest-record.ts';
 import type { GuestRecord, GuestRegistry } from '../authority/guest-record.ts';
-import { findingOfIntegrity, findingOfMode, reRead, sortArchives } from '../backups/index.ts';
+import { reRead, sortArchives } from '../backups/index.ts';
 import { dueBackups, standings } from '../catalogue/index.ts';
 import type { Announcement, BackupRecord, DueDecision, DueGuest, EffectivePlan, Standing } from '../catalogue/index.ts';
 import { expiredCheckpoints } from '../checkpoints/index.ts';
@@ -30,6 +30,7 @@ import type { InForce } from './in-force.ts';
 import type { Look, Looker } from './look.ts';
 import type { Stores } from './stores.ts';
 import { createReReader } from './re-reader.ts';
+import { copyFindings } from './copy-findings.ts';
 import { createStaleMarkers } from './stale-markers.ts';
 import type { ForeignArchive } from './stale-markers.ts';
 import { underWay } from './under-way.ts';
@@ -438,20 +439,7 @@ export function createRound(needs: RoundNeeds): Round {
       listed: listedCopies(guests, look),
     });
     found.push(...standing.findings);
-    for (const record of stores.catalogue.all()) {
-      const name = registry.byUid(record.guest)?.name;
-      if (name === undefined) continue;
-      for (const why of [findingOfIntegrity(record), findingOfMode(record)])
-        if (why !== undefined)
-          found.push({
-            key: why.code,
-            severity: why.code === 'backup.fell-back' ? 'info' : 'critical',
-            subject: `${name} ${record.archive}`.slice(0, 120),
-            text: why.text.slice(0, 1000),
-            advice: { text: 'The next backup is taken as planned; felhom backups shows what is left to restore from.' },
-            since: record.integrity?.at ?? record.takenAt,
-          });
-    }
+    found.push(...copyFindings(stores.catalogue.all(), (uid) => registry.byUid(uid)?.name));
     result = { standing, decisions, findings: carrySince(found, result.findings) };
     nextAt = soonest(
       [
