@@ -81,6 +81,7 @@ export function createAgent(parts: AgentParts): Agent {
     removing: () => signed.jobs.removing(),
     nodeTrouble: () => nodeTrouble(),
     permissionsSound: () => nodeTrouble() === undefined,
+    clockIsSteady: () => signed.time.standing().is === 'steady',
     wake: () => loop.wake(),
     submit: (...asked) => admission.submit(...asked),
     consents: {

@@ -64,6 +64,7 @@ export function createLocalDesk(needs: LocalDeskNeeds): LocalDesk {
   const { registry, claims, tokens, leases, controllers, operations, clock } = needs;
   const noted = createRefusalNotes(needs);
   const guestAudit = createGuestAudit(needs.audit);
+  const mayConsent = createConsentLimit(clock);
 
   /** A guest may leave between the transport's look and ours. */
   const withRecord = async <T>(
@@ -276,12 +277,15 @@ export function createLocalDesk(needs: LocalDeskNeeds): LocalDesk {
       withRecord(guest, (record) => {
         // Typed by a person who knows what it is about; a click, or a script that does not know, is no consent.
         if (confirmation !== record.name) return refused(notConfirmed);
+        if (!mayConsent(guest)) return refused(tooOften);
         const recorded = needs.consents.record(guest, true);
         return recorded.is === 'done' ? done(consentAnswer(needs, guest)) : recorded;
       }),
 
     consentWithdraw: (guest) =>
       withRecord(guest, () => {
+        // Always possible; what does not stand leaves no entry on the audit log, which is not the guest's to fill.
+        if (needs.consents.standing(guest) === undefined) return done(consentAnswer(needs, guest));
         const recorded = needs.consents.record(guest, false);
         return recorded.is === 'done' ? done(consentAnswer(needs, guest)) : recorded;
       }),
@@ -303,6 +307,12 @@ const notItsVolume = reason(
 const notConfirmed = reason(
   'consent.not-confirmed',
   'cannot take the consent: the confirmation has to be the name of the guest',
+);
+
+const consentsPerHour = 6;
+const tooOften = reason(
+  'local.too-many-requests',
+  `cannot take the consent: it was given ${consentsPerHour} times within the hour`,
 );
 
 /** The lease is no part of what was asked: another one, for the same key, is the same request. */
@@ -352,6 +362,18 @@ function createRefusalNotes({ audit, clock }: Pick<LocalDeskNeeds, 'audit' | 'cl
       const detail = { code: why.code, severity, incarnation: record.incarnation };
       audit.append({ at: now, kind: 'claim.refused', text: why.text, detail, guest: record.uid });
     },
+  };
+}
+
+/** A consent is a person's, and each is on the audit log for good: a program that gives them without end is stopped. */
+function createConsentLimit(clock: Pick<Clock, 'monotonicMs'>): (guest: GuestUid) => boolean {
+  const given = new Map<GuestUid, readonly number[]>();
+  return (guest) => {
+    const now = clock.monotonicMs();
+    const lately = (given.get(guest) ?? []).filter((at) => now - at < 3_600_000);
+    if (lately.length >= consentsPerHour) return false;
+    given.set(guest, [...lately, now]);
+    return true;
   };
 }
 

@@ -54,6 +54,8 @@ export interface ProtectionNeeds
     options?: SubmitOptions,
   ) => Promise<Submission>;
   readonly consents: LocalDeskNeeds['consents'];
+  /** Whether wall time went as the time since boot did: what ends by it and destroys waits else [R11]. */
+  readonly clockIsSteady: () => boolean;
 }
 
 export interface Protection {
@@ -121,6 +123,8 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     const restore = stores.restores.byId(saga);
     const policy = needs.policy();
     if (open === undefined || restore?.until === undefined || policy === undefined) return;
+    // A clock that jumped ends no window.
+    if (!needs.clockIsSteady()) return;
     // A hold asks that nothing is given up meanwhile.
     if (policy.hold.host || policy.hold.guests.includes(open.guest.name)) return;
     const effect: BuiltEffect = { kind: 'restore-finish', guest: open.guest, sagaId: saga, loss: open.finishLoss };

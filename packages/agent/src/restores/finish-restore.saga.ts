@@ -2,7 +2,8 @@
  * The end of an undo window: the guest as it was before a restore is freed, and with it the way back. By the restore's
  * own signature once the window has ended, or earlier by a signed job.
  *
- *   prove      it is the kept guest, stands still, and no config on the node names a volume of it [R4]
+ *   prove      it is the kept guest, stands still, no config on the node names a volume of it [R4], and the one that
+ *              took its place is there
  *   unprotect  its protection off; put back where it goes no further
  *   destroy    exactly the volumes of the record; from its intent on only forward is left
  *   pool       the VMID back into the pool
@@ -13,7 +14,7 @@ import type { VolumeId } from '@felhom/protocol';
 import { z } from 'zod';
 import type { GuestRef } from '../authority/effects.ts';
 import { guestRef } from '../guests/registered.ts';
-import { patientAttempts } from '../guests/settle.ts';
+import { patientAttempts, readOwn } from '../guests/settle.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
 import { done, refused } from '../kernel/saga.ts';
 import type { Outcome, SagaDefinition, StepContext } from '../kernel/saga.ts';
@@ -104,6 +105,9 @@ async function prove(ctx: Context, signal: AbortSignal): Promise<Outcome<Partial
   const now = ctx.needs.registry.byUid(guest.uid);
   if (now === undefined || now.vmid === kept.vmid)
     return refused(reason('gate.holds-data', `${cannot}: no other guest of it is on record`));
+  // One that is lost, or taken for lost: until it is back, what is to be freed may be all that is left of it.
+  const serving = await readOwn(ctx, now.vmid, now, signal);
+  if (serving.is !== 'done') return serving;
   const differing = [...new Set(lossOf(kept)).symmetricDifference(new Set(ctx.params.loss))];
   if (differing.length > 0)
     return refused(reason('job.changed', `${cannot}: ${differing.join(', ')} is not as it was asked for`));

@@ -381,6 +381,17 @@ test('a guest that somebody attached a volume of the old one to keeps it from be
   assert.equal(scene.config(old.vmid)?.['protection'], '1');
 });
 
+test('the old guest is kept as long as the restored one is not to be found', async () => {
+  const { scene, old, now, restore, guest } = await overwritten(4);
+  const loss = restore.old?.volumes.map(({ volid }) => volid) ?? [];
+  const before = volumesOf(scene, old.vmid);
+  await scene.world.clock.runUntil(scene.world.node.guests.stop(now.vmid));
+  scene.world.host.removeConfig(now.vmid);
+  const end = await scene.run(finishRestore, { guest, sagaId: restore.id, loss, jobId: 'job-1' });
+  assert.equal(end.is, 'unwound', JSON.stringify(end));
+  assert.deepEqual(volumesOf(scene, old.vmid), before);
+});
+
 test('a restored guest that does not come up unwinds to the old one, serving with its bulk', async () => {
   for (const nth of [1, 2]) {
     const scene = await bench(5);
