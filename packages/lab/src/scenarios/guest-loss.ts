@@ -20,7 +20,7 @@ const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode
 export const guestLoss = {
   name: 'guest-loss',
   about: 'a guest is lost with its disk; it comes back from the next good copy, with its bulk as it was',
-  stage: { signed: true, pace: brisk, policy: { restoreTests: { bootSeconds: 60, healthySeconds: 10 } } },
+  stage: { signed: true, pace: brisk, policy: { restoreTests: { bootSeconds: 60, healthySeconds: 30 } } },
   async play(scene) {
     const { stage, tell, apply, converged, expect, check, showAs } = scene;
     await apply(guests);

@@ -6,10 +6,12 @@ import { crash } from './crash.ts';
 import { drift } from './drift.ts';
 import { foreign } from './foreign.ts';
 import { guestLoss } from './guest-loss.ts';
+import { hostileGuest } from './hostile-guest.ts';
 import { hubDown } from './hub-down.ts';
 import { nodeReboot } from './node-reboot.ts';
 import { provision } from './provision.ts';
 import { restoreTest } from './restore-test.ts';
+import { restoreUndo } from './restore-undo.ts';
 import type { Scenario } from './scenario.ts';
 import { standalone } from './standalone.ts';
 import { workerKilled } from './worker-killed.ts';
@@ -25,6 +27,8 @@ export const scenarios: readonly Scenario[] = [
   appConsistent,
   restoreTest,
   guestLoss,
+  restoreUndo,
+  hostileGuest,
   hubDown,
   standalone,
   foreign,

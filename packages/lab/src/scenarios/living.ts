@@ -8,7 +8,7 @@ import type { Report } from '@felhom/protocol';
 import { controllerRole, publishController } from '../stage/release.ts';
 import type { LabGuests } from '../guest/index.ts';
 import type { Stage } from '../stage/stage.ts';
-import { NotAsTold, vmidOf } from './scenario.ts';
+import { guestsNamed, NotAsTold } from './scenario.ts';
 import type { Scene } from './scenario.ts';
 
 /** A node that is quicker than most: these stories are about what comes after. */
@@ -21,9 +21,19 @@ export function livesOn(stage: Stage): LabGuests {
   return stage.guests;
 }
 
+/** Of several guests of a name the one that runs: the others wait for an undo. */
+export function runningVmid(stage: Stage, name: string): number {
+  const [vmid, ...more] = guestsNamed(stage, name).filter((one) => stage.pve.node.guests.isRunning(one));
+  if (vmid === undefined || more.length > 0)
+    throw new NotAsTold(
+      `${more.length > 0 ? `${more.length + 1} guests run` : 'no guest runs'} by the name of ${name}`,
+    );
+  return vmid;
+}
+
 /** The files of a guest that runs, as its programs see them. */
 export const filesOf = (stage: Stage, name: string): GuestFiles =>
-  realFiles(livesOn(stage).rootMap(vmidOf(stage, name)));
+  realFiles(livesOn(stage).rootMap(runningVmid(stage, name)));
 
 async function readJson(files: GuestFiles, path: string): Promise<Record<string, unknown> | undefined> {
   const bytes = await files.read(path, 65_536);
@@ -108,7 +118,7 @@ export async function provenAll({ expect }: Scene, name: string, count: number):
 
 /** The bulk volume of a guest: its id, and a digest over all files in it. */
 export function bulkBytes(stage: Stage, name: string): string {
-  const config = stage.pve.host.rawConfig(vmidOf(stage, name)) ?? '';
+  const config = stage.pve.host.rawConfig(runningVmid(stage, name)) ?? '';
   const volid = /^mp\d+: (bulk:[^,\n]+)/m.exec(config)?.[1] ?? '';
   const folder =
     volid === '' ? undefined : stage.pve.node.storage.disk.directoryOf(stage.pve.node.storage.volumeDiskPath(volid));

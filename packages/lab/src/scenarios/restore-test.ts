@@ -12,7 +12,7 @@ const guests = [livingGuest('shop')];
 export const restoreTest = {
   name: 'restore-test',
   about: 'backups are restored as a test; a damaged one and two that would run somebody else’s code are caught',
-  stage: { signed: true, pace: brisk, policy: { restoreTests: { bootSeconds: 60, healthySeconds: 10 } } },
+  stage: { signed: true, pace: brisk, policy: { restoreTests: { bootSeconds: 60, healthySeconds: 30 } } },
   async play(scene) {
     const { stage, tell, apply, converged, check, showAs } = scene;
     await apply(guests);
