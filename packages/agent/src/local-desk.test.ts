@@ -330,6 +330,18 @@ test('a program that gives and takes a consent without end does not fill the aud
   assert.equal(codeOf(await desk.consent(uid, { confirmation: 'photos' }, call())), 'local.too-many-requests');
 });
 
+test('guests that take turns reading the audit log do not have it read anew each time', async () => {
+  const c = counter();
+  let looks = 0;
+  const { audit } = c.needsOfDesk();
+  const desk = createLocalDesk({
+    ...c.needsOfDesk(),
+    audit: { ...audit, ofGuest: (...asked) => ((looks += 1), audit.ofGuest(...asked)) },
+  });
+  for (let n = 0; n < 50; n++) for (const guest of [uid, mail.uid]) await desk.audit(guest, {}, call());
+  assert.equal(looks, 2);
+});
+
 test('a guest reads its own entries of the audit log, and no other', async () => {
   const c = counter();
   const entry = (text: string, guest: typeof uid) =>

@@ -377,16 +377,26 @@ function createConsentLimit(clock: Pick<Clock, 'monotonicMs'>): (guest: GuestUid
   };
 }
 
-/** A guest's own entries. Reading them back costs a look at the whole log, so the last answer is kept while it holds. */
+/**
+ * A guest's own entries. Reading them costs a look at the whole log, so the last answer of each guest is kept while it
+ * holds: two that take turns cost no more than one.
+ */
 function createGuestAudit(audit: LocalDeskNeeds['audit']): (guest: GuestUid, after: number) => LocalAnswer<'audit'> {
-  let kept: { readonly guest: GuestUid; readonly count: number; readonly entries: readonly AuditEntry[] } | undefined;
-  return (guest, after) => {
+  let keptAt = -1;
+  const keptOf = new Map<GuestUid, readonly AuditEntry[]>();
+  const entriesOf = (guest: GuestUid): readonly AuditEntry[] => {
     const { count } = audit.head();
-    if (kept?.guest !== guest || kept.count !== count)
-      kept = { guest, count, entries: audit.ofGuest(guest, Number.MAX_SAFE_INTEGER) };
-    const last = kept.entries.at(-1);
+    if (keptAt !== count) keptOf.clear();
+    keptAt = count;
+    const kept = keptOf.get(guest) ?? audit.ofGuest(guest, Number.MAX_SAFE_INTEGER);
+    keptOf.set(guest, kept);
+    return kept;
+  };
+  return (guest, after) => {
+    const entries = entriesOf(guest);
+    const last = entries.at(-1);
     return {
-      entries: kept.entries
+      entries: entries
         .filter((entry) => (entry.guest?.seq ?? 0) > after)
         .slice(0, 200)
         .map(auditText),
