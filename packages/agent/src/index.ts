@@ -15,7 +15,7 @@ export type { AdminAnswer } from './admin-socket/client.ts';
 export type { AgentStatus } from './admin-socket/status.ts';
 export { createPveClient, createPveHttps } from './adapters/pve-http/index.ts';
 export type { PveClient, RawAnswer, RawRequest, Transport } from './adapters/pve-http/index.ts';
-export { helperAnswer, helperRequest } from './adapters/helper-command/index.ts';
+export { helperAnswer, helperRequest, refusalOf } from './adapters/helper-command/index.ts';
 export type { HelperAnswer, HelperRequest } from './adapters/helper-command/index.ts';
 export { createHubHttps, spkiOf } from './adapters/hub-https/index.ts';
 export { createSshKeygenVerifier } from './adapters/ssh-keygen/index.ts';

@@ -94,6 +94,7 @@ export const errorCatalogue = {
   'helper.timeout': row('The root helper did not answer in time', 'later', 'Its receipt tells what it did; look for a storage that hangs.'),
   'helper.died': row('The root helper ended without an answer', 'later', 'Its receipt tells what it did; look at its log on the host.'),
   'helper.unreadable-answer': row('The root helper answered in a shape that is not known', 'operator', 'Install the helper that belongs to this version of the agent.'),
+  'helper.no-archive': row('Root finds no such archive', 'operator', 'Nobody but the agent should remove its archives; look at who prunes that storage.'),
   'helper.refused': row('The root helper refused', 'operator', 'Its text names the fact that spoke against it; look at the guest before anything else.'),
   'helper.busy': row('The root helper is at work', 'later', 'Nothing; it is tried again.'),
 

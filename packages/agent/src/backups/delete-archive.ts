@@ -33,7 +33,8 @@ export function onRecord(ctx: Pick<DeletingContext, 'needs' | 'params'>): Outcom
 }
 
 /**
- * The archive as the listing shows it. `gone` only where root finds none either: an empty list may be a missing right.
+ * The archive as the listing shows it. `gone` only where root looked and found none either: an empty list may be a
+ * missing right, and a helper that refuses has not looked.
  */
 export async function seeArchive(
   ctx: Pick<DeletingContext, 'needs'>,
@@ -47,7 +48,7 @@ export async function seeArchive(
   if (item !== undefined) return done({ is: 'listed', protected: item.protected });
   const read = await ctx.needs.helper.archiveDigest(archive, signal);
   if (read.is === 'unknown') return read;
-  if (read.is === 'refused') return read.why.retry === 'later' ? unknown(read.why) : done({ is: 'gone' });
+  if (read.is === 'refused') return read.why.code === 'helper.no-archive' ? done({ is: 'gone' }) : unknown(read.why);
   return unknown(
     reason('gate.not-seen', `cannot tell about backup ${archive}: root reads it, but the token does not see it`),
   );

@@ -50,7 +50,7 @@ const listed: StoreItem = {
   notes: undefined,
   protected: false,
 };
-const absent = refused(reason('helper.refused', 'cannot read it: there is no such archive'));
+const absent = refused(reason('helper.no-archive', 'cannot read it: there is no such archive'));
 const busy = refused(reason('helper.busy', 'cannot read it: the storage does not answer'));
 
 const looks: Readonly<

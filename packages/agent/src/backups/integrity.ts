@@ -64,9 +64,9 @@ export async function reRead(
   if (items.is !== 'done') return items;
   const item = items.value.find(({ volid }) => volid === archive);
   const read = await needs.helper.archiveDigest(archive, signal);
-  if (read.is === 'unknown' || (read.is === 'refused' && read.why.retry === 'later')) return read;
-  if (read.is === 'refused')
+  if (read.is === 'refused' && read.why.code === 'helper.no-archive')
     return item === undefined ? verdict('missing', 'neither listed nor readable') : verdict('corrupt', read.why.text);
+  if (read.is !== 'done') return read;
   if (read.value.sha256 !== record.sha256) return verdict('corrupt', 'its bytes are not those that were written');
   if (record.device !== undefined && read.value.device !== record.device)
     return verdict('corrupt', `it lies on ${read.value.device} and was written to ${record.device}`);

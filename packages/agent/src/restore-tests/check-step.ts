@@ -99,7 +99,7 @@ async function checkArchive(
   const digest = await needs.helper.archiveDigest(record.archive, signal);
   if (digest.is === 'refused') {
     // Neither lists it nor can root read it: only both together are an absence.
-    if (item !== undefined || digest.why.code !== 'helper.refused') return digest;
+    if (item !== undefined || digest.why.code !== 'helper.no-archive') return digest;
     return done(failure('corrupt', 'guest.backup-absent', absentText(record.archive, digest.why)));
   }
   if (digest.is !== 'done') return digest;

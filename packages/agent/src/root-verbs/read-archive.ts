@@ -20,7 +20,9 @@ export interface ArchiveCommands {
 }
 
 export type ArchiveAnswer =
-  { readonly is: 'done'; readonly archive: ArchiveDigest } | { readonly is: 'refused' | 'busy'; readonly text: string };
+  { readonly is: 'done'; readonly archive: ArchiveDigest } | { readonly is: Not; readonly text: string };
+
+type Not = 'refused' | 'busy' | 'absent';
 
 /** A backup of a container or of a machine, as vzdump names them, in a file. */
 const backupId = /^([A-Za-z][A-Za-z0-9_.-]*):backup\/(vzdump-(?:lxc|qemu)-\d+-[A-Za-z0-9_.-]+)$/;
@@ -29,13 +31,13 @@ const onPbs = /^[A-Za-z][A-Za-z0-9_.-]*:backup\/(?:ct|vm|host)\/[^/]+\/[^/]+$/;
 
 const pieceBytes = 4 * 1024 * 1024;
 
-/** `refused` where there is no such archive on a storage that is active; `busy` for whatever may be otherwise later. */
+/** `absent` where there is no such archive on a storage that is active; `busy` for whatever may be otherwise later. */
 export async function archiveDigest(
   commands: ArchiveCommands,
   archive: VolumeId,
   signal: AbortSignal,
 ): Promise<ArchiveAnswer> {
-  const say = (is: 'refused' | 'busy', why: string): ArchiveAnswer => ({
+  const say = (is: Not, why: string): ArchiveAnswer => ({
     is,
     text: `cannot read ${archive}: ${why.trim().slice(0, 500)}`,
   });
@@ -87,7 +89,7 @@ function deviceOf(json: string): string | undefined {
 
 type ReadBack =
   | { readonly is: 'read'; readonly sizeBytes: number; readonly sha256: Digest }
-  | { readonly is: 'refused' | 'busy'; readonly why: string };
+  | { readonly is: Not; readonly why: string };
 
 async function readBack(path: string, dd: HostCommand, signal: AbortSignal): Promise<ReadBack> {
   let file: FileHandle;
@@ -95,7 +97,7 @@ async function readBack(path: string, dd: HostCommand, signal: AbortSignal): Pro
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT') return { is: 'refused', why: 'there is no such archive' };
+    if (code === 'ENOENT') return { is: 'absent', why: 'there is no such archive' };
     return code === 'ELOOP' ? { is: 'refused', why: 'it is a link' } : { is: 'busy', why: String(error) };
   }
   try {

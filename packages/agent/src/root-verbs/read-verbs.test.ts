@@ -130,7 +130,7 @@ test('gone is only what is missing on a storage that is active', async (t) => {
     const answer = await archiveDigest(commands(over), archive, never);
     return answer.is === 'done' ? 'done' : `${answer.is}: ${answer.text}`;
   };
-  assert.match(await ask({}), /^refused: .*there is no such archive/);
+  assert.match(await ask({}), /^absent: .*there is no such archive/);
   for (const standing of ['inactive', 'disabled']) assert.match(await ask({ standing }), /^busy: .*not active/);
   assert.match(await ask({ pvesm: tool(said('', 255, 'no such storage')) }), /^busy: .*no such storage/);
   assert.match(await ask({ pvesm: tool(new Error('pvesm did not end')) }), /^busy: .*did not end/);

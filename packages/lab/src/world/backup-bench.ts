@@ -25,9 +25,6 @@ import type {
   BackupRecord,
   CrashPoint,
   GuestRecord,
-  HelperAnswer,
-  HelperRequest,
-  HostHelper,
   PowerSwitch,
   Runner,
   SagaEnd,
@@ -38,7 +35,7 @@ import type { StorageId, VolumeId } from '@felhom/protocol';
 import type { Pace } from '../fake-pve/core.ts';
 import { labGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
-import { createSimWorld } from './sim-world.ts';
+import { createSimWorld, helperPort } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 export interface BenchLife {
@@ -122,7 +119,7 @@ export async function createBackupBench(
       const needs: BackupNeeds = {
         ...client,
         node: client.facts,
-        helper: helperOf(world, power.off),
+        helper: helperPort(world, power.off),
         registry: createGuestRegistry(power.journal),
         claims: createVmidClaims([], () => false),
         policy: () => world.policy,
@@ -220,36 +217,5 @@ function transportTo(world: SimWorld, off: AbortSignal): Transport {
       });
       return whilePowered(off, work);
     },
-  };
-}
-
-/** The verbs that backups use. */
-function helperOf(world: SimWorld, off: AbortSignal): HostHelper {
-  const ask = async <T>(
-    request: HelperRequest,
-    pick: (answer: Extract<HelperAnswer, { is: 'done' }>) => T | undefined,
-  ): Promise<Outcome<T>> => {
-    const answer = await whilePowered(off, world.helper.answer(request));
-    if (answer.is === 'done') return { is: 'done', value: pick(answer) as T };
-    const busy = answer.is === 'busy';
-    return {
-      is: 'refused',
-      why: {
-        code: busy ? 'helper.busy' : 'helper.refused',
-        text: answer.text,
-        retry: busy ? 'later' : 'operator',
-      },
-    };
-  };
-  const unused = (): Promise<never> => Promise.reject(new Error('no saga of backups asks for this'));
-  return {
-    volumesOf: (vmid) => ask({ v: 1, verb: 'volumes-of', vmid }, (answer) => answer.volumes),
-    unlock: (operation, vmid) => ask({ v: 1, verb: 'unlock', operation, vmid }, () => undefined),
-    archiveDigest: (archive) => ask({ v: 1, verb: 'archive-digest', archive }, (answer) => answer.archive),
-    keyTest: (archive) => ask({ v: 1, verb: 'key-test', archive }, (answer) => answer.keyTest),
-    reapStub: unused,
-    poolEnsure: unused,
-    scratchRead: unused,
-    show: unused,
   };
 }

@@ -25,11 +25,7 @@ import type {
   CheckpointNeeds,
   CrashPoint,
   GuestRecord,
-  HelperAnswer,
-  HelperRequest,
-  HostHelper,
   Journal,
-  Outcome,
   PowerSwitch,
   RollBackNeeds,
   SagaEnd,
@@ -39,7 +35,7 @@ import type { StorageId, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
 import { labGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
-import { createSimWorld } from './sim-world.ts';
+import { createSimWorld, helperPort } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 type Needs = CheckpointNeeds & RollBackNeeds;
@@ -67,7 +63,7 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}) {
     return {
       ...pve,
       node: pve.facts,
-      helper: helperOf(world),
+      helper: helperPort(world, new AbortController().signal),
       registry: createGuestRegistry(on),
       claims: createVmidClaims([], () => false),
       policy: () => world.policy,
@@ -184,31 +180,6 @@ function transportTo(world: SimWorld): Transport {
         },
       };
     },
-  };
-}
-
-function helperOf({ helper }: SimWorld): HostHelper {
-  const ask = async <T>(
-    request: HelperRequest,
-    pick: (answer: Extract<HelperAnswer, { is: 'done' }>) => T,
-  ): Promise<Outcome<T>> => {
-    const answer = await helper.answer(request);
-    if (answer.is === 'done') return { is: 'done', value: pick(answer) };
-    const [code, retry] =
-      answer.is === 'busy' ? (['helper.busy', 'later'] as const) : (['helper.refused', 'operator'] as const);
-    return { is: 'refused', why: { code, text: answer.text, retry } };
-  };
-  const unused = (): Promise<never> => Promise.reject(new Error('no saga of checkpoints asks for this'));
-  return {
-    volumesOf: unused,
-    unlock: (operation, vmid) => ask({ v: 1, verb: 'unlock', operation, vmid }, () => undefined),
-    archiveDigest: (archive) =>
-      ask({ v: 1, verb: 'archive-digest', archive }, (answer) => answer.archive ?? assert.fail('no digest')),
-    keyTest: unused,
-    reapStub: unused,
-    poolEnsure: unused,
-    scratchRead: unused,
-    show: unused,
   };
 }
 

@@ -81,7 +81,7 @@ test('with a controller: apps stand still for moments, the copy is app-consisten
     agent
       .report()
       .restoreTests.map(({ evidence }) => [evidence.tier, evidence.grade, evidence.text])
-      .toSorted(),
+      .toSorted((a, b) => String(a).localeCompare(String(b))),
     [
       ['local', 'proven', ''],
       ['offsite', 'proven', ''],
@@ -122,4 +122,30 @@ test('a guest that is lost comes back from the fastest copy that is sound, and w
   const texts = after.findings.map(({ text }) => text).join('\n');
   assert.match(texts, /came back/);
   assert.match(texts, new RegExp(`${local?.archive}`), 'and the corruption is told');
+});
+
+test('destroyed by a person, forgotten by the pool: its backups are not taken for gone, and it comes back', async () => {
+  const world = await createSimWorld({ seed: 4 });
+  const hourly = {
+    name: 'local',
+    target: 'local',
+    schedule: '*-*-* *:10:00',
+    keep: { days: 7 },
+    restoreTestEveryDays: 30,
+  };
+  world.hub.publish([labGuest('web')], { backups: { tiers: [hourly] } });
+  const { agent } = world.boot();
+  assert.ok(await world.until(() => lines(world)[0]?.newest !== undefined, 3 * hour), JSON.stringify(agent.report()));
+  const lxc = `/nodes/${world.node.name}/lxc/9000`;
+  const asRoot = async (method: 'POST' | 'DELETE', path: string): Promise<void> => {
+    const answer = await world.clock.runUntil(world.node.handle({ method, path, params: {}, as: 'root@pam' }));
+    assert.equal(answer.status, 200, answer.reason);
+  };
+  await asRoot('POST', `${lxc}/status/stop`);
+  assert.ok(await world.until(() => !world.node.guests.isRunning(9000), minute));
+  await asRoot('DELETE', lxc);
+  assert.ok(
+    await world.until(() => agent.report().guests[0]?.vmid === 9001, 2 * hour),
+    JSON.stringify(agent.report().findings, undefined, 1),
+  );
 });

@@ -26,13 +26,9 @@ import type {
   BackupRecord,
   CrashPoint,
   GuestRecord,
-  HelperAnswer,
-  HelperRequest,
-  HostHelper,
   LossMemory,
   RecoverNeeds,
   RecoverParams,
-  Outcome,
   SagaEnd,
   Transport,
 } from '@felhom/agent';
@@ -40,7 +36,7 @@ import { desiredGuest, digest } from '@felhom/protocol';
 import type { DesiredGuest, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
 import { labGuest } from './desired.ts';
-import { createSimWorld } from './sim-world.ts';
+import { createSimWorld, helperPort } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 const never = new AbortController().signal;
@@ -87,7 +83,7 @@ async function scene(seed: number): Promise<Scene> {
     tasks: pve.tasks,
     stores: pve.stores,
     node: pve.facts,
-    helper: helperOf(world),
+    helper: helperPort(world, new AbortController().signal),
     registry,
     claims: createVmidClaims([], () => false),
     policy: () => world.policy,
@@ -178,29 +174,6 @@ function transportTo(world: SimWorld): Transport {
       };
     },
     close: () => Promise.resolve(),
-  };
-}
-
-function helperOf({ helper }: SimWorld): HostHelper {
-  const ask = async <T>(request: HelperRequest, pick: (done: Extract<HelperAnswer, { is: 'done' }>) => T) => {
-    const answer = await helper.answer(request);
-    if (answer.is === 'done') return { is: 'done', value: pick(answer) } as const;
-    const busy = answer.is === 'busy';
-    const code = busy ? 'helper.busy' : 'helper.refused';
-    return { is: 'refused', why: { code, text: answer.text, retry: busy ? 'later' : 'operator' } } as const;
-  };
-  const unused = (): Promise<Outcome<never>> => Promise.reject(new Error('no recovery asks for this'));
-  return {
-    volumesOf: (vmid) => ask({ v: 1, verb: 'volumes-of', vmid }, ({ volumes }) => volumes ?? []),
-    reapStub: (operation, vmid, volumes) =>
-      ask({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, () => undefined),
-    poolEnsure: (operation, vmid) => ask({ v: 1, verb: 'pool-ensure', operation, vmid }, () => undefined),
-    archiveDigest: (archive) =>
-      ask({ v: 1, verb: 'archive-digest', archive }, (done) => done.archive ?? assert.fail('no digest')),
-    show: (operation) => ask({ v: 1, verb: 'show', operation }, ({ receipt }) => receipt ?? undefined),
-    unlock: unused,
-    scratchRead: unused,
-    keyTest: unused,
   };
 }
 

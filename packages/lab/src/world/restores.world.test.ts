@@ -23,25 +23,13 @@ import {
   undoLossOf,
   undoRestore,
 } from '@felhom/agent';
-import type {
-  AnySaga,
-  CrashPoint,
-  GuestRecord,
-  HelperAnswer,
-  HelperRequest,
-  HostHelper,
-  Journal,
-  Outcome,
-  PowerSwitch,
-  RestoreNeeds,
-  Transport,
-} from '@felhom/agent';
+import type { AnySaga, CrashPoint, GuestRecord, Journal, PowerSwitch, RestoreNeeds, Transport } from '@felhom/agent';
 import { desiredGuest } from '@felhom/protocol';
 import type { Digest, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
 import { labGuest, livingGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
-import { createSimWorld } from './sim-world.ts';
+import { createSimWorld, helperPort } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 const sagas: readonly AnySaga[] = [restoreOverwrite, undoRestore, finishRestore, restoreCopy, restoreInPlace];
@@ -103,7 +91,7 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
     tasks: pve.tasks,
     stores: pve.stores,
     node: pve.facts,
-    helper: helperOf(world),
+    helper: helperPort(world, new AbortController().signal),
     registry: createGuestRegistry(on),
     claims: createVmidClaims([], (id) => on.openSagas().includes(id)),
     policy: () => world.policy,
@@ -178,34 +166,6 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
       );
     },
     isRunning: (vmid) => world.node.guests.isRunning(vmid),
-  };
-}
-
-function helperOf({ helper }: SimWorld): HostHelper {
-  const ask = async <T>(request: HelperRequest, pick: (done: Extract<HelperAnswer, { is: 'done' }>) => T) => {
-    const answer = await helper.answer(request);
-    if (answer.is === 'done') return { is: 'done', value: pick(answer) } as const;
-    const busy = answer.is === 'busy';
-    const why = {
-      code: busy ? 'helper.busy' : 'helper.refused',
-      text: answer.text,
-      retry: busy ? 'later' : 'operator',
-    } as const;
-    return { is: 'refused', why } as const;
-  };
-  const refusing = (): Promise<Outcome<never>> =>
-    Promise.resolve({ is: 'refused', why: { code: 'helper.refused', text: 'not here', retry: 'never' } });
-  return {
-    volumesOf: (vmid) => ask({ v: 1, verb: 'volumes-of', vmid }, ({ volumes }) => volumes ?? []),
-    reapStub: (operation, vmid, volumes) =>
-      ask({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, () => undefined),
-    unlock: (operation, vmid) => ask({ v: 1, verb: 'unlock', operation, vmid }, () => undefined),
-    poolEnsure: (operation, vmid) => ask({ v: 1, verb: 'pool-ensure', operation, vmid }, () => undefined),
-    archiveDigest: (archive) =>
-      ask({ v: 1, verb: 'archive-digest', archive }, (done) => done.archive ?? assert.fail('no digest')),
-    scratchRead: refusing,
-    keyTest: refusing,
-    show: (operation) => ask({ v: 1, verb: 'show', operation }, ({ receipt }) => receipt ?? undefined),
   };
 }
 

@@ -24,7 +24,7 @@ export async function archiveDigest(node: FakeNode, archive: string): Promise<He
     node.storage.activate(storage);
     const path = node.storage.archives.diskPath(storage, archive.slice(archive.indexOf('/') + 1));
     const read = await node.storage.disk.digestArchive(path);
-    if (read === undefined) return refuse(`cannot read ${archive}: there is no such archive`);
+    if (read === undefined) return { v: 1, is: 'absent', text: `cannot read ${archive}: there is no such archive` };
     const kind = node.storage.type(storage) === 'pbs' ? 'pbs-index' : 'file';
     return {
       v: 1,

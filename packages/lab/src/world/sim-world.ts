@@ -3,7 +3,7 @@
  * for. The agent can lose its power at any crash point and be booted again on the same journal.
  */
 import { DatabaseSync } from 'node:sqlite';
-import { createAgent, createPveClient, installPowerSwitch, openJournalOn } from '@felhom/agent';
+import { createAgent, createPveClient, installPowerSwitch, openJournalOn, refusalOf } from '@felhom/agent';
 import type {
   Agent,
   CrashPoint,
@@ -18,7 +18,7 @@ import type {
   SignedHelper,
   Transport,
 } from '@felhom/agent';
-import type { HostId, JobKind, JobOf, Reason, TrustDocument, VolumeId } from '@felhom/protocol';
+import type { HostId, JobKind, JobOf, Reason, TrustDocument } from '@felhom/protocol';
 import type { Pace } from '../fake-pve/core.ts';
 import { MemoryDisk } from '../fake-pve/storage/index.ts';
 import { createSimClock } from '../simulation/sim-clock.ts';
@@ -297,43 +297,31 @@ function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
   };
 }
 
-export function helperPort({ helper }: EnrolledNode, off: AbortSignal): HostHelper {
-  const ask = (request: HelperRequest): Promise<HelperAnswer> => whilePowered(off, helper.answer(request));
-  const settle = <T>(answer: HelperAnswer, value: T): Outcome<T> => {
-    if (answer.is === 'done') return { is: 'done', value };
-    const code = answer.is === 'busy' ? 'helper.busy' : 'helper.refused';
-    return { is: 'refused', why: { code, text: answer.text, retry: answer.is === 'busy' ? 'later' : 'operator' } };
+export function helperPort({ helper }: Pick<EnrolledNode, 'helper'>, off: AbortSignal): HostHelper {
+  type Done = Extract<HelperAnswer, { is: 'done' }>;
+  const ask = async <T>(request: HelperRequest, pick: (done: Done) => T): Promise<Outcome<T>> => {
+    const answer = await whilePowered(off, helper.answer(request));
+    return answer.is === 'done'
+      ? { is: 'done', value: pick(answer) }
+      : { is: 'refused', why: refusalOf(request.verb, answer) };
   };
-  const read = <T>(answer: HelperAnswer, pick: (done: Extract<HelperAnswer, { is: 'done' }>) => T | undefined) => {
-    const value = answer.is === 'done' ? pick(answer) : undefined;
-    if (answer.is === 'done' && value === undefined) throw new Error('the root helper answered without an answer');
-    return settle(answer, value as T);
+  const given = <T>(value: T | undefined): T => {
+    if (value === undefined) throw new Error('the root helper answered without an answer');
+    return value;
   };
+  const nothing = (): undefined => undefined;
   return {
-    volumesOf: async (vmid) => {
-      const answer = await ask({ v: 1, verb: 'volumes-of', vmid });
-      return settle(answer, answer.is === 'done' ? (answer.volumes ?? []) : ([] as VolumeId[]));
+    volumesOf: (vmid) => ask({ v: 1, verb: 'volumes-of', vmid }, ({ volumes }) => volumes ?? []),
+    reapStub: (operation, vmid, volumes) =>
+      ask({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, nothing),
+    unlock: (operation, vmid) => ask({ v: 1, verb: 'unlock', operation, vmid }, nothing),
+    archiveDigest: (archive) => ask({ v: 1, verb: 'archive-digest', archive }, (done) => given(done.archive)),
+    scratchRead: (vmid, volumes) => {
+      const wanted = volumes.map(({ path, samples }) => ({ path, samples: [...samples] }));
+      return ask({ v: 1, verb: 'scratch-read', vmid, volumes: wanted }, ({ found }) => given(found));
     },
-    reapStub: async (operation, vmid, volumes) =>
-      settle(await ask({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }), undefined),
-    unlock: async (operation, vmid) => settle(await ask({ v: 1, verb: 'unlock', operation, vmid }), undefined),
-    archiveDigest: async (archive) =>
-      read(await ask({ v: 1, verb: 'archive-digest', archive }), (done) => done.archive),
-    scratchRead: async (vmid, volumes) =>
-      read(
-        await ask({
-          v: 1,
-          verb: 'scratch-read',
-          vmid,
-          volumes: volumes.map(({ path, samples }) => ({ path, samples: [...samples] })),
-        }),
-        (done) => done.found,
-      ),
-    keyTest: async (archive) => read(await ask({ v: 1, verb: 'key-test', archive }), (done) => done.keyTest),
-    poolEnsure: async (operation, vmid) => settle(await ask({ v: 1, verb: 'pool-ensure', operation, vmid }), undefined),
-    show: async (operation) => {
-      const answer = await ask({ v: 1, verb: 'show', operation });
-      return settle(answer, answer.is === 'done' ? (answer.receipt ?? undefined) : undefined);
-    },
+    keyTest: (archive) => ask({ v: 1, verb: 'key-test', archive }, ({ keyTest }) => given(keyTest)),
+    poolEnsure: (operation, vmid) => ask({ v: 1, verb: 'pool-ensure', operation, vmid }, nothing),
+    show: (operation) => ask({ v: 1, verb: 'show', operation }, ({ receipt }) => receipt ?? undefined),
   };
 }

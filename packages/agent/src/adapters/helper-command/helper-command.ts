@@ -158,10 +158,14 @@ function read(verb: HelperVerb, stdout: string): Outcome<DoneAnswer> {
     return unknown(unreadable(verb, `${issue?.path.map(String).join('.') ?? ''} ${issue?.message ?? ''}`.trim()));
   }
   const answer = parsed.data;
-  if (answer.is === 'refused') return refused(reason('helper.refused', `cannot ${verb}: ${answer.text}`));
-  if (answer.is === 'busy') return refused(reason('helper.busy', `cannot ${verb}: ${answer.text}`));
-  return done(answer);
+  return answer.is === 'done' ? done(answer) : refused(refusalOf(verb, answer));
 }
+
+const refusals = { refused: 'helper.refused', busy: 'helper.busy', absent: 'helper.no-archive' } as const;
+
+/** Why a verb was not carried out. Absence is a code of its own: of a helper that cannot look nothing is concluded. */
+export const refusalOf = (verb: HelperVerb, answer: Exclude<HelperAnswer, DoneAnswer>): Reason =>
+  reason(refusals[answer.is], `cannot ${verb}: ${answer.text}`);
 
 const missing = (verb: HelperVerb, field: string) => unknown(unreadable(verb, `${field} is missing`));
 

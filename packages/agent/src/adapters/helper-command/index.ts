@@ -27,6 +27,7 @@
  *   {"v":1,"is":"done","receipt":{"operation":"<id>","verb":"unlock","at":1800000000000}}
  *   {"v":1,"is":"refused","text":"the worker of this stub still runs"}    proven: nothing was changed
  *   {"v":1,"is":"busy","text":"…"}                              nothing was changed, and it may work later
+ *   {"v":1,"is":"absent","text":"…"}                            archive-digest: its storage is there, it is not
  *
  * `at` is wall time in milliseconds. Anything else, no answer, or an exit code other than 0 leaves a verb that changes
  * something of unknown outcome; `show` with the same operation id settles it. stderr is for people and is kept short.
@@ -37,7 +38,7 @@
  *
  * Read in this order: wire (both documents), helper-command (the process).
  */
-export { createHelperCommand, noHelper } from './helper-command.ts';
+export { createHelperCommand, noHelper, refusalOf } from './helper-command.ts';
 export type { HelperCommandOptions } from './helper-command.ts';
 export { helperAnswer, helperRequest } from './wire.ts';
 export type { HelperAnswer, HelperRequest } from './wire.ts';

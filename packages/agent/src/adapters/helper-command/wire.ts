@@ -76,5 +76,6 @@ export const helperAnswer = z.discriminatedUnion('is', [
   }),
   z.strictObject({ v, is: z.literal('refused'), text: z.string().min(1).max(1_000) }),
   z.strictObject({ v, is: z.literal('busy'), text: z.string().min(1).max(1_000) }),
+  z.strictObject({ v, is: z.literal('absent'), text: z.string().min(1).max(1_000) }),
 ]);
 export type HelperAnswer = z.output<typeof helperAnswer>;
