@@ -87,6 +87,9 @@ export interface Protection {
   listening(on: boolean): void;
 }
 
+/** Clocks that are slewed drift less between two rounds. */
+const clockStepMs = 60_000;
+
 export function createProtection(needs: ProtectionNeeds): Protection {
   const { journal, clock, registry } = needs;
   const looker = createLooker({ stores: needs.proxmox.stores, tasks: needs.proxmox.tasks, clock });
@@ -109,7 +112,14 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     },
   });
   const operations = stores.operationsOn({ status: needs.status });
-  let listeningSince: number | undefined;
+  let listening: { readonly since: number; readonly offsetMs: number } | undefined;
+  const listenFromNow = () => ({ since: clock.now(), offsetMs: clock.now() - clock.monotonicMs() });
+  /** Where the clock was set, or the machine slept, every word of before looks old: guests get their time anew. */
+  const listeningSince = (): number | undefined => {
+    if (listening !== undefined && Math.abs(listenFromNow().offsetMs - listening.offsetMs) > clockStepMs)
+      listening = listenFromNow();
+    return listening?.since;
+  };
 
   const openWindow: Protection['restore'] = (saga) => {
     const restore = stores.restores.byId(saga);
@@ -140,7 +150,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     looker,
     submit: (effect, signal) => needs.submit(effect, { is: 'desired-state' }, signal),
     finishWindow,
-    listeningSince: () => listeningSince,
+    listeningSince,
   });
   const views = createGuestViews({
     registry,
@@ -250,7 +260,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
       return api;
     },
     listening: (on) => {
-      listeningSince = on ? clock.now() : undefined;
+      listening = on ? listenFromNow() : undefined;
     },
   };
 }

@@ -65,7 +65,7 @@ export function createLedger(world: SimWorld, pace: RemovalPace): Ledger {
     for (const [volid, { vmid, uid, sizeBytes }] of kept) {
       if (touchedByPeople.has(vmid)) continue;
       if (uid !== undefined && book.released.get(volid) === uid) continue;
-      if (book.mayFree(volid)) continue;
+      if (book.mayFree(volid) || (book.mayMove(volid) && node.storage.volume(volid) === undefined)) continue;
       const now = node.storage.volume(volid);
       if (now === undefined) accuse(`volume ${volid} bore data and is gone`);
       else if (now.sizeBytes < sizeBytes) accuse(`volume ${volid} shrank from ${sizeBytes} to ${now.sizeBytes}`);

@@ -23,6 +23,8 @@ export interface Order {
   readonly lossSet?: readonly string[];
   /** Volumes that a restore, its undo or its end may free, with the guest that they are left with. */
   readonly frees?: readonly string[];
+  /** Volumes that it gives another owner and with that another name. */
+  readonly carries?: readonly string[];
   /** An archive that it may delete. */
   readonly deletes?: string;
   readonly adopts?: number;
@@ -41,6 +43,8 @@ export interface Book {
   whyNotDestroy(vmid: number): string | undefined;
   /** Whether enough people signed for a restore, or for the end of one, that frees this volume. */
   mayFree(volid: string): boolean;
+  /** Whether it may be there under another name by now. */
+  mayMove(volid: string): boolean;
   mayDelete(archive: string): boolean;
   /** Whether anything was signed for that may bring this guest down. */
   mayStop(uid: string): boolean;
@@ -171,6 +175,7 @@ export function createBook(world: SimWorld, pace: RemovalPace, accuse: (text: st
     released,
     whyNotDestroy,
     mayFree,
+    mayMove: (volid) => orders.some((order) => order.carries?.includes(volid) === true && enough(order)),
     mayDelete: (archive) => orders.some((order) => order.deletes === archive && enough(order)),
     mayStop: (uid) => orders.some((order) => order.uid === uid && order.hold === undefined && order.by.size > 0),
     isAdopted: (vmid) => orders.some((order) => order.adopts === vmid && order.by.size > 0),

@@ -175,14 +175,18 @@ async function epilogue({ play, watch }: Protected): Promise<readonly string[]> 
   return problems;
 }
 
-/** Whatever is still to come before there is peace. */
+/** Whatever is still to come before there is peace. What is a matter for people is said and stays. */
 function restless({ world, wanted }: Play): readonly string[] {
   const report = world.life()?.agent.report();
   if (report === undefined) return ['nobody is there to report'];
+  const forPeople = (name: string): boolean =>
+    report.findings.some(({ key, subject }) => key.startsWith('guest.lost') && subject === name);
+  const guests = wanted.filter(({ name }) => !forPeople(name));
+  const mayDiffer = guests.length < wanted.length || report.guests.length > wanted.length;
   return [
     ...openSagas(world).map(({ id, parked }) => `saga ${id} is ${parked ? 'parked' : 'under way'}`),
-    ...(report.converged || report.guests.length > wanted.length ? [] : ['it does not converge']),
-    ...wanted.flatMap(({ name }) =>
+    ...(report.converged || mayDiffer ? [] : ['it does not converge']),
+    ...guests.flatMap(({ name }) =>
       ['local', 'offsite'].flatMap((tier) => {
         const line = report.backups.find((one) => one.guest === name && one.tier === tier);
         if (line?.rpoMs === undefined) return [`no RPO of ${name} on ${tier}`];

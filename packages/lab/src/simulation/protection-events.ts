@@ -44,14 +44,13 @@ export function changes({ play }: Protected): void {
 }
 
 /** The fast disk dies with the config on it; the bulk disk is another one. */
-export async function guestLost({ play, watch }: Protected): Promise<void> {
+export async function guestLost({ play }: Protected): Promise<void> {
   const { world } = play;
   const guests = ours(play).filter(({ vmid }) => world.node.guests.exists(vmid));
   if (guests.length === 0) return;
-  const { uid, vmid } = play.random.pick(guests);
+  const { vmid } = play.random.pick(guests);
   play.note(`guest ${vmid} is lost`);
   play.ledger.touchedByPeople.add(vmid);
-  watch.lost(uid);
   const { node, host } = world;
   if (node.guests.isRunning(vmid)) await world.clock.runUntil(node.guests.stop(vmid));
   for (const { volid } of node.storage.volumesOf(vmid))
@@ -190,6 +189,7 @@ export function overwrites({ play }: Protected): void {
   order(play, 'restore-overwrite', { ...parts, backup, undoHours }, some(play, 2), {
     uid: copy.uid,
     frees: parts.lossSet,
+    carries: parts.bulk,
   });
 }
 
@@ -200,7 +200,11 @@ export function endsWindow({ play }: Protected): void {
   const verb = play.random.pick(['undo', 'finish'] as const);
   const lossSet = verb === 'undo' ? partsOf(play, uid)?.lossSet : old?.toSorted();
   if (lossSet === undefined) return;
-  order(play, 'saga', { verb, saga: id, step: '', lossSet }, some(play, 2), { uid, frees: lossSet });
+  order(play, 'saga', { verb, saga: id, step: '', lossSet }, some(play, 2), {
+    uid,
+    frees: lossSet,
+    carries: partsOf(play, uid)?.bulk ?? [],
+  });
 }
 
 export function deletesCopy({ play }: Protected): void {

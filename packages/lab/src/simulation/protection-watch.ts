@@ -6,6 +6,7 @@ import { createCatalogue } from '@felhom/agent';
 import type { BackupRecord } from '@felhom/agent';
 import { checkLedger, guestPaths } from '@felhom/controller';
 import type { GuestFiles } from '@felhom/controller';
+import { fileMember } from '../fake-pve/storage/index.ts';
 import { diskGuestFiles, guestFacts } from '../guest/index.ts';
 import type { SimWorld } from '../world/sim-world.ts';
 import { markedUid, openSagas, rangeOf, registered, volumesNamedIn } from '../world/traces.ts';
@@ -16,8 +17,6 @@ export interface ProtectionWatch {
   readonly foreign: Set<string>;
   /** Archives that were damaged after they were taken. */
   readonly damaged: Set<string>;
-  /** A guest whose config and fast volumes are gone: what it had since its last copy is lost. */
-  lost(uid: string): void;
   /** Guests whose apps stand still now. */
   readonly standing: () => readonly number[];
   /** Copies that were read right after they came on record. */
@@ -31,6 +30,7 @@ export interface ProtectionWatch {
 const standsMs = (world: SimWorld): number => world.policy.backups.captureSeconds * 1000 + 15_000;
 const lookEveryMs = 5_000;
 const ledgerFolder = '/srv/data/ledger';
+const bulkMark = './sim-mark';
 const stackFile = `${guestPaths.home}/ledger-stack.json`;
 
 interface Copy {
@@ -48,7 +48,6 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
   const entries = new Map<string, { readonly count: number; readonly life: string }>();
   const bulk = new Set<string>();
   const tokens = new Map<string, string>();
-  const lost = new Set<string>();
   let proven = new Map<string, BackupRecord>();
   let over = false;
 
@@ -62,6 +61,7 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
     rangeOf(world).filter((vmid) => node.guests.exists(vmid) && node.guests.isRunning(vmid));
   const filesOf = (vmid: number): GuestFiles =>
     diskGuestFiles(node.storage.disk, guestFacts(node, vmid).mounts, () => Math.floor(clock.now() / 1000));
+  const hasRoot = (vmid: number): boolean => guestFacts(node, vmid).mounts.has('/');
   const hasLedger = (vmid: number): boolean => guestFacts(node, vmid).mounts.has('/srv/data');
 
   /** Apps that stand still for ever are an outage that a backup made. */
@@ -69,7 +69,7 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
     const up = new Set(running());
     for (const vmid of standing.keys()) if (!up.has(vmid)) standing.delete(vmid);
     for (const vmid of up) {
-      const state = isScratch(vmid) ? undefined : await filesOf(vmid).read(stackFile, 4096);
+      const state = isScratch(vmid) || !hasRoot(vmid) ? undefined : await filesOf(vmid).read(stackFile, 4096);
       if (state === undefined || !textOf(state).includes('"standing"')) {
         standing.delete(vmid);
         continue;
@@ -99,12 +99,28 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
     }
   };
 
-  /** Bulk has one history: nothing that restores, tests or removes may touch it unsigned. */
-  const bulkStays = (): void => {
-    for (const { volumes } of guestsOnRecord())
-      for (const { volid } of volumes) if (volid.startsWith('bulk:')) bulk.add(volid);
-    for (const volid of bulk) {
-      if (node.storage.volume(volid) === undefined && !book.mayFree(volid)) accuse(`bulk volume ${volid} is gone`);
+  /** Bulk has one history: nothing that restores, tests or removes may touch it unsigned. A hand-over gives it a new name. */
+  const bulkStays = async (): Promise<void> => {
+    const volumes = rangeOf(world).flatMap((vmid) =>
+      node.storage.volumesOf(vmid).filter(({ volid }) => volid.startsWith('bulk:')),
+    );
+    const marks = new Map<string, string[]>();
+    for (const { volid } of volumes) {
+      const path = node.storage.volumeDiskPath(volid);
+      const mark = (await node.storage.disk.readTree(path)).find(({ name }) => name === bulkMark);
+      if (mark !== undefined) marks.set(textOf(mark.content), [...(marks.get(textOf(mark.content)) ?? []), volid]);
+      else if (guestsOnRecord().some((record) => record.volumes.some((one) => one.volid === volid))) {
+        const text = `${volid} ${clock.monotonicMs()}`;
+        bulk.add(text);
+        marks.set(text, [volid]);
+        await node.storage.disk.writeTree(path, [fileMember(bulkMark, text)], { skipExisting: false });
+      }
+    }
+    for (const mark of bulk) {
+      const there = marks.get(mark) ?? [];
+      if (there.length !== 1) accuse(`the bulk that was ${mark} is there ${there.length} times: ${there.join()}`);
+    }
+    for (const { volid } of volumes) {
       const at = rangeOf(world).filter((vmid) => volumesNamedIn(config(vmid)).includes(volid));
       if (at.length > 1) accuse(`bulk volume ${volid} is attached to ${at.join(' and ')}`);
     }
@@ -203,7 +219,8 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
   /** What came out of an archive must be able to do nothing until it is told who it is. */
   if (world.guests !== undefined)
     world.guests.onAnswer = ({ vmid, authorization, status }) => {
-      if (authorization === undefined || status >= 400) return;
+      // An answer that comes when its guest is off reaches nobody.
+      if (authorization === undefined || status >= 400 || !node.guests.isRunning(vmid)) return;
       const record = registered(world).find((each) => each.vmid === vmid);
       if (record === undefined || record.scratch) return accuse(`guest ${vmid} is nobody's, and its token counts`);
       const life = `${record.uid}.${record.incarnation}`;
@@ -229,7 +246,6 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
   return {
     foreign,
     damaged,
-    lost: (uid) => void lost.add(uid),
     standing: () => [...standing.keys()],
     copies: () => copies.size,
     end: async () => {

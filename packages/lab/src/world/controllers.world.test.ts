@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseClaim } from '@felhom/protocol';
-import { labGuest } from './desired.ts';
+import { labGuest, livingGuest } from './desired.ts';
 import { createSimWorld } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
@@ -70,4 +70,24 @@ test('a claim is given, redeemed once at the own port, and leaves config and dis
   const disk = Buffer.from(world.copyDisk()).toString('latin1');
   assert.ok(disk.includes('claim/'), 'what was looked through is the journal');
   for (const secret of [claim.secret, token.slice('felhom1_'.length)]) assert.ok(!disk.includes(secret));
+});
+
+test('a machine that slept, or whose clock was set, does not take the silence of that time for one of its guests', async () => {
+  for (const step of ['suspend', 'jumpWall'] as const) {
+    const world = await createSimWorld({ seed: 12, programs: true });
+    world.hub.publish([livingGuest('web')]);
+    const { agent } = world.boot();
+    assert.ok(await world.until(() => agent.report().converged, 10 * minute), 'it comes up');
+    const { vmid } = agent.guests()[0] ?? assert.fail('there is no guest');
+    await world.clock.advance(5 * minute);
+    // Between the last word of the guest and the next round.
+    world.clock[step](25 * 60 * minute);
+    await world.clock.advance(12 * minute);
+    const stops = world.node.tasks.all().filter(({ parts }) => /^vz(?:shutdown|stop|reboot)$/.test(parts.type));
+    assert.deepEqual(
+      stops.map(({ upid }) => upid),
+      [],
+      `${step}: guest ${vmid} is left alone`,
+    );
+  }
 });
