@@ -312,7 +312,7 @@ async function probeRelease(ctx: BackupContext, signal: AbortSignal): Promise<Pr
   if (ctx.state.died !== true) return done({});
   const left = await findLeft(ctx, inState(ctx).vmid, signal);
   if (left.is !== 'done') return unknown(left.why);
-  return left.value.locked || left.value.snapshot ? { is: 'never-happened' } : done({});
+  return left.value.lock !== undefined || left.value.snapshot ? { is: 'never-happened' } : done({});
 }
 
 function inState({ state }: BackupContext): Pick<BackupState, 'vmid' | 'id' | 'since'> {

@@ -13,7 +13,8 @@ import type { Snapshots } from '../ports/proxmox.ts';
 type Releasing = Acting & { readonly needs: { readonly snapshots: Snapshots } };
 
 export interface Left {
-  readonly locked: boolean;
+  /** `snapshot-delete`: our own dropping of the snapshot died too, as when the node restarts. */
+  readonly lock: 'backup' | 'snapshot-delete' | undefined;
   readonly snapshot: boolean;
 }
 
@@ -21,13 +22,12 @@ export interface Left {
 export async function findLeft(ctx: Pick<Releasing, 'needs'>, vmid: Vmid, signal: AbortSignal): Promise<Outcome<Left>> {
   const read = await ctx.needs.reader.config(vmid, { current: true }, signal);
   if (read.is !== 'done') return read;
-  if (read.value.is !== 'present') return done({ locked: false, snapshot: false });
+  if (read.value.is !== 'present') return done({ lock: undefined, snapshot: false });
   const rows = await ctx.needs.snapshots.list(vmid, signal);
   if (rows.is !== 'done') return rows;
-  return done({
-    locked: read.value.config.lock === 'backup',
-    snapshot: rows.value.some((row) => row.name === 'vzdump'),
-  });
+  const snapshot = rows.value.some((row) => row.name === 'vzdump');
+  const { lock } = read.value.config;
+  return done({ lock: lock === 'backup' || (lock === 'snapshot-delete' && snapshot) ? lock : undefined, snapshot });
 }
 
 /**
@@ -44,8 +44,9 @@ export async function clearLeft(
   if (idle.is !== 'done') return idle;
   const left = await findLeft(ctx, vmid, signal);
   if (left.is !== 'done') return unknown(left.why);
-  if (left.value.locked) {
-    const unlocked = await ctx.needs.helper.unlock(operation, vmid, signal);
+  if (left.value.lock !== undefined) {
+    // Each look that finds one asks anew: the receipt of the first must not pass for a second.
+    const unlocked = await ctx.needs.helper.unlock(`${operation}.${Math.trunc(ctx.clock.now())}`, vmid, signal);
     if (unlocked.is !== 'done')
       return unknown(
         reason(
@@ -63,7 +64,7 @@ export async function clearLeft(
   }
   const now = await findLeft(ctx, vmid, signal);
   if (now.is !== 'done') return unknown(now.why);
-  if (!now.value.locked && !now.value.snapshot) return done(undefined);
+  if (now.value.lock === undefined && !now.value.snapshot) return done(undefined);
   return unknown(
     reason('backup.lock-left', `cannot clear what a dead backup left at guest ${vmid}: it is still there`),
   );
