@@ -354,6 +354,44 @@ test('a report at every bound fits; texts are cut, the newest entries survive, t
   assert.ok(fitted.findings[0]?.text.endsWith('…'));
 });
 
+test('of copies, which come newest first, the newest survive a report that has to shrink', () => {
+  const copies = Array.from({ length: 400 }, (_, i) => ({
+    id: `copy${i}`,
+    uid: 'a'.repeat(26) as never,
+    guest: 'web' as never,
+    tier: 'local',
+    archive: `backup:backup/${'v'.repeat(80)}${i}.tar.zst` as never,
+    sha256: 'f'.repeat(64) as never,
+    at: 1000 - i,
+    sizeBytes: 1,
+    consistency: 'app' as const,
+    class: 'scheduled' as const,
+    proven: i === 0,
+    protected: false,
+  }));
+  const findings = Array.from({ length: 300 }, (_, i) => ({
+    key: 'host.trouble',
+    severity: 'warning' as const,
+    subject: `guest-${i}`,
+    text: '☃'.repeat(1000),
+    advice: { text: '☃'.repeat(500) },
+    since: i,
+  }));
+  const backups = Array.from({ length: 900 }, () => ({
+    guest: 'web' as never,
+    uid: 'a'.repeat(26) as never,
+    tier: 'local',
+    target: 'local',
+    state: 'failing' as const,
+    copies: 1,
+    lastFailure: '☃'.repeat(1000),
+    risks: [],
+  }));
+  const fitted = fitReport({ ...facts, copies, findings, backups });
+  assert.ok(fitted.cut.copies > 0, 'it had to shrink');
+  assert.equal(fitted.copies[0]?.id, 'copy0');
+});
+
 test('an entry that cannot be cut to the schema is dropped and counted, not fatal', () => {
   const fitted = fitReport({
     ...facts,

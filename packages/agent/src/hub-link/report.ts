@@ -37,8 +37,13 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
     audit: keep(facts.audit, most(reportBounds.audit), audit.element),
     backups: keep(facts.backups, most(reportBounds.backups), backups.unwrap().element),
     bulk: keep(facts.bulk, most(reportBounds.bulk), bulk.unwrap().element),
-    copies: keep(facts.copies, most(reportBounds.copies), copies.unwrap().element),
-    restoreTests: keep(facts.restoreTests, most(reportBounds.restoreTests), restoreTests.unwrap().element),
+    copies: keep(facts.copies, most(reportBounds.copies), copies.unwrap().element, 'newest-first'),
+    restoreTests: keep(
+      facts.restoreTests,
+      most(reportBounds.restoreTests),
+      restoreTests.unwrap().element,
+      'newest-first',
+    ),
     restores: keep(facts.restores, most(reportBounds.restores), restores.unwrap().element),
     queue: keep(facts.queue, most(reportBounds.queue), queue.unwrap().element),
   };
@@ -87,9 +92,14 @@ interface Issue {
   readonly maximum?: unknown;
 }
 
-function keep<T>(list: readonly T[], most: number, schema: Checks<T>): { kept: T[]; cut: number } {
+function keep<T>(
+  list: readonly T[],
+  most: number,
+  schema: Checks<T>,
+  order: 'newest-last' | 'newest-first' = 'newest-last',
+): { kept: T[]; cut: number } {
   const kept: T[] = [];
-  for (const entry of list.slice(-most)) {
+  for (const entry of order === 'newest-first' ? list.slice(0, most) : list.slice(-most)) {
     const fitted = fitEntry(entry, schema);
     if (fitted !== undefined) kept.push(fitted);
   }
