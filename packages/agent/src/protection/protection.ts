@@ -22,6 +22,7 @@ import { createInForce } from './in-force.ts';
 import type { InForceNeeds } from './in-force.ts';
 import { createLooker } from './look.ts';
 import { queueOf } from './queue.ts';
+import { notKept } from './not-kept.ts';
 import { createRound } from './round.ts';
 import type { RoundNeeds } from './round.ts';
 import { createStores } from './stores.ts';
@@ -200,7 +201,8 @@ export function createProtection(needs: ProtectionNeeds): Protection {
         clock,
         submit: async (effect, evidence, atStart) => {
           const answer = await needs.submit(effect, evidence, new AbortController().signal, { atStart });
-          if (answer.is === 'started') void answer.ended.then((end) => round.ended(effect, end));
+          if (answer.is === 'started')
+            void answer.ended.then((end) => round.ended(effect, end)).catch(notKept(needs.log));
           return answer;
         },
         desiredGuest: (record) => inForce.desiredGuest(record),

@@ -31,6 +31,7 @@ import type { Look, Looker } from './look.ts';
 import type { Stores } from './stores.ts';
 import { createReReader } from './re-reader.ts';
 import { copyFindings } from './copy-findings.ts';
+import { notKept } from './not-kept.ts';
 import { createStaleMarkers } from './stale-markers.ts';
 import type { ForeignArchive } from './stale-markers.ts';
 import { underWay } from './under-way.ts';
@@ -113,7 +114,7 @@ export function createRound(needs: RoundNeeds): Round {
 
   const submit = async (effect: ProtectionEffect, signal: AbortSignal): Promise<Submission> => {
     const answer = await needs.submit(effect, signal);
-    if (answer.is === 'started') void answer.ended.then((end) => settled(effect, end));
+    if (answer.is === 'started') void answer.ended.then((end) => settled(effect, end)).catch(notKept(needs.log));
     return answer;
   };
 
