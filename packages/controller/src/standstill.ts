@@ -57,10 +57,17 @@ export async function endStandstill({ files, apps }: StandstillNeeds): Promise<D
   return gone;
 }
 
-/** For the supervisor: a standstill that goes on at its end plus `graceMs` belongs to nobody who is alive. */
+/** No host grants more; an end that is further off was written under another clock. */
+const longestMs = 15 * 60_000;
+
+/**
+ * For the supervisor: a standstill that goes on at its end plus `graceMs` belongs to nobody who is alive, and one that
+ * would end in hours was written before the clock was set back.
+ */
 export async function endOverdue(needs: StandstillNeeds, graceMs: number): Promise<'none' | 'ended' | 'failed'> {
   const held = await readStandstill(needs.files);
   if (held === 'none') return 'none';
-  if (held !== 'unreadable' && needs.clock.now() < held.until + graceMs) return 'none';
+  const leftMs = held === 'unreadable' ? 0 : held.until + graceMs - needs.clock.now();
+  if (leftMs > 0 && leftMs <= longestMs) return 'none';
   return (await endStandstill(needs)).is === 'done' ? 'ended' : 'failed';
 }
