@@ -119,8 +119,6 @@ export const hostPolicy = z.strictObject({
     .strictObject({
       /** Whether a lost guest is brought back unasked. */
       automatic: z.boolean().default(true),
-      /** Undo window of a restore, unless the job says another. */
-      undoHours: z.number().int().min(1).max(720).default(72),
     })
     .prefault({}),
   localApi: z

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { digest, guestName, localRoutes, reason } from '@felhom/protocol';
+import { consentWords, digest, guestName, localRoutes, reason } from '@felhom/protocol';
 import type { LocalRouteName, Vmid } from '@felhom/protocol';
 import type { Submission } from './admission/index.ts';
 import { createAuditLog } from './audit/index.ts';
@@ -309,7 +309,7 @@ test('consent is typed, and can be withdrawn', async () => {
   const c = counter();
   assert.equal(codeOf(await c.desk.consent(uid, { confirmation: 'yes' }, call())), 'consent.not-confirmed');
   assert.deepEqual(await c.desk.consentGet(uid, {}, call()), done({ given: false }));
-  const given = await c.desk.consent(uid, { confirmation: 'photos' }, call());
+  const given = await c.desk.consent(uid, { confirmation: consentWords }, call());
   assert.ok(given.is === 'done' && given.value.given);
   assert.deepEqual(await c.desk.consentWithdraw(uid, {}, call()), done({ given: false }));
 });
@@ -323,11 +323,11 @@ test('a program that gives and takes a consent without end does not fill the aud
     consents: { ...consents, record: (...said) => ((entries += 1), consents.record(...said)) },
   });
   for (let n = 0; n < 100; n++) {
-    await desk.consent(uid, { confirmation: 'photos' }, call());
+    await desk.consent(uid, { confirmation: consentWords }, call());
     assert.deepEqual(await desk.consentWithdraw(uid, {}, call()), done({ given: false }));
   }
   assert.ok(entries <= 12, String(entries));
-  assert.equal(codeOf(await desk.consent(uid, { confirmation: 'photos' }, call())), 'local.too-many-requests');
+  assert.equal(codeOf(await desk.consent(uid, { confirmation: consentWords }, call())), 'local.too-many-requests');
 });
 
 test('guests that take turns reading the audit log do not have it read anew each time', async () => {
@@ -392,7 +392,7 @@ test('of a guest that has left nothing is begun and nothing kept', async () => {
     controller: {},
     controllerStatus: says({}),
     quiesce: { seconds: 5 },
-    consent: { confirmation: 'photos' },
+    consent: { confirmation: consentWords },
   };
   for (const [route, body] of Object.entries(bodies)) {
     const ask = c.desk[route as 'storage'] as (...asked: unknown[]) => Promise<Outcome<unknown>>;

@@ -2,7 +2,15 @@
  * The desk of the local API: what each route means for the guest that asks. Everything is about that guest, whom the
  * transport names by its token and its bridge port; no answer holds anything of another one.
  */
-import { auditText, digestOfEntry, digestOfText, emptyChain, reason, vmid as vmidSchema } from '@felhom/protocol';
+import {
+  auditText,
+  consentWords,
+  digestOfEntry,
+  digestOfText,
+  emptyChain,
+  reason,
+  vmid as vmidSchema,
+} from '@felhom/protocol';
 import type { AuditEntry, DesiredGuest, GuestUid, LocalAnswer, LocalBody, Reason, Vmid } from '@felhom/protocol';
 import type { Submission } from './admission/index.ts';
 import type { AuditLog } from './audit/index.ts';
@@ -274,9 +282,9 @@ export function createLocalDesk(needs: LocalDeskNeeds): LocalDesk {
     consentGet: async (guest) => done(consentAnswer(needs, guest)),
 
     consent: (guest, { confirmation }) =>
-      withRecord(guest, (record) => {
-        // Typed by a person who knows what it is about; a click, or a script that does not know, is no consent.
-        if (confirmation !== record.name) return refused(notConfirmed);
+      withRecord(guest, () => {
+        // Typed by a person who has read them; a click is no consent.
+        if (confirmation !== consentWords) return refused(notConfirmed);
         if (!mayConsent(guest)) return refused(tooOften);
         const recorded = needs.consents.record(guest, true);
         return recorded.is === 'done' ? done(consentAnswer(needs, guest)) : recorded;
@@ -306,7 +314,7 @@ const notItsVolume = reason(
 );
 const notConfirmed = reason(
   'consent.not-confirmed',
-  'cannot take the consent: the confirmation has to be the name of the guest',
+  `cannot take the consent: the confirmation has to read "${consentWords}"`,
 );
 
 const consentsPerHour = 6;

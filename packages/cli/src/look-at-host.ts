@@ -8,7 +8,7 @@ import { CliError, exitCodes } from './io.ts';
 import { loadPin, savePin } from './pins.ts';
 import { readText } from './settings.ts';
 import { verifyHost } from './verified-host.ts';
-import type { HostClaim, VerifiedHost } from './verified-host.ts';
+import type { HostClaim, Purpose, VerifiedHost } from './verified-host.ts';
 
 const challengeFile = z.strictObject({
   v: z.literal(1),
@@ -29,13 +29,14 @@ export async function lookAtHost(
   hostId: string,
   from: string | undefined,
   hub?: HubClient,
+  purpose: Purpose = 'signing',
 ): Promise<VerifiedHost> {
-  if (from !== undefined) return believe(context, hostId, await readChallenge(hostId, from));
-  if (hub === undefined) return context.withHub((opened) => lookAtHost(context, hostId, undefined, opened));
+  if (from !== undefined) return believe(context, hostId, await readChallenge(hostId, from), purpose);
+  if (hub === undefined) return context.withHub((opened) => lookAtHost(context, hostId, undefined, opened, purpose));
   for (let attempt = 1; ; attempt += 1) {
     const { host } = await hub.host(hostId);
     try {
-      return await believe(context, hostId, host);
+      return await believe(context, hostId, host, purpose);
     } catch (error) {
       if (attempt === hubTries || !(error instanceof CliError) || error.code !== 'host.report-altered') throw error;
       await context.machine.sleep(betweenTriesMs);
@@ -43,9 +44,14 @@ export async function lookAtHost(
   }
 }
 
-async function believe(context: CommandContext, hostId: string, claim: HostClaim): Promise<VerifiedHost> {
+async function believe(
+  context: CommandContext,
+  hostId: string,
+  claim: HostClaim,
+  purpose: Purpose,
+): Promise<VerifiedHost> {
   const pin = await loadPin(context.io, hostId);
-  const host = verifyHost(hostId, claim, pin, context.machine.now());
+  const host = verifyHost(hostId, claim, pin, context.machine.now(), purpose);
   if (pin !== undefined && pin.current?.statement !== host.seen.statement)
     await savePin(context.io, hostId, { ...pin, current: host.seen });
   return host;

@@ -38,14 +38,23 @@ export const oldestStatementMs = 15 * 60_000;
 /** A statement from further ahead would stay fresh for too long. */
 export const farthestAheadMs = 5 * 60_000;
 
+/** `reading`: what a host said last is worth reading however long it has been silent; nothing is signed upon it. */
+export type Purpose = 'signing' | 'reading';
+
 /** Throws a `CliError` with exit code `unproven` for everything that is not the host's own word, now. */
-export function verifyHost(hostId: string, claim: HostClaim, pin: Pin | undefined, now: number): VerifiedHost {
+export function verifyHost(
+  hostId: string,
+  claim: HostClaim,
+  pin: Pin | undefined,
+  now: number,
+  purpose: Purpose = 'signing',
+): VerifiedHost {
   const opened = verifyStatement(hostId, claim.statement, pin);
   const epochs = epochVerdict(opened.statement, pin);
   if (epochs !== undefined) throw epochs;
   const current = pin?.current;
   if (current !== undefined) refuseOlder(hostId, opened, current);
-  refuseUntimely(hostId, opened.statement, now);
+  refuseUntimely(hostId, opened.statement, now, purpose);
   const { report } = claim;
   if (report === undefined)
     throw unproven(
@@ -148,9 +157,9 @@ function refuseOlder(hostId: string, opened: OpenedStatement, newest: Seen): voi
     );
 }
 
-function refuseUntimely(hostId: string, statement: HostStatement, now: number): void {
+function refuseUntimely(hostId: string, statement: HostStatement, now: number, purpose: Purpose): void {
   const age = now - statement.at;
-  if (age > oldestStatementMs)
+  if (purpose === 'signing' && age > oldestStatementMs)
     throw unproven(
       'host.statement-old',
       `cannot sign for ${hostId}: its newest statement is ${formatDuration(age)} old by this clock, at most ${formatDuration(oldestStatementMs)} are taken`,

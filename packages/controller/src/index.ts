@@ -13,7 +13,6 @@ export { createController } from './controller/controller.ts';
 export type { Controller, ControllerNeeds } from './controller/controller.ts';
 export { parseFelhomFile } from './controller/felhom-file.ts';
 export { placeVolumes } from './controller/placement.ts';
-export { consentWords } from './controller/customer-words.ts';
 export { guestPaths } from './paths.ts';
 export { realFiles } from './adapters/real-files.ts';
 export { publicKeyOnly } from './adapters/host-keys.ts';

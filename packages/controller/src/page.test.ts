@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { consentWords } from './controller/customer-words.ts';
+import { consentWords } from '@felhom/protocol';
 import type { Controller } from './controller/controller.ts';
 import { createPage } from './page.ts';
 

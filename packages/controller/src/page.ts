@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server } from 'node:http';
 import { z } from 'zod';
 import type { Controller } from './controller/controller.ts';
-import { consentWords } from './controller/customer-words.ts';
+import { consentWords } from '@felhom/protocol';
 
 const longestBody = 2_000;
 const answerMs = 20_000;

@@ -225,7 +225,7 @@ export const errorCatalogue = {
   'operation.not-due': row('Nothing of that kind is due', 'never', 'Ask what is due and name that.'),
   'operation.due-first': row('Something that is due comes first', 'later', 'Do what is due; it holds the same data.'),
   'operation.not-its-own': row('The request names something that the guest does not have', 'never', 'Ask the host what the guest has: storage, tiers, what is due.'),
-  'consent.not-confirmed': row('The consent was not confirmed', 'never', 'Let the customer type the name of the guest.'),
+  'consent.not-confirmed': row('The consent was not confirmed', 'never', 'Let the customer type the words; GET /consent of the controller\'s page shows them.'),
 
   // ------------------------------------------------------------------------------------------ backups
   'backup.tier-unknown': row('The tier of the backup is not declared on this host', 'operator', 'Name a tier of the desired state, or declare its target in the policy file.'),

@@ -262,6 +262,8 @@ export const manifestStored = z.strictObject({ digest });
 // ----------------------------------------------------------------------------------------------------------- others
 
 export const consentAnswer = z.strictObject({ given: z.boolean(), id: randomId.optional(), at: time.optional() });
+/** What the customer must type, in exactly these words; a click is not a decision. */
+export const consentWords = 'I allow my operator to open this machine for a limited time';
 /** What the customer typed in the controller's own page: a compromised guest consents for nobody. */
 export const consentRequest = z.strictObject({ confirmation: z.string().min(1).max(200) });
 

@@ -84,12 +84,12 @@ const bulks: readonly (readonly [name: string, more: ReturnType<typeof bulk>, sa
   [
     'a copy that nobody checked',
     bulk('media', 'controller', { target: 'usb', newestAt: now - hour }),
-    /1 h ago by its controller to usb, never checked by the host/,
+    /1 h ago by its controller to usb, never read back by its controller/,
   ],
   [
     'a copy that was checked',
     bulk('media', 'controller', { target: 'usb', newestAt: now - hour, checkedAt: now }),
-    /to usb, checked now/,
+    /to usb, read back now/,
   ],
 ];
 for (const [name, one, says] of bulks) test(`bulk is named: ${name}`, () => assert.match(shown({ bulk: [one] }), says));

@@ -134,7 +134,7 @@ function bulkLine(line: Report['bulk'][number], now: number, style: Style): stri
   const by = printableLine(`its controller to ${line.target ?? '?'}`);
   if (line.newestAt === undefined) return `${name}: ${style.paint('bad', 'UNPROTECTED')}: no copy yet by ${by}\n`;
   const checked =
-    line.checkedAt === undefined ? 'never checked by the host' : `checked ${formatAge(line.checkedAt, now)}`;
+    line.checkedAt === undefined ? 'never read back by its controller' : `read back ${formatAge(line.checkedAt, now)}`;
   return `${name}: ${formatAge(line.newestAt, now)} by ${by}, ${style.paint(line.checkedAt === undefined ? 'warn' : 'plain', checked)}\n`;
 }
 

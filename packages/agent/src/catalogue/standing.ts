@@ -26,7 +26,7 @@ export interface StandingGuest extends DueGuest {
   readonly appConsistent: boolean;
 }
 
-/** What a controller said of its own copy of a bulk volume, and when the agent last checked it [R25]. */
+/** What a controller said of its own copy of a bulk volume, and when it last read that back [R25]. */
 export interface BulkCopy {
   readonly guest: DueGuest['uid'];
   readonly volume: string;

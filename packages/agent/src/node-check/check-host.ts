@@ -6,12 +6,13 @@ import type { NodeCheck } from './check-node.ts';
 import { requiredAcl } from './required-acl.ts';
 import type { AclSet } from './required-acl.ts';
 
-/** Storages of guests, of golden images and of backups alike: the token has to see them all. */
+/** Storages of guests, of scratch guests, of golden images and of backups alike: the token has to see them all. */
 export function aclOf(policy: HostPolicy): AclSet {
   const goldens = Object.values(policy.goldens).map(({ archive }) => archive.slice(0, archive.indexOf(':')));
   const targets = Object.values(policy.backups.targets).map(({ storage }) => storage);
   const { pool, node, bridges } = policy;
-  const storages = [...new Set([...policy.storages, ...goldens, ...targets])];
+  const scratch = policy.restoreTests.storage ?? [];
+  const storages = [...new Set([...policy.storages, ...goldens, ...targets].concat(scratch))];
   return requiredAcl({ pool, node, bridges, storages });
 }
 

@@ -20,7 +20,7 @@ export function windowFindings(
         text: `the guest as it was before the restore of ${record.guest.name} takes room that runs short`,
         advice: {
           text: 'End the undo window early by a signed job, or make room.',
-          command: `felhom job saga finish ${record.id}`,
+          command: `felhom job finish HOST ${record.id}`,
         },
         since: now,
       },

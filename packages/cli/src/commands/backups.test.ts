@@ -153,3 +153,12 @@ test('completion knows both commands', async (t) => {
   for (const path of ['"backups"', '"restore-tests"', '"job undo"', '"job restore-overwrite"'])
     assert.ok(out.includes(path), path);
 });
+
+test('of a silent host its last word is shown, and that it is old', { skip: noOpenssh }, async (t) => {
+  const { anna, hub, said, host } = await world(t, () => []);
+  hub.shown = detailOf(said, host.sign(said, { at: startedAt - 3 * hour }));
+  const { code, out, err } = await anna.felhom(['backups', 'alpha']);
+  assert.equal(code, 0);
+  assert.match(out, /b-1/);
+  assert.match(err, /this is what alpha said 3 h ago, its last word/);
+});

@@ -2,12 +2,13 @@
 import type { Command } from 'commander';
 import { isEvidenceOf } from '@felhom/protocol';
 import type { ReportedBackup, ReportedCopy, ReportedRestoreTest } from '@felhom/protocol';
-import { renderBackups, renderCopies, renderRestoreTests } from '@felhom/terminal';
+import { formatDuration, renderBackups, renderCopies, renderRestoreTests } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
 import { CliError, exitCodes } from '../io.ts';
 import { lookAtHost } from '../look-at-host.ts';
 import { loadPin } from '../pins.ts';
+import { oldestStatementMs } from '../verified-host.ts';
 import type { VerifiedHost } from '../verified-host.ts';
 
 interface Options {
@@ -23,7 +24,7 @@ export function addBackups(program: Command, context: CommandContext): void {
     .option('--guest <name>', 'only of this guest')
     .option('--json', 'print JSON')
     .action(async (name: string, options: Options) => {
-      const host = await lookAtHost(context, name, undefined);
+      const host = await lookAtHost(context, name, undefined, undefined, 'reading');
       const { guest } = options;
       refuseStranger(host, guest);
       const of = <T extends { readonly guest: string }>(list: readonly T[]): readonly T[] =>
@@ -35,6 +36,7 @@ export function addBackups(program: Command, context: CommandContext): void {
         bulk: of(report.bulk),
         cut: report.cut.copies,
       };
+      warnOfSilence(context, name, host);
       context.print(options, { host: name, at: host.statement.at, ...shown }, () =>
         renderShown(name, shown, host.statement.at, context.style),
       );
@@ -46,11 +48,12 @@ export function addBackups(program: Command, context: CommandContext): void {
     .option('--guest <name>', 'only of this guest')
     .option('--json', 'print JSON')
     .action(async (name: string, options: Options) => {
-      const host = await lookAtHost(context, name, undefined);
+      const host = await lookAtHost(context, name, undefined, undefined, 'reading');
       refuseStranger(host, options.guest);
       const lines = (await verifiedTests(context, host)).filter(
         ({ test }) => options.guest === undefined || test.evidence.name === options.guest,
       );
+      warnOfSilence(context, name, host);
       context.print(options, { host: name, at: host.statement.at, tests: lines }, () =>
         lines.length === 0
           ? `${name} tells of no restore-test${options.guest === undefined ? '' : ` of ${options.guest}`} yet.\n`
@@ -78,6 +81,13 @@ async function verifiedTests(
     test,
     verified: key !== undefined && test.evidence.host === host.hostId && isEvidenceOf(key, test),
   }));
+}
+
+/** A host that is silent is when people look for copies most. Ages are counted from what it said last. */
+function warnOfSilence(context: CommandContext, name: string, { statement }: VerifiedHost): void {
+  const age = context.machine.now() - statement.at;
+  if (age > oldestStatementMs)
+    context.io.stderr.write(`felhom: this is what ${name} said ${formatDuration(age)} ago, its last word\n`);
 }
 
 function refuseStranger({ report, hostId }: VerifiedHost, guest: string | undefined): void {

@@ -1,5 +1,5 @@
 /** What the customer reads and decides in the controller: the record of what was done to the guest, and standing consent. */
-import { auditEntry, verifyChain } from '@felhom/protocol';
+import { auditEntry, consentWords, verifyChain } from '@felhom/protocol';
 import type { GuestUid } from '@felhom/protocol';
 import type { LocalClient } from '../client/client.ts';
 
@@ -33,10 +33,7 @@ function lineOf(text: string): string {
   }
 }
 
-/** What the customer must type, in exactly these words; a click is not a decision. */
-export const consentWords = 'I allow my operator to open this machine for a limited time';
-
-/** `typed`: what the customer typed; `undefined` withdraws. */
+/** `typed`: what the customer typed, which the host compares too; `undefined` withdraws. */
 export async function setConsent(client: LocalClient, typed: string | undefined, signal: AbortSignal) {
   if (typed === undefined) return client.consentWithdraw({}, signal);
   if (typed.trim() !== consentWords) return { is: 'refused' as const, text: `type exactly: ${consentWords}` };

@@ -8,7 +8,7 @@ import { memoryApps } from '../test/memory-apps.ts';
 import { memoryFiles } from '../test/memory-files.ts';
 import { objectionTo } from './bulk-duty.ts';
 import { createController } from './controller.ts';
-import { consentWords } from './customer-words.ts';
+import { consentWords } from '@felhom/protocol';
 
 function guest(config: Record<string, string> = {}) {
   const clock = handClock();
