@@ -297,6 +297,14 @@ test('nobody is asked to hold still behind a backup that is taken now, or waits 
     'b wait node-busy slot 11-26T02:00',
     'a in-hand',
   ]);
+  // One that does not answer keeps others waiting for a minute only, or a guest could hold up everybody.
+  const both = guests.map((guest) => ({ ...guest, canHoldStill: true }));
+  const first = dues({ guests: both });
+  const after = (ms: number) =>
+    said({ guests: both, now: at('2026-11-26T10:00:00Z') + ms, announced: first.announced });
+  const asked = at('2026-11-26T10:00:00Z') - (first.announced[0]?.at ?? 0);
+  assert.match(after(59_000 - asked)[1] ?? '', /^b wait queue/);
+  assert.match(after(60_000 - asked)[1] ?? '', /^b announce/);
   // And what is longer overdue does not come between.
   const { announced } = dues({ guests: guests.slice(1) });
   assert.deepEqual(said({ announced }), ['b announce slot 11-26T02:00', 'a wait queue slot 11-26T01:00']);

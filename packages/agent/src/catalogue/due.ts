@@ -91,6 +91,8 @@ export interface Dues {
 
 const minuteMs = 60_000;
 const dayMs = 1440 * minuteMs;
+/** A controller that is well hears at once that something is due, and begins. */
+const aloneMs = minuteMs;
 const firstBackOffMs = 5 * minuteMs;
 const longestBackOffMs = 6 * 60 * minuteMs;
 
@@ -137,8 +139,9 @@ export function dueBackups(input: DueInput): Dues {
   const announced: Announcement[] = [];
   // What is queued runs before anything that begins now.
   const busy = input.nodeBusy || input.inHand.length > 0;
-  // One at a time, asked or taken: who is asked gets its grace before others, or the node would never be free for it.
-  let free = true;
+  // One at a time is asked: two that hold still at once would hold still one behind the other. One that does not begin
+  // within a minute keeps no other controller waiting, and what nobody holds still for waits for the whole grace.
+  let [mayAsk, mayTake] = [true, true];
   for (const { decision, due, guest } of order) {
     const known = input.announced.find(({ id }) => id === due.id);
     const over = known !== undefined && (known.over || now >= known.at + graceMs);
@@ -146,16 +149,17 @@ export function dueBackups(input: DueInput): Dues {
     const put = (verdict: DueVerdict): void => void late.push({ ...decision, verdict });
     if (over) announced.push({ ...announcement, at: known.at, over });
     if (busy) put({ is: 'wait', why: 'node-busy', ...due });
-    else if (!free) put({ is: 'wait', why: 'queue', ...due });
-    else if (guest.canHoldStill && !over) {
+    else if (guest.canHoldStill && !over && mayAsk) {
       const at = known?.at ?? now;
       announced.push({ ...announcement, at, over });
       put({ is: 'announce', graceUntil: at + graceMs, ...due });
-      free = false;
-    } else {
+      mayAsk = now >= at + aloneMs;
+      mayTake = false;
+    } else if (mayTake && !(guest.canHoldStill && !over)) {
       put({ is: 'take', consistency: 'crash', why: guest.canHoldStill ? 'grace-over' : 'nobody-to-ask', ...due });
-      free = false;
-    }
+      mayAsk = false;
+      mayTake = false;
+    } else put({ is: 'wait', why: 'queue', ...due });
   }
   return { decisions: [...late, ...early.toSorted((a, b) => whenOf(a.verdict) - whenOf(b.verdict))], announced };
 }
