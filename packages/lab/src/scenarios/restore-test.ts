@@ -53,8 +53,18 @@ export const restoreTest = {
     tiers.push(dueNow('planted', 'local', Date.now()));
     await apply(guests, tiers);
     const evil = await verdictOf(scene, 'planted');
-    check('not proven, and nothing of it ran', evil.verdict !== 'passed');
+    check('not proven: what it planted did not become its config', evil.verdict !== 'passed');
     told(scene, evil);
+
+    tell.step('Somebody at the host writes a hookscript into the config of shop, and so into its next archive.');
+    const vmid = vmidOf(stage, 'shop');
+    const config = stage.pve.host.rawConfig(vmid) ?? '';
+    stage.pve.host.setRawConfig(vmid, `${config.trimEnd()}\nhookscript: local:snippets/mine.sh\n`);
+    tiers.push(dueNow('hooked', 'offsite', Date.now()));
+    await apply(guests, tiers);
+    const hooked = await verdictOf(scene, 'hooked');
+    check('refused before anything of it could run', hooked.verdict !== 'passed' && hooked.text.includes('hookscript'));
+    told(scene, hooked);
 
     check('nothing is left in the scratch range', leftovers(stage, scratchRange(stage)).length === 0);
     check(
@@ -63,7 +73,7 @@ export const restoreTest = {
     );
     check('shop was not touched', vmidOf(stage, 'shop') > 0 && (await entriesOf(stage, 'shop')) > 3);
     await pinHost(scene);
-    await stage.until('the hub knows', async () => (await stage.felhom(['status', 'lab'])).out.includes('planted'));
+    await stage.until('the hub knows', async () => (await stage.felhom(['status', 'lab'])).out.includes('hooked'));
     await showAs('alice', ['status', 'lab']);
   },
 } satisfies Scenario;

@@ -8,6 +8,7 @@ import {
   pinHost,
   provenAll,
   releaseController,
+  runningVmid,
 } from './living.ts';
 import { guestsNamed, leftovers, NotAsTold, ownRange } from './scenario.ts';
 import type { Scenario, Scene } from './scenario.ts';
@@ -35,6 +36,7 @@ export const restoreUndo = {
     tell.step('A backup, due at once, and restored as a test.');
     await apply(guests, [dueNow('nightly', 'local', Date.now())]);
     await provenAll(scene, 'shop', 1);
+    await hubKnows(scene, '"proven": true');
 
     tell.step('A day of work: a letter, and a photo on the bulk volume, which no backup of the host holds.');
     await write(scene, letters, 'as of today');
@@ -105,7 +107,14 @@ async function restored({ expect, stage }: Scene, before: number): Promise<void>
   await stage.until('its files are there', () => stage.guests?.running().some((vmid) => vmid !== before) === true);
 }
 
-async function windowOf({ stage }: Scene): Promise<string> {
+/** What people sign is about what the hub was told last. */
+async function hubKnows({ stage }: Scene, text: string): Promise<void> {
+  await stage.until('the hub knows', async () => (await stage.felhom(['status', 'lab', '--json'])).out.includes(text));
+}
+
+async function windowOf(scene: Scene): Promise<string> {
+  const { stage } = scene;
+  await hubKnows(scene, '"state": "undoable"');
   const restore = (await stage.report())?.restores.find(({ state }) => state === 'undoable');
   if (restore === undefined) throw new NotAsTold('no restore can be undone');
   return restore.id;
