@@ -6,7 +6,7 @@ import { viewOf } from '../guests/index.ts';
 import { checkpointBy } from './checkpoint-by.ts';
 import type { CheckpointQuestion } from './checkpoint-by.ts';
 import { reattached } from './roll-back.saga.ts';
-import { foundIn } from './snapshot-work.ts';
+import { foundIn } from '../guests/snapshot-work.ts';
 
 const view = (values: GuestConfigView['values']) => viewOf({ digest: '', lock: undefined, values });
 

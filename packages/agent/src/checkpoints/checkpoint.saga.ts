@@ -24,8 +24,8 @@ import { done, refused } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/saga.ts';
 import { checkpointBy } from './checkpoint-by.ts';
 import type { CheckpointNeeds } from './needs.ts';
-import { dropSnapshot, findSnapshot, lateLandingMs, takeSnapshot } from './snapshot-work.ts';
-import type { SnapshotPlace } from './snapshot-work.ts';
+import { dropSnapshot, findSnapshot, lateLandingMs, takeSnapshot } from '../guests/snapshot-work.ts';
+import type { SnapshotPlace } from '../guests/snapshot-work.ts';
 
 const params = z.strictObject({ guest: guestRef, purpose: z.enum(['deploy', 'update']) });
 

@@ -12,8 +12,8 @@ import { done } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/saga.ts';
 import { checkpointName } from './checkpoint-store.ts';
 import type { DropNeeds } from './needs.ts';
-import { dropSnapshot, findSnapshot } from './snapshot-work.ts';
-import type { SnapshotPlace } from './snapshot-work.ts';
+import { dropSnapshot, findSnapshot } from '../guests/snapshot-work.ts';
+import type { SnapshotPlace } from '../guests/snapshot-work.ts';
 
 const params = z.strictObject({ guest: guestRef, checkpoint: checkpointName });
 

@@ -3,7 +3,7 @@
  * bulk would go back, else by a quick backup, else refused with the cause.
  *
  * Owns which of them a guest has and until when. Never rolls back unasked, and never lets a guest name the agent's own.
- * Read in this order: checkpoint-by, checkpoint-store, snapshot-work, checkpoint.saga, drop-checkpoint.saga,
+ * Read in this order: checkpoint-by, checkpoint-store, checkpoint.saga, drop-checkpoint.saga,
  * roll-back.saga, roll-back-assess, roll-back-trace, roll-back-step.
  */
 export { checkpointBy } from './checkpoint-by.ts';

@@ -3,7 +3,6 @@ import type { GuestUid } from '@felhom/protocol';
 import type { BackupNeeds } from '../backups/index.ts';
 import type { ClaimNeeds } from '../controllers/index.ts';
 import type { ProtectionNeeds } from '../guests/needs.ts';
-import type { Acting } from '../guests/needs.ts';
 import type { Checkpoints } from './checkpoint-store.ts';
 
 export interface CheckpointNeeds extends BackupNeeds {
@@ -18,6 +17,3 @@ export interface DropNeeds extends ProtectionNeeds {
 
 /** A guest that was rolled back gets its token anew. */
 export interface RollBackNeeds extends DropNeeds, ClaimNeeds {}
-
-/** Work on snapshots, whichever saga does it. */
-export type Snapping = Acting & { readonly needs: ProtectionNeeds };

@@ -14,7 +14,7 @@ import type { Outcome } from '../kernel/saga.ts';
 import type { SnapshotRow } from '../ports/proxmox.ts';
 import type { Checkpoint } from './checkpoint-store.ts';
 import type { Partly, RollBackContext, RollBackParams } from './roll-back.saga.ts';
-import { foundIn } from './snapshot-work.ts';
+import { foundIn } from '../guests/snapshot-work.ts';
 
 export interface Way {
   readonly record: GuestRecord;

@@ -13,7 +13,7 @@ import type { Outcome, Probed } from '../kernel/saga.ts';
 import { findWay } from './roll-back-assess.ts';
 import type { Partly, RollBackContext } from './roll-back.saga.ts';
 import { traceStands } from './roll-back-trace.ts';
-import { endOf, lateLandingMs, tailOf, unlockAfter } from './snapshot-work.ts';
+import { endOf, lateLandingMs, tailOf, unlockAfter } from '../guests/snapshot-work.ts';
 
 type Standing = 'before' | 'partial' | 'after';
 

@@ -13,9 +13,11 @@ import { base32 } from '../guests/mint.ts';
 import type { GuestNeeds } from '../guests/needs.ts';
 import { storageOf } from '../guests/pve-config.ts';
 import { guestRef, recordOf } from '../guests/registered.ts';
-import { patientAttempts, readOwn, waitFor, whenIdle } from '../guests/settle.ts';
+import { patientAttempts, readOwn } from '../guests/settle.ts';
+import { dropSnapshot, findSnapshot, lateLandingMs, takeSnapshot } from '../guests/snapshot-work.ts';
+import type { SnapshotPlace } from '../guests/snapshot-work.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
-import { done, refused, unknown } from '../kernel/saga.ts';
+import { done, refused } from '../kernel/saga.ts';
 import type { Outcome, Probed, SagaDefinition, StepContext } from '../kernel/saga.ts';
 import type { Snapshots } from '../ports/proxmox.ts';
 import type { Controllers } from './controllers.ts';
@@ -47,7 +49,7 @@ export interface UpdateControllerState {
 
 export interface UpdateControllerNeeds extends GuestNeeds {
   readonly controllers: Pick<Controllers, 'heard' | 'desiredController' | 'offer' | 'revert' | 'keep'>;
-  readonly snapshots: Pick<Snapshots, 'list' | 'possible' | 'take'>;
+  readonly snapshots: Pick<Snapshots, 'list' | 'possible' | 'take' | 'drop'>;
   /** Tells whoever keeps and drops checkpoints; by name, twice is once. `takenAt` in milliseconds. */
   readonly noteCheckpoint: (guest: GuestRef, name: string, takenAt: number) => void;
 }
@@ -99,23 +101,39 @@ async function checkpoint(ctx: Context, signal: AbortSignal): Promise<Outcome<Pa
   const own = await readOwn(ctx, vmid, found.value, signal);
   if (own.is !== 'done') return own;
   const { disks } = own.value;
+  const place = { vmid, ...nameOf(ctx) };
   const against = disks.some(({ backup, key }) => key !== 'rootfs' && !backup)
     ? 'going back to it would take back its bulk volumes too'
-    : await whyNone(ctx, vmid, new Set(disks.map(({ volid }) => storageOf(volid))), signal);
-  if (against !== undefined) return done({ noCheckpoint: against });
-  const { name } = nameOf(ctx);
-  const taken = await ctx.needs.snapshots.take(vmid, name, `before ${role} ${version}`, signal);
-  if (taken.is === 'unknown') return taken;
-  if (taken.is === 'refused') return done({ noCheckpoint: taken.why.text });
-  ctx.recordHandle(taken.value);
-  const ended = await waitFor(ctx, taken.value, `checkpoint of guest ${vmid}`, signal);
-  return ended.is === 'done' ? seen(ctx, signal) : ended;
+    : await whyNone(ctx, place, new Set(disks.map(({ volid }) => storageOf(volid))), signal);
+  if (against !== undefined) return without(ctx, place, against, signal);
+  const taken = await takeSnapshot(ctx, place, `before ${role} ${version}`, signal);
+  if (taken.is === 'refused') return without(ctx, place, taken.why.text, signal);
+  return taken.is === 'done' ? done(onRecord(ctx, place, taken.value.takenAtMs)) : taken;
+}
+
+/** There is none, and nothing of it is left: a call of an earlier try can have landed since, or land yet. */
+async function without(ctx: Context, place: SnapshotPlace, why: string, signal: AbortSignal): Promise<Outcome<Partly>> {
+  let found = await findSnapshot(ctx, place, signal);
+  if (found.is === 'done' && found.value.is === 'absent') {
+    await ctx.clock.sleep(lateLandingMs, signal);
+    found = await findSnapshot(ctx, place, signal);
+  }
+  if (found.is !== 'done') return found;
+  if (found.value.is === 'whole') return done(onRecord(ctx, place, found.value.takenAtMs));
+  if (found.value.is === 'absent') return done({ noCheckpoint: why });
+  const dropped = await dropSnapshot(ctx, place, signal);
+  return dropped.is === 'done' ? done({ noCheckpoint: why }) : dropped;
+}
+
+function onRecord(ctx: Context, { name }: SnapshotPlace, takenAtMs: number): Partly {
+  ctx.needs.noteCheckpoint(ctx.params.guest, name, takenAtMs);
+  return { checkpoint: name };
 }
 
 /** Why there is to be no snapshot; one that would fill a storage is worse than none [R37]. */
 async function whyNone(
   ctx: Context,
-  vmid: Parameters<Snapshots['list']>[0],
+  { vmid, name }: SnapshotPlace,
   storages: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -123,7 +141,8 @@ async function whyNone(
   const { snapshotsPerGuest, reservePercent } = policy().backups;
   const present = await snapshots.list(vmid, signal);
   if (present.is !== 'done') return present.why.text;
-  if (present.value.length >= snapshotsPerGuest) return `it holds ${present.value.length} snapshots already`;
+  const others = present.value.filter((row) => row.name !== name);
+  if (others.length >= snapshotsPerGuest) return `it holds ${others.length} snapshots already`;
   const possible = await snapshots.possible(vmid, signal);
   if (possible.is !== 'done') return possible.why.text;
   if (!possible.value) return 'one of its volumes lies on a storage that takes no snapshots';
@@ -139,25 +158,11 @@ async function whyNone(
 async function probeCheckpoint(ctx: Context, signal: AbortSignal): Promise<Probed<Partly>> {
   const found = recordOf(ctx, ctx.params.guest);
   if (found.is !== 'done') return found;
-  const { since } = nameOf(ctx);
-  const idle = await whenIdle(ctx, { vmid: found.value.vmid, type: 'vzsnapshot', sinceSeconds: since }, signal);
-  if (idle.is !== 'done') return unknown(idle.why);
-  // Where nothing is seen the update goes on without: to try again would be to take two.
-  return seen(ctx, signal);
-}
-
-async function seen(ctx: Context, signal: AbortSignal): Promise<Outcome<Partly>> {
-  const { guest } = ctx.params;
-  const found = recordOf(ctx, guest);
-  if (found.is !== 'done') return found;
-  const { name } = nameOf(ctx);
-  const rows = await ctx.needs.snapshots.list(found.value.vmid, signal);
-  if (rows.is !== 'done') return unknown(rows.why);
-  const row = rows.value.find((one) => one.name === name);
-  if (row?.takenAt === undefined || row.state !== undefined)
-    return done({ noCheckpoint: 'the snapshot was not completed' });
-  ctx.needs.noteCheckpoint(guest, name, row.takenAt * 1000);
-  return done({ checkpoint: name });
+  const place = { vmid: found.value.vmid, ...nameOf(ctx) };
+  const taken = await findSnapshot(ctx, place, signal);
+  if (taken.is !== 'done') return taken;
+  // What is unfinished is cleared by the next try, which gives the same name.
+  return taken.value.is === 'whole' ? done(onRecord(ctx, place, taken.value.takenAtMs)) : { is: 'never-happened' };
 }
 
 // -------------------------------------------------------------------------------------------------- offer, take back

@@ -1,8 +1,9 @@
 /**
  * Guests that exist: what their Proxmox config means, what differs from how they are wanted, and the sagas that change
- * them. Decides nothing about permission and destroys nothing. How a guest comes into being is the room `bring-up`.
+ * them. Decides nothing about permission and destroys no guest and no volume. How a guest comes into being is the room
+ * `bring-up`; which snapshots one has, and until when, is that of others.
  *
- * Read in this order: pve-config, plan-guests, settle, change-config.saga, then the other sagas.
+ * Read in this order: pve-config, plan-guests, settle, snapshot-work, change-config.saga, then the other sagas.
  */
 export { changeAtRest } from './change-at-rest.saga.ts';
 export { changeConfig } from './change-config.saga.ts';

@@ -47,3 +47,6 @@ export type Acting = Pick<
   StepContext<unknown, object, GuestNeeds>,
   'needs' | 'clock' | 'sagaId' | 'recordHandle' | 'progress' | 'handle'
 >;
+
+/** Work on snapshots, whichever saga does it. */
+export type Snapping = Acting & { readonly needs: { readonly snapshots: Pick<Snapshots, 'list' | 'take' | 'drop'> } };

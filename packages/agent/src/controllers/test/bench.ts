@@ -166,6 +166,10 @@ export class Bench extends World {
           // The stand-in has no tasks of this kind: a start of what runs gives one that has ended well.
           return done(this.#endedTask(vmid));
         },
+        drop: async (vmid, name) => {
+          this.snapshots = this.snapshots.filter((one) => one.name !== name);
+          return done(this.#endedTask(vmid));
+        },
       },
     };
   }

@@ -4,7 +4,7 @@
  */
 import { reason } from '@felhom/protocol';
 import type { Vmid } from '@felhom/protocol';
-import { patiently, waitFor, whenIdle } from '../guests/settle.ts';
+import { patiently, waitFor, whenIdle } from './settle.ts';
 import { done, refused, unknown } from '../kernel/saga.ts';
 import type { Outcome } from '../kernel/saga.ts';
 import type { SnapshotRow, TaskEnd } from '../ports/proxmox.ts';
