@@ -1,4 +1,4 @@
 /** `npm run check`: everything that needs no running world. */
 import { checkStages, runStages } from './stages.ts';
 
-runStages(checkStages);
+await runStages(checkStages);

@@ -1,5 +1,5 @@
 /** Runs the stages of a check one after the other, shows what each took, and stops at the first that fails. */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 
 export interface Stage {
@@ -7,24 +7,59 @@ export interface Stage {
   readonly command: readonly string[];
 }
 
+/** Stages that run at the same time, because each keeps one core busy for minutes. */
+export interface Beside {
+  readonly beside: readonly Stage[];
+}
+
 const root = resolve(import.meta.dirname, '..');
 
-export function runStages(stages: readonly Stage[]): never {
+interface Ran {
+  readonly ok: boolean;
+  readonly seconds: string;
+  /** What it said, where it was not shown at once. */
+  readonly said: string;
+}
+
+/** Sets the exit code to 1 where a stage fails. */
+export async function runStages(stages: readonly (Stage | Beside)[]): Promise<void> {
   for (const stage of stages) {
-    const [program, ...args] = stage.command;
-    if (program === undefined) throw new Error(`stage ${stage.name} has no command`);
-    console.log(`\n== ${stage.name}: ${stage.command.join(' ')}`);
-    const start = performance.now();
-    const run = spawnSync(program, args, { cwd: root, stdio: 'inherit' });
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    if (run.error !== undefined || run.status !== 0) {
-      console.error(`\n== ${stage.name} FAILED after ${seconds} s`);
-      process.exit(1);
+    const together = 'beside' in stage ? stage.beside : [stage];
+    const held = together.length > 1;
+    for (const { name, command } of together) console.log(`\n== ${name}: ${command.join(' ')}`);
+    const ran = await Promise.all(together.map(async (one) => ({ name: one.name, ...(await run(one, held)) })));
+    for (const { name, ok, seconds, said } of ran) {
+      if (held) process.stdout.write(`\n== ${name}\n${said}`);
+      if (ok) console.log(`== ${name} ok, ${seconds} s`);
+      else console.error(`\n== ${name} FAILED after ${seconds} s`);
     }
-    console.log(`== ${stage.name} ok, ${seconds} s`);
+    if (ran.some(({ ok }) => !ok)) {
+      process.exitCode = 1;
+      return;
+    }
   }
   console.log('\nall stages passed');
-  process.exit(0);
+}
+
+function run({ name, command }: Stage, held: boolean): Promise<Ran> {
+  const [program, ...args] = command;
+  if (program === undefined) throw new Error(`stage ${name} has no command`);
+  const start = performance.now();
+  return new Promise((done) => {
+    const child = spawn(program, args, { cwd: root, stdio: held ? ['ignore', 'pipe', 'pipe'] : 'inherit' });
+    let said = '';
+    const end = (ok: boolean): void => done({ ok, said, seconds: ((performance.now() - start) / 1000).toFixed(1) });
+    for (const out of [child.stdout, child.stderr])
+      out?.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+    child.on('error', (error) => {
+      if (held) said += `${error.message}\n`;
+      else console.error(error.message);
+      end(false);
+    });
+    child.on('close', (code) => end(code === 0));
+  });
 }
 
 export const node = (...args: string[]): string[] => ['node', '--disable-warning=ExperimentalWarning', ...args];

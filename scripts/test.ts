@@ -5,12 +5,20 @@ import { checkStages, node, runStages } from './stages.ts';
 const tool = ensureSshKeygen();
 if (tool.is === 'missing') console.error(`test: ${tool.text}; tests with real signatures are skipped`);
 
-runStages([
+await runStages([
   ...checkStages,
   { name: 'world', command: node('--test', '--test-reporter=dot', 'packages/*/src/**/*.world.test.ts') },
   { name: 'conformance', command: node('packages/lab/src/conformance/main.ts') },
-  { name: 'crash matrix', command: node('packages/lab/src/crash-matrix/main.ts') },
-  { name: 'simulation', command: node('packages/lab/src/simulation/main.ts', '--seeds', '120') },
+  {
+    beside: [
+      { name: 'crash matrix, first half', command: node('packages/lab/src/crash-matrix/main.ts', '--part', '1/2') },
+      { name: 'crash matrix, second half', command: node('packages/lab/src/crash-matrix/main.ts', '--part', '2/2') },
+      {
+        name: 'simulation',
+        command: node('packages/lab/src/simulation/main.ts', '--seeds', '100', '--protected', '6'),
+      },
+    ],
+  },
   { name: 'kill -9', command: node('packages/lab/src/chaos/main.ts', '--kills', '5') },
   { name: 'lab', command: node('packages/lab/src/main.ts', '--once') },
 ]);

@@ -1,6 +1,6 @@
 /**
- * `npm run crash-matrix [-- --saga NAME] [--point SAGA/STEP[/DIRECTION[/MOMENT]]] [--full] [--seed N]`: the power goes at every
- * point of every saga, and everything adds up afterwards. Every failed case is printed with what is wrong.
+ * `npm run crash-matrix [-- --saga NAME] [--point SAGA/STEP[/DIRECTION[/MOMENT]]] [--full] [--seed N] [--part I/N]`: the power
+ * goes at every point of every saga, and everything adds up afterwards. Every failed case is printed with what is wrong.
  */
 import { parseArgs } from 'node:util';
 import { createSimRandom } from '../simulation/sim-random.ts';
@@ -11,6 +11,7 @@ import { unreachable } from './unreachable.ts';
 const { values } = parseArgs({
   options: {
     saga: { type: 'string' },
+    part: { type: 'string' },
     point: { type: 'string' },
     full: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
@@ -21,11 +22,15 @@ const { values } = parseArgs({
 const nameOf = ({ point, variant, interlude, again, seed }: CrashCase): string =>
   `${point} · ${variant} · ${interlude}${again === undefined ? '' : ` · again at replayed point ${again}`} · seed ${seed}`;
 
+const [at = 0, of = 0] = (values.part ?? '').split('/').map(Number);
+if (values.part !== undefined && !(at >= 1 && at <= of)) throw new Error('cannot run a part: it is I/N, as 1/2');
+
 const startedAt = performance.now();
 const report = await runMatrix({
   random: createSimRandom(Number(values.seed)),
   full: values.full,
   ...(values.saga === undefined ? {} : { saga: values.saga }),
+  ...(values.part === undefined ? {} : { part: { at: at - 1, of } }),
   ...(values.point === undefined ? {} : { point: values.point }),
   onResult: (asked, { is, problems }) => {
     if (values.verbose) console.log([`${is.padEnd(12)} ${nameOf(asked)}`, ...problems].join('\n    '));

@@ -13,6 +13,8 @@ import { unreachable } from './unreachable.ts';
 export interface MatrixOptions {
   readonly random: SimRandom;
   readonly saga?: string;
+  /** Only every so-many-eth saga: what several processes at once share out among them. */
+  readonly part?: { readonly at: number; readonly of: number };
   readonly point?: string;
   /** Every variant with every interlude, and a second crash at every point of every replay. */
   readonly full: boolean;
@@ -31,7 +33,9 @@ export interface MatrixReport {
 }
 
 export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
-  const sagas = createSagaRegistry().all.filter(({ name }) => options.saga === undefined || name === options.saga);
+  const sagas = createSagaRegistry()
+    .all.filter((_, at) => options.part === undefined || at % options.part.of === options.part.at)
+    .filter(({ name }) => options.saga === undefined || name === options.saga);
   const failures: { asked: CrashCase; problems: readonly string[] }[] = [];
   const asked = new Set<CrashPoint>();
   const reached = new Set<CrashPoint>();
@@ -48,8 +52,13 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   /** Ways of a story that lead past a step's undo, which most do: found out once. */
   const barren = new Set<string>();
   const tellings = new Map<CrashPoint, { readonly told: number; readonly came: number }>();
-  for (const first of sagas.flatMap((saga) => firstCrashes(saga, options))) {
-    if (!options.random.chance(options.share ?? 1)) continue;
+  // Drawn by name, so that a saga has the same cases whichever others are asked for.
+  const drawn = sagas.map((saga) => ({ saga, random: options.random.fork(saga.name) }));
+  const firsts = drawn.flatMap(({ saga, random }) =>
+    firstCrashes(saga, { ...options, random }).map((first) => ({ first, random })),
+  );
+  for (const { first, random } of firsts) {
+    if (!random.chance(options.share ?? 1)) continue;
     asked.add(first.point);
     const way = `${first.point.slice(0, first.point.lastIndexOf('/'))} ${first.variant}`;
     if (!options.full && barren.has(way)) continue;
@@ -59,7 +68,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
     const came = told.came + (result.is === 'not-reached' ? 0 : 1);
     tellings.set(first.point, { told: told.told + 1, came });
     if (result.is === 'not-reached' && first.point.endsWith('/undo/before-intent')) barren.add(way);
-    for (const again of secondCrashes(result, options)) await run({ ...first, again });
+    for (const again of secondCrashes(result, { ...options, random })) await run({ ...first, again });
   }
   const notReached = [...asked].filter((point) => !reached.has(point));
   return { cases, failures, notReached, complaints: complaintsAbout(sagas, notReached, reached) };
