@@ -47,6 +47,20 @@ export function createReReader({ catalogue, clock, log, budget, reRead }: ReRead
     return first ?? nextToReRead(others, clock.now(), budget)[0];
   };
 
+  const look = async (id: string, record: BackupRecord, signal: AbortSignal): Promise<void> => {
+    try {
+      const read = await reRead(record, clock.now(), signal);
+      // Its record may have changed, or gone, meanwhile.
+      const now = catalogue.byId(id);
+      if (read.is !== 'done') log.warn('a backup could not be read again', { backup: id, why: read.why.code });
+      else if (now !== undefined) catalogue.put({ ...now, integrity: read.value });
+    } catch (error) {
+      log.warn('reading a backup again broke off', { why: String(error) });
+    } finally {
+      reading = false;
+    }
+  };
+
   return {
     next(doubted, signal) {
       if (reading) return;
@@ -54,18 +68,7 @@ export function createReReader({ catalogue, clock, log, budget, reRead }: ReRead
       if (next === undefined) return;
       reading = true;
       lookedAt.set(next.id, clock.monotonicMs());
-      void reRead(next, clock.now(), signal)
-        .then((read) => {
-          // Its record may have changed, or gone, meanwhile.
-          const record = catalogue.byId(next.id);
-          if (record === undefined) return;
-          if (read.is === 'done') catalogue.put({ ...record, integrity: read.value });
-          else log.warn('a backup could not be read again', { backup: next.id, why: read.why.code });
-        })
-        .catch((error: unknown) => log.warn('reading a backup again broke off', { why: String(error) }))
-        .finally(() => {
-          reading = false;
-        });
+      void look(next.id, next, signal);
     },
   };
 }

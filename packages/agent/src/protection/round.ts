@@ -32,6 +32,7 @@ import type { Stores } from './stores.ts';
 import { createReReader } from './re-reader.ts';
 import { copyFindings } from './copy-findings.ts';
 import { notKept } from './not-kept.ts';
+import { retentionFindings } from './retention-findings.ts';
 import { createStaleMarkers } from './stale-markers.ts';
 import type { ForeignArchive } from './stale-markers.ts';
 import { underWay } from './under-way.ts';
@@ -259,17 +260,20 @@ export function createRound(needs: RoundNeeds): Round {
 
     effects.push(...markersToRenew(guests, look, work, found));
 
+    const copies = stores.catalogue.all();
+    const retention = guests.flatMap((guest) => {
+      const own = copies.filter((record) => record.guest === guest.uid);
+      const tiers = plan.tiers.get(guest.uid) ?? [];
+      return tiers.map(({ name }) => ({ guest, tier: name, plan: stores.pruneOf(guest.uid, name, own) }));
+    });
     // One of them at a time, and never beside a backup: what is deleted must not be what something else reads.
-    if (!work.some(({ name }) => name === 'prune-backup'))
-      for (const record of guests) {
-        const candidate = (plan.tiers.get(record.uid) ?? [])
-          .map(({ name }) => stores.pruneOf(record.uid, name)?.prune[0])
-          .find((one) => one !== undefined);
-        if (candidate === undefined) continue;
-        const { archive, sha256 } = candidate;
-        effects.push({ kind: 'backup-prune', guest: refOf(record), backup: { archive, sha256 } });
-        break;
-      }
+    const candidate = retention.find((each) => each.plan?.prune[0] !== undefined);
+    const copy = candidate?.plan?.prune[0];
+    if (candidate !== undefined && copy !== undefined && !work.some(({ name }) => name === 'prune-backup')) {
+      const backup = { archive: copy.archive, sha256: copy.sha256 };
+      effects.push({ kind: 'backup-prune', guest: refOf(candidate.guest), backup });
+    }
+    found.push(...retentionFindings(retention, now));
 
     const tests = planTests({
       now,

@@ -129,14 +129,15 @@ export function createStores(needs: StoresNeeds) {
   const restarts = createRestarts(documents, clock);
   const bulk = createBulkReports({ documents, clock });
 
-  const pruneOf = (uid: GuestUid, tierName: string) => {
+  /** `records`: of the guest, where whoever asks has read the catalogue already. */
+  const pruneOf = (uid: GuestUid, tierName: string, records = catalogue.ofGuest(uid)) => {
     const plan = inForce.plan();
     const now = policy();
     const tier = plan?.all.find(({ name }) => name === tierName);
     // A tier that is no longer in force keeps what it has: nothing says any more for how long.
     if (tier === undefined || now === undefined) return undefined;
     return planPrune({
-      records: catalogue.ofGuest(uid).filter((record) => record.tier === tierName),
+      records: records.filter((record) => record.tier === tierName),
       tier,
       floors: needs.floors(),
       policy: now.backups,
