@@ -71,7 +71,11 @@ export async function assessOverwrite(
   const live = read.value.config;
   const waiting = await needs.reader.pending(record.vmid, signal);
   if (waiting.is !== 'done') return waiting;
-  const kept = waiting.value.filter((row) => row.pending !== undefined || row.delete).map((row) => row.key);
+  // A spent claim stays pending in `env` until a restart, and the restored guest gets an `env` of its own.
+  const kept = waiting.value
+    .filter((row) => row.pending !== undefined || row.delete)
+    .map((row) => row.key)
+    .filter((key) => key !== 'env');
   if (kept.length > 0)
     return refused(
       reason('restore.refused', `${cannot}: ${kept.join(', ')} wait for its next start; restart it first`),

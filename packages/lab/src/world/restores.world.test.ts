@@ -229,6 +229,10 @@ test('over a guest: what was backed up comes back, bulk stays, and the old guest
   const old = scene.record();
   const mac = /hwaddr=([^,]+)/.exec(scene.config(old.vmid)?.['net0'] ?? '')?.[1];
   const backup = await backedUp(scene);
+  // A spent claim is dropped while the guest runs, so that its env waits for a restart.
+  await scene.asRoot('PUT', `/nodes/${scene.world.node.name}/lxc/${old.vmid}/config`, {
+    env: 'FELHOM_IDENTITY=continue',
+  });
   const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
   assert.equal(end.is, 'completed', JSON.stringify(end));
   const now = scene.record();
