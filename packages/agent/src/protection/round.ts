@@ -30,6 +30,7 @@ import type { InForce } from './in-force.ts';
 import type { Look, Looker } from './look.ts';
 import type { Stores } from './stores.ts';
 import { createReReader } from './re-reader.ts';
+import { soonest } from './soonest.ts';
 import { copyFindings } from './copy-findings.ts';
 import { notKept } from './not-kept.ts';
 import { retentionFindings } from './retention-findings.ts';
@@ -496,9 +497,3 @@ const shortOfRoom = ({ storages = [] }: Look, { backups }: HostPolicy): Readonly
 
 /** A controller that was not heard of for so long is not asked to hold still. */
 const speaksMs = 3 * 60_000;
-
-/** What is past waits for something else than time. */
-const soonest = (times: readonly (number | undefined)[], now: number): number | undefined => {
-  const known = times.filter((at): at is number => at !== undefined && Number.isFinite(at) && at > now);
-  return known.length === 0 ? undefined : Math.min(...known);
-};
