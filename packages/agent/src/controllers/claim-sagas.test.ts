@@ -150,6 +150,50 @@ for (const point of crashPointsOf(issueClaim))
     assert.ok(bench.restarts.since(photosRef.uid, 0).length <= 1, 'counted once');
   });
 
+/** Whether the guest ran at each write of its environment. */
+function writesOf(bench: Bench, before: (turn: number) => void = () => undefined): boolean[] {
+  const writes: boolean[] = [];
+  const { configure } = bench.node.writer;
+  bench.node.writer.configure = (vmid, change, signal) => {
+    before(writes.length);
+    writes.push(bench.node.guests.get(vmid)?.running === true);
+    return configure(vmid, change, signal);
+  };
+  return writes;
+}
+
+test('a guest that its node started before its claim was written is brought down for it once more', async () => {
+  const bench = new Bench().withGuest();
+  const writes = writesOf(bench);
+  bench.crashAt = 'issue-claim/claim/run/after-intent';
+  await bench.carryOut(issueClaim, params);
+  const guest = bench.node.guests.get(9000) ?? assert.fail();
+  assert.deepEqual([bench.crashed, guest.running], [true, false]);
+  guest.running = true;
+  assert.deepEqual(
+    (await bench.goOn()).map(({ is }) => is),
+    ['completed'],
+  );
+  assert.deepEqual([writes, guest.running], [[false], true]);
+  assert.equal(redeem(bench, secretIn(bench.env())), 'secret');
+});
+
+test('a claim that became pending because the guest was started meanwhile is written once more', async () => {
+  const bench = new Bench().withGuest();
+  const guest = bench.node.guests.get(9000) ?? assert.fail();
+  const writes = writesOf(bench, (turn) => {
+    guest.running = turn === 0;
+    bench.activeEnv = turn === 0 ? bench.env() : 'as configured';
+  });
+  assert.equal((await bench.carryOut(issueClaim, params)).is, 'completed');
+  assert.deepEqual([writes, guest.running], [[true, false], true]);
+  assert.deepEqual(
+    bench.node.calls.filter((call) => !call.startsWith('configure')),
+    ['shutdown 9000', 'shutdown 9000', 'start 9000'],
+  );
+  assert.equal(redeem(bench, secretIn(bench.env())), 'secret');
+});
+
 test('a spent claim leaves the config, and counts as gone only when the guest was started without it', async () => {
   const bench = new Bench().withGuest();
   await bench.carryOut(issueClaim, params);
