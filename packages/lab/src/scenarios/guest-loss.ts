@@ -8,6 +8,7 @@ import {
   filesOf,
   pinHost,
   provenAll,
+  quickTests,
   releaseController,
 } from './living.ts';
 import { NotAsTold, vmidOf } from './scenario.ts';
@@ -20,7 +21,7 @@ const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode
 export const guestLoss = {
   name: 'guest-loss',
   about: 'a guest is lost with its disk; it comes back from the next good copy, with its bulk as it was',
-  stage: { signed: true, pace: brisk, policy: { restoreTests: { bootSeconds: 60, healthySeconds: 30 } } },
+  stage: { signed: true, pace: brisk, policy: quickTests },
   async play(scene) {
     const { stage, tell, apply, converged, expect, check, showAs } = scene;
     await apply(guests);

@@ -7,7 +7,7 @@ import { addressOfGuest } from '../guest/index.ts';
 import type { Answers, Spoils } from '../stage/blast.ts';
 import type { Stage } from '../stage/stage.ts';
 import { dueNow, labGuest, livingGuest } from '../world/desired.ts';
-import { brisk, controllersUp, copiesOf, filesOf, releaseController } from './living.ts';
+import { brisk, controllersUp, copiesOf, filesOf, quickTests, releaseController } from './living.ts';
 import { NotAsTold, vmidOf } from './scenario.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -19,7 +19,7 @@ const program = resolve(import.meta.dirname, '../stage/blast.ts');
 export const hostileGuest = {
   name: 'hostile-guest',
   about: 'one guest does its worst against its host; the one beside it is served, backed up, and told nothing of it',
-  stage: { signed: true, pace: brisk },
+  stage: { signed: true, pace: brisk, policy: quickTests },
   async play(scene) {
     const { stage, tell, apply, converged, expect, check, show } = scene;
     await apply(guests);

@@ -14,6 +14,9 @@ import type { Scene } from './scenario.ts';
 /** A node that is quicker than most: these stories are about what comes after. */
 export const brisk = { restoreMs: 600, startMs: 200, stopMs: 100, allocateMs: 20 };
 
+/** A guest that is looked at for a quarter of a minute only: nothing here loops more slowly. */
+export const quickTests = { restoreTests: { bootSeconds: 60, healthySeconds: 30 } };
+
 const ledgerFolder = '/srv/data/ledger';
 
 export function livesOn(stage: Stage): LabGuests {

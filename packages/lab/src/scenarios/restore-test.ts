@@ -1,6 +1,6 @@
 import type { Report } from '@felhom/protocol';
 import { dueNow, livingGuest } from '../world/desired.ts';
-import { brisk, controllersUp, damage, entriesOf, filesOf, pinHost, releaseController } from './living.ts';
+import { brisk, controllersUp, damage, entriesOf, filesOf, pinHost, quickTests, releaseController } from './living.ts';
 import { leftovers, NotAsTold, scratchRange, vmidOf } from './scenario.ts';
 import type { Scenario, Scene } from './scenario.ts';
 
@@ -12,7 +12,7 @@ const guests = [livingGuest('shop')];
 export const restoreTest = {
   name: 'restore-test',
   about: 'backups are restored as a test; a damaged one and two that would run somebody else’s code are caught',
-  stage: { signed: true, pace: brisk, policy: { restoreTests: { bootSeconds: 60, healthySeconds: 30 } } },
+  stage: { signed: true, pace: brisk, policy: quickTests },
   async play(scene) {
     const { stage, tell, apply, converged, check, showAs } = scene;
     await apply(guests);

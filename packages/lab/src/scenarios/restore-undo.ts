@@ -7,6 +7,7 @@ import {
   filesOf,
   pinHost,
   provenAll,
+  quickTests,
   releaseController,
   runningVmid,
 } from './living.ts';
@@ -21,7 +22,7 @@ const photo = '/srv/photos/summer.jpg';
 export const restoreUndo = {
   name: 'restore-undo',
   about: 'a signed restore puts a backup over a guest; undone, the guest is as it was; done again, it is finished',
-  stage: { signed: true, pace: brisk, policy: { restoreTests: { bootSeconds: 60, healthySeconds: 30 } } },
+  stage: { signed: true, pace: brisk, policy: quickTests },
   async play(scene) {
     const { stage, tell, apply, converged, check, showAs } = scene;
     await apply(guests);
