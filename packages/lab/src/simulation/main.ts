@@ -14,7 +14,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     protected: { type: 'string', default: '0' },
     /** Of a protected history. */
-    events: { type: 'string', default: '24' },
+    events: { type: 'string', default: '16' },
     life: { type: 'string', default: 'plain' },
     seed: { type: 'string' },
     trace: { type: 'boolean', default: false },

@@ -72,11 +72,11 @@ const policy = {
   restoreTests: { bootSeconds: 60, healthySeconds: 30 },
 };
 
-/** One history; `events` bounds its length. */
+/** One history of `length` events. */
 export async function runProtectedSeed(
   seed: number,
   onNote: (line: string) => void = () => undefined,
-  events_ = 24,
+  length = 16,
 ): Promise<SeedResult> {
   const world = await createSimWorld({ seed, guestRange: 14, reconcileMs: minute, policy, programs: true });
   const random = createSimRandom(seed).fork('script');
@@ -119,7 +119,7 @@ export async function runProtectedSeed(
   // What breaks is to break among copies.
   await pass(play, 13 * minute);
   let done = 0;
-  while (done < events_ && violations.length === 0) {
+  while (done < length && violations.length === 0) {
     await pickEvent(random)(scene);
     done += 1;
     await supervise(play);

@@ -26,7 +26,7 @@ export interface ProtectionWatch {
   stop(): void;
 }
 
-/** Seconds that apps may stand: the lease, the supervisor's looks, and one look from here. */
+/** Milliseconds that apps may stand: the lease, the supervisor's looks, and one look from here. */
 const standsMs = (world: SimWorld): number => world.policy.backups.captureSeconds * 1000 + 15_000;
 const lookEveryMs = 5_000;
 const ledgerFolder = '/srv/data/ledger';
@@ -77,7 +77,7 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
       const since = standing.get(vmid) ?? clock.monotonicMs();
       standing.set(vmid, since);
       const ms = clock.monotonicMs() - since;
-      if (ms > standsMs(world)) accuse(`apps of guest ${vmid} stand still for ${Math.round(ms / 1000)} s`);
+      if (ms > standsMs(world)) accuse(`apps of guest ${vmid} stand still for longer than ${standsMs(world) / 1000} s`);
     }
   };
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { runProtectedSeed } from './protected-life.ts';
 import { runSeed } from './run-seed.ts';
 
 test('whatever happens, nothing that must not happen does: ten histories', async () => {
@@ -20,4 +21,11 @@ test('the same seed is the same history, to the last task', async () => {
 test('another seed is another history', async () => {
   const [first, second] = [await runSeed(1), await runSeed(2)];
   assert.notEqual(first.hash, second.hash);
+});
+
+test('a history of guests that are protected is the same for the same seed, too', async () => {
+  const run = () => runProtectedSeed(21, undefined, 4);
+  const [first, second] = [await run(), await run()];
+  assert.deepEqual(first.violations, [], 'npm run simulate -- --life protected --seed 21 --events 4 --trace');
+  assert.equal(first.hash, second.hash);
 });
