@@ -65,7 +65,7 @@ export const hostileGuest = {
       const answers = attack.answers();
       const counts = Object.entries(answers).map(([what, n]) => `${what}: ${n}`);
       tell.note(`what bad got for it: ${counts.join(', ')}`);
-      check('the token of good got it nothing', !Object.keys(answers).some((what) => /^stolen 2/.test(what)));
+      check('the token of good got it nothing', !Object.keys(answers).some((what) => what.startsWith('stolen 2')));
     } finally {
       attack.end();
     }
