@@ -49,7 +49,7 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
   const bulk = new Set<string>();
   const tokens = new Map<string, string>();
   let proven = new Map<string, BackupRecord>();
-  let over = false;
+  const over = new AbortController();
 
   const catalogue = (): readonly BackupRecord[] => createCatalogue(world.disk()).all();
   const guestsOnRecord = () => registered(world).filter(({ scratch }) => !scratch);
@@ -183,7 +183,7 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
     if (dumps.length > 1) accuse(`${dumps.length} of our vzdump run at once: ${dumps.map(({ upid }) => upid).join()}`);
   };
 
-  const looks = [
+  const looks: readonly (() => void | Promise<void>)[] = [
     quiesceIsUndone,
     appMeansApp,
     ledgerLosesNothing,
@@ -209,9 +209,9 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
     scratchIsAlone();
   });
   const looking = async (): Promise<void> => {
-    while (!over) {
+    while (!over.signal.aborted) {
       await clock.sleep(lookEveryMs);
-      if (!over) await look();
+      if (!over.signal.aborted) await look();
     }
   };
   void looking();
@@ -263,7 +263,7 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
       ];
     },
     stop: () => {
-      over = true;
+      over.abort();
       unlisten();
     },
   };
