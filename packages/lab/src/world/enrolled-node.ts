@@ -51,11 +51,6 @@ export async function enrolNode(options: EnrolOptions): Promise<EnrolledNode> {
   const range = { from: firstGuest, to: firstGuest + (options.guestRange ?? 20) - 1 };
   const scratch = { from: firstScratch, to: firstScratch + 9 };
   await defineStorages(node);
-  const secret = await createIdentity(node, [
-    ...span(range.from, range.to),
-    ...span(scratch.from, scratch.to),
-    goldenOwner,
-  ]);
   const golden = await placeGolden(node, clock, options.goldenFiles ?? []);
   const policy = hostPolicy.parse({
     v: 1,
@@ -74,6 +69,12 @@ export async function enrolNode(options: EnrolOptions): Promise<EnrolledNode> {
     },
     ...options.policy,
   });
+  const secret = await createIdentity(
+    node,
+    [...span(range.from, range.to), ...span(scratch.from, scratch.to), goldenOwner],
+    // Granted by its path, whether or not there is such a storage.
+    policy.restoreTests.storage,
+  );
   const host = hostActions(node, node.tasks);
   const tokenId = `${user}!agent`;
   const inRange = (vmid: number): boolean =>
@@ -112,10 +113,10 @@ async function defineStorages(node: FakePveNode): Promise<void> {
 }
 
 /** Answers the token's secret. */
-async function createIdentity(node: FakePveNode, vmids: readonly number[]): Promise<string> {
+async function createIdentity(node: FakePveNode, vmids: readonly number[], scratchStorage?: string): Promise<string> {
   const acl = requiredAcl({
     pool,
-    storages: ['guests', 'bulk', 'backup', 'offsite'],
+    storages: [...new Set(['guests', 'bulk', 'backup', 'offsite'].concat(scratchStorage ?? []))],
     node: node.name,
     bridges: ['vmbr0'],
   });
