@@ -222,9 +222,9 @@ export function told(world: SimWorld): readonly string[] {
   ];
 }
 
-/** Its programs have a token that counts, or get one within the time in which a silent guest is healed. */
+/** Its programs have a token that counts, or are just getting one: sooner than a silent guest would be healed. */
 export async function heard(world: SimWorld): Promise<readonly string[]> {
   const mine = programsOf(world);
-  const came = await world.until(() => mine.answered === 200, 20 * minute);
+  const came = await world.until(() => mine.answered === 200, 2 * minute);
   return came ? [] : [`its programs are answered with ${mine.answered ?? 'nothing'}`];
 }

@@ -223,7 +223,7 @@ export const controllerStories: Readonly<Record<string, Story>> = {
     },
     policy: untested,
     asks: [living],
-    // Not `once`: a node that reboots meanwhile starts it before its claim is written, and it is healed once more.
+    once: true,
     sparse: 'once',
     settled: (world) => programsOf(world).token !== undefined,
     spoils: {
