@@ -59,7 +59,7 @@ export const guestLoss = {
     );
     await expect(
       'shop is lost for certain, and is being brought back',
-      ({ sagas }) => sagas.some(({ name }) => name === 'recover'),
+      ({ sagas }) => sagas.some(({ guest }) => guest === 'shop'),
       150_000,
     );
     const { findings } = await expect(
