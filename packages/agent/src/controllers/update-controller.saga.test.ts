@@ -133,6 +133,40 @@ for (const [name, given] of [
     assert.deepEqual(bench.snapshots, []);
   });
 
+for (const crashAt of [undefined, 'update-controller/checkpoint/run/handle-written'] as const)
+  test(`a snapshot whose worker was killed is cleared up${crashAt === undefined ? '' : ', by the next life too'}`, async () => {
+    const bench = supervised({});
+    bench.tornSnapshots = 1;
+    bench.crashAt = crashAt;
+    await bench.carryOut(updateController, params);
+    assert.equal(bench.crashed, crashAt !== undefined);
+    if (bench.crashed) await bench.goOn();
+    assert.equal(bench.node.guests.get(9000)?.lock, undefined);
+    assert.deepEqual(
+      bench.snapshots.map(({ name }) => name),
+      bench.noted,
+    );
+    // The next life takes it anew; otherwise an update goes on without.
+    assert.equal(bench.noted.length, crashAt === undefined ? 0 : 1);
+    assert.equal(offered(bench).version, '1.1.0');
+  });
+
+test('nothing is offered to a guest that went down meanwhile, and the image is not held to be ill', async () => {
+  const bench = supervised({});
+  const needs = bench.claimNeeds.bind(bench);
+  bench.claimNeeds = () => ({
+    ...needs(),
+    noteCheckpoint: () => {
+      const guest = bench.node.guests.get(9000) ?? assert.fail();
+      guest.running = false;
+    },
+  });
+  const end = await bench.carryOut(updateController, params);
+  assert.equal(end.is === 'unwound' && end.why.code, 'pve.not-running');
+  assert.deepEqual(offered(bench), { version: '1.0.0', directive: 'run', generation: 1 });
+  assert.equal(bench.controllers.newerImage(uid)?.version, '1.1.0');
+});
+
 for (const health of ['healthy', 'unhealthy'] as const)
   for (const point of crashPointsOf(updateController))
     test(`an update to an ${health} image over a crash at ${point} ends wholly new or wholly old`, async () => {

@@ -66,6 +66,7 @@ export const updateController: SagaDefinition<UpdateControllerParams, UpdateCont
   steps: [
     { name: 'assess', readOnly: true, run: assess },
     { name: 'checkpoint', intend: noteCheckpoint, run: checkpoint, probe: probeCheckpoint },
+    { name: 'runs', readOnly: true, run: stillRuns },
     { name: 'offer', run: offer, probe: probeOffer, undo: runPrevious },
     // Watching changes nothing, but its outcome closes the way back: from here on it has served.
     { name: 'healthy', run: healthy, probe: healthy, pivot: 'at-outcome' },
@@ -166,6 +167,19 @@ async function probeCheckpoint(ctx: Context, signal: AbortSignal): Promise<Probe
 }
 
 // -------------------------------------------------------------------------------------------------- offer, take back
+
+/** A node that reboots does not start a guest that its snapshot has locked; what does not run gets no image well. */
+async function stillRuns(ctx: Context, signal: AbortSignal): Promise<Outcome<Partly>> {
+  const { guest, role, version } = ctx.params;
+  const found = recordOf(ctx, guest);
+  if (found.is !== 'done') return found;
+  const status = await ctx.needs.reader.status(found.value.vmid, signal);
+  if (status.is !== 'done') return status;
+  if (status.value.status === 'running') return done({});
+  return refused(
+    reason('pve.not-running', `cannot run ${role} ${version} in guest ${guest.name}: the guest does not run`),
+  );
+}
 
 async function offer(ctx: Context): Promise<Outcome<Partly>> {
   const found = recordOf(ctx, ctx.params.guest);

@@ -1,10 +1,18 @@
 /** One host for the tests of this room: stand-in node, memory journal, the real runner, a guest on record. */
-import { desiredGuest, digest, guestName, guestUid } from '@felhom/protocol';
+import { desiredGuest, digest, guestName, guestUid, reason } from '@felhom/protocol';
 import type { ControllerStatus, DesiredGuest, Digest, Upid, Vmid, VolumeId } from '@felhom/protocol';
 import type { GuestRecord } from '../../authority/guest-record.ts';
 import { markerLine, refOf } from '../../authority/guest-record.ts';
 import { World, testPolicy } from '../../guests/test/world.ts';
-import { createFence, createLanes, createRegistry, createRunner, done, noCrashPoints } from '../../kernel/index.ts';
+import {
+  createFence,
+  createLanes,
+  createRegistry,
+  createRunner,
+  done,
+  noCrashPoints,
+  refused,
+} from '../../kernel/index.ts';
 import type { AnySaga, CrashPoint, SagaEnd } from '../../kernel/index.ts';
 import type { SnapshotRow } from '../../ports/proxmox.ts';
 import { supportsEnv } from '../../bring-up/identity-policy.ts';
@@ -80,6 +88,8 @@ export class Bench extends World {
   };
   snapshots: SnapshotRow[] = [];
   snapshotsPossible = true;
+  /** So many workers of snapshots die half-way. */
+  tornSnapshots = 0;
   noted: string[] = [];
   /** What the guest was started with; what changed since is pending. */
   activeEnv: string | undefined = 'as configured';
@@ -152,6 +162,14 @@ export class Bench extends World {
           return done({ is: 'present', config: { ...read.value.config, values } });
         },
       },
+      helper: {
+        ...plain.helper,
+        unlock: async (_, vmid) => {
+          const guest = this.node.guests.get(vmid);
+          if (guest !== undefined) guest.lock = undefined;
+          return done(undefined);
+        },
+      },
       issuing: { claims: this.claims, supportsEnv, contact: () => this.contact },
       restarts: this.restarts,
       controllers: this.controllers,
@@ -161,12 +179,17 @@ export class Bench extends World {
         list: async () => done(this.snapshots),
         possible: async () => done(this.snapshotsPossible),
         take: async (vmid, name, description) => {
-          const takenAt = Math.floor(this.now / 1000);
-          this.snapshots.push({ name, description, takenAt, parent: undefined, state: undefined });
+          const torn = this.tornSnapshots-- > 0;
+          const takenAt = torn ? undefined : Math.floor(this.now / 1000);
+          this.snapshots.push({ name, description, takenAt, parent: undefined, state: torn ? 'prepare' : undefined });
+          const guest = this.node.guests.get(vmid);
+          if (torn && guest !== undefined) guest.lock = 'snapshot';
           // The stand-in has no tasks of this kind: a start of what runs gives one that has ended well.
           return done(this.#endedTask(vmid));
         },
         drop: async (vmid, name) => {
+          if (this.node.guests.get(vmid)?.lock !== undefined)
+            return refused(reason('pve.guest-locked', `cannot drop snapshot ${name}: CT ${vmid} is locked`));
           this.snapshots = this.snapshots.filter((one) => one.name !== name);
           return done(this.#endedTask(vmid));
         },
