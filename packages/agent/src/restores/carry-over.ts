@@ -13,6 +13,7 @@
  */
 import { reason } from '@felhom/protocol';
 import type { Vmid, VolumeId } from '@felhom/protocol';
+import { ownerOf } from '../bring-up/config-audit.ts';
 import { done, unknown } from '../kernel/saga.ts';
 import type { Outcome, Probed } from '../kernel/saga.ts';
 import type { Acting, ProtectionNeeds } from '../guests/needs.ts';
@@ -233,7 +234,7 @@ async function attach(
 
 /** Takes a line out of the config whose volume was renamed away. Proxmox keeps the dead name as `unusedN`. */
 async function forget(ctx: CarryActing, place: Place, item: CarryItem, signal: AbortSignal): Promise<Outcome<unknown>> {
-  const listed = await ctx.needs.helper.volumesOf(place.vmid, signal);
+  const listed = await volumesAt(ctx, place.vmid, [item], signal);
   if (listed.is !== 'done') return listed;
   return writeConfig(
     ctx,
@@ -269,6 +270,29 @@ async function tidy(ctx: CarryActing, place: Place, signal: AbortSignal): Promis
   );
 }
 
+/**
+ * Root's listing of a VMID, and of the items that lie under another one: bulk that outlived an earlier guest keeps the
+ * name it had then until it is handed over for the first time [R30].
+ */
+async function volumesAt(
+  ctx: CarryActing,
+  vmid: Vmid,
+  items: readonly CarryItem[],
+  signal: AbortSignal,
+): Promise<Outcome<readonly VolumeId[]>> {
+  const own = await ctx.needs.helper.volumesOf(vmid, signal);
+  if (own.is !== 'done') return own;
+  const all = [...own.value];
+  const named = new Set(items.map(({ volid }) => volid));
+  for (const before of new Set(items.flatMap(({ volid }) => ownerOf(volid) ?? []))) {
+    if (before === vmid) continue;
+    const listed = await ctx.needs.helper.volumesOf(before as Vmid, signal);
+    if (listed.is !== 'done') return listed;
+    all.push(...listed.value.filter((volid) => named.has(volid)));
+  }
+  return done(all);
+}
+
 /** Looks once no hand-over of ours works on either any more. */
 async function look(
   ctx: CarryActing,
@@ -283,7 +307,7 @@ async function look(
     const { vmid, marker } = carry[side];
     const view = await readOwn(ctx, vmid, marker, signal);
     if (view.is !== 'done') return unknown(view.why);
-    const listed = await ctx.needs.helper.volumesOf(vmid, signal);
+    const listed = await volumesAt(ctx, vmid, carry.items, signal);
     if (listed.is !== 'done') return unknown(listed.why);
     sides[side] = { view: view.value, listed: listed.value };
     dead += deadEntries(view.value, listed.value).length;

@@ -394,6 +394,53 @@ test('a backup whose bytes are others is not restored, and a volume more than si
 /** Lines of a hand-over's log after which its worker is killed: nothing moved; renamed; out of the source's config. */
 const killings = [/moving volume/, /removing volume/, /updated with/] as const;
 
+test('bulk that lies under the VMID of an earlier guest is handed over, and back', async () => {
+  const scene = await bench(21);
+  const { world } = scene;
+  const lxc = `/nodes/${world.node.name}/lxc`;
+  const first = scene.record();
+  // As after a recovery: the guest has another VMID by now, its bulk the name of before.
+  await scene.asRoot('POST', lxc, {
+    vmid: 9150,
+    ostemplate: world.policy.goldens['debian-13']?.archive,
+    restore: 1,
+    storage: 'guests',
+  });
+  await world.until(() => world.node.tasks.running().length === 0, 600_000);
+  await scene.asRoot('POST', `${lxc}/${first.vmid}/status/stop`);
+  await world.until(() => world.node.tasks.running().length === 0, 600_000);
+  await scene.asRoot('POST', `${lxc}/${first.vmid}/move_volume`, {
+    volume: 'mp1',
+    'target-vmid': 9150,
+    'target-volume': 'mp1',
+  });
+  await world.until(() => world.node.tasks.running().length === 0, 600_000);
+  const strange = /^mp1: ([^,]+)/m.exec(world.host.rawConfig(9150) ?? '')?.[1] as VolumeId;
+  world.host.removeConfig(9150);
+  await scene.asRoot('PUT', `${lxc}/${first.vmid}/config`, { mp1: `${strange},mp=/srv/photos,backup=0` });
+  await scene.asRoot('POST', `${lxc}/${first.vmid}/status/start`);
+  await world.until(() => world.node.tasks.running().length === 0, 600_000);
+  const { registry } = scene.needs;
+  const volumes = first.volumes.map((volume) => (volume.key === 'mp1' ? { ...volume, volid: strange } : volume));
+  registry.put({ ...first, volumes });
+  const backup = await backedUp(scene);
+  const end = await scene.run(restoreOverwrite, overwriteParams(scene, backup));
+  assert.equal(end.is, 'completed', JSON.stringify(end));
+  assert.equal(await noteOf(scene, scene.record(), 'photos'), 'photos now');
+  const { uid, incarnation, name } = scene.record();
+  const [restore] = scene.needs.restores.all();
+  assert.ok(restore !== undefined);
+  const loss = undoLossOf(restore, scene.record());
+  const undone = await scene.run(undoRestore, {
+    guest: { uid, incarnation, name },
+    sagaId: restore.id,
+    loss,
+    jobId: 'job-2',
+  });
+  assert.equal(undone.is, 'completed', JSON.stringify(undone));
+  assert.equal(await noteOf(scene, scene.record(), 'photos'), 'photos now');
+});
+
 test('a hand-over whose worker is killed anywhere is finished forward', async () => {
   for (const atLine of killings) {
     const scene = await bench(7);
