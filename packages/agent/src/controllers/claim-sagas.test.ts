@@ -153,11 +153,11 @@ for (const point of crashPointsOf(issueClaim))
 /** Whether the guest ran at each write of its environment. */
 function writesOf(bench: Bench, before: (turn: number) => void = () => undefined): boolean[] {
   const writes: boolean[] = [];
-  const { configure } = bench.node.writer;
+  const writer = { ...bench.node.writer };
   bench.node.writer.configure = (vmid, change, signal) => {
     before(writes.length);
     writes.push(bench.node.guests.get(vmid)?.running === true);
-    return configure(vmid, change, signal);
+    return writer.configure(vmid, change, signal);
   };
   return writes;
 }

@@ -151,6 +151,18 @@ for (const crashAt of [undefined, 'update-controller/checkpoint/run/handle-writt
     assert.equal(offered(bench).version, '1.1.0');
   });
 
+test('what an earlier life left is cleared up also where there is to be no snapshot any more', async () => {
+  const bench = supervised({});
+  bench.tornSnapshots = 1;
+  bench.crashAt = 'update-controller/checkpoint/run/handle-written';
+  await bench.carryOut(updateController, params);
+  bench.snapshotsPossible = false;
+  assert.equal(bench.snapshots.length, 1);
+  await bench.goOn();
+  assert.deepEqual([bench.snapshots, bench.noted, bench.node.guests.get(9000)?.lock], [[], [], undefined]);
+  assert.equal(offered(bench).version, '1.1.0');
+});
+
 test('nothing is offered to a guest that went down meanwhile, and the image is not held to be ill', async () => {
   const bench = supervised({});
   const needs = bench.claimNeeds.bind(bench);
