@@ -9,6 +9,17 @@ const inJournal = 'what a controller is offered is a document of the journal its
 const handles = (saga: string, steps: readonly string[], why: string): Readonly<Record<CrashPoint, string>> =>
   Object.fromEntries(steps.map((step) => [`${saga}/${step}/handle-written` as CrashPoint, why]));
 
+const undone = (saga: string, step: string, why: string): Readonly<Record<CrashPoint, string>> =>
+  Object.fromEntries(
+    ['before-intent', 'after-intent', 'effect-done', 'before-outcome', 'after-outcome'].map((moment) => [
+      `${saga}/${step}/undo/${moment}` as CrashPoint,
+      why,
+    ]),
+  );
+
+const behind = 'it lies past the point of no return: nothing of it is taken back';
+const between = 'it turns back only where the very next step is refused, and no story falls between two steps';
+
 export const unreachableOfRestores: Readonly<Record<CrashPoint, string>> = {
   ...handles(
     'restore-overwrite',
@@ -38,6 +49,8 @@ export const unreachableOfRestores: Readonly<Record<CrashPoint, string>> = {
   ...handles('restore-in-place', ['pool/run'], byRoot),
   ...handles('checkpoint', ['marker/run'], synchronous),
   ...handles('rollback', ['trace/run', 'trace/undo', 'mark/run', 'claim/run', 'claim/undo'], synchronous),
+  ...undone('rollback', 'claim', behind),
+  ...undone('rollback', 'trace', between),
   ...handles('issue-claim', ['claim/run', 'claim/undo'], synchronous),
   ...handles('drop-claim', ['write/run'], synchronous),
   ...handles('update-controller', ['offer/run', 'offer/undo'], inJournal),
