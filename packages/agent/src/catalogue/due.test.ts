@@ -22,6 +22,7 @@ function dues(more: Partial<DueInput> = {}): Dues {
     graceMs: 10 * minute,
     nodeBusy: false,
     inHand: [],
+    heldStorages: new Set(),
     ...more,
   });
 }
@@ -279,6 +280,15 @@ test('the longest overdue goes first, one at a time, and none while a controller
     asked.decisions.map(({ verdict: one }) => one.is),
     ['announce', 'wait', 'wait'],
   );
+});
+
+test('nobody is asked to hold still for a storage that something else works on', () => {
+  const heldStorages = new Set([nightly.storage]);
+  const asked = { guests: [guestOf({ canHoldStill: true })], heldStorages };
+  assert.equal(words(verdict(dues(asked))), 'wait node-busy slot 11-26T03:00');
+  assert.equal(words(verdict(dues({ ...asked, heldStorages: new Set(['elsewhere']) }))), 'announce slot 11-26T03:00');
+  // Who holds nothing still may wait in the queue.
+  assert.match(words(verdict(dues({ heldStorages }))), /^take/);
 });
 
 test('nobody is asked to hold still behind a backup that is taken now, or waits for its turn', () => {

@@ -55,6 +55,8 @@ export interface DueInput {
   readonly nodeBusy: boolean;
   /** Guest and tier of backups that are being taken or are queued. */
   readonly inHand: readonly { readonly guest: GuestUid; readonly tier: string }[];
+  /** Storages that other heavy work is on, or is queued for: a restore-test, a recovery. */
+  readonly heldStorages: ReadonlySet<string>;
 }
 
 interface DueSlot {
@@ -71,7 +73,7 @@ export type DueVerdict =
   | { readonly is: 'in-hand' }
   /** `not-yet`: its jitter, or too soon after the one before. */
   | ({ readonly is: 'wait'; readonly why: 'not-yet' | 'window' | 'back-off'; readonly until: number } & DueSlot)
-  /** `node-busy`: a vzdump runs or is queued; `queue`: others are before it. */
+  /** `node-busy`: a vzdump runs or is queued, or something else is on its storage; `queue`: others are before it. */
   | ({ readonly is: 'wait'; readonly why: 'node-busy' | 'queue' } & DueSlot)
   | ({ readonly is: 'announce'; readonly graceUntil: number } & DueSlot)
   | ({ readonly is: 'take'; readonly consistency: 'crash'; readonly why: 'nobody-to-ask' | 'grace-over' } & DueSlot);
@@ -148,14 +150,15 @@ export function dueBackups(input: DueInput): Dues {
     const announcement = { id: due.id, guest: guest.uid, tier: decision.tier.name, slot: due.slot };
     const put = (verdict: DueVerdict): void => void late.push({ ...decision, verdict });
     if (over) announced.push({ ...announcement, at: known.at, over });
-    if (busy) put({ is: 'wait', why: 'node-busy', ...due });
-    else if (guest.canHoldStill && !over && mayAsk) {
+    const asks = guest.canHoldStill && !over;
+    if (busy || (asks && input.heldStorages.has(decision.tier.storage))) put({ is: 'wait', why: 'node-busy', ...due });
+    else if (asks && mayAsk) {
       const at = known?.at ?? now;
       announced.push({ ...announcement, at, over });
       put({ is: 'announce', graceUntil: at + graceMs, ...due });
       mayAsk = now >= at + aloneMs;
       mayTake = false;
-    } else if (mayTake && !(guest.canHoldStill && !over)) {
+    } else if (mayTake && !asks) {
       put({ is: 'take', consistency: 'crash', why: guest.canHoldStill ? 'grace-over' : 'nobody-to-ask', ...due });
       mayAsk = false;
       mayTake = false;

@@ -194,6 +194,7 @@ export function createRound(needs: RoundNeeds): Round {
       inHand: work.flatMap(({ name, guest, tier }) =>
         name === 'backup' && guest !== undefined && tier !== undefined ? [{ guest, tier }] : [],
       ),
+      heldStorages: heldStorages(needs.status()),
     });
     announced = due.announced;
     for (const { guest: uid, tier, verdict } of due.decisions) {
@@ -284,7 +285,8 @@ export function createRound(needs: RoundNeeds): Round {
       everyDays: (guest, tier) => plan.tiers.get(guest.uid)?.find(({ name }) => name === tier)?.restoreTestEveryDays,
       policy,
       testing: work.some(({ name }) => name === 'restore-test'),
-      backingUp: look.nodeBusy || work.some(({ name }) => name === 'backup'),
+      // Nor while somebody may hold still already: a test would keep the storage from it.
+      backingUp: look.nodeBusy || announced.length > 0 || work.some(({ name }) => name === 'backup'),
       nodeTrouble: needs.nodeTrouble(),
       freeBytes: look.storages?.find(({ storage }) => storage === scratchStorageOf(policy))?.availableBytes,
       freeScratch: freeScratch(policy, pass),
@@ -494,6 +496,9 @@ const shortOfRoom = ({ storages = [] }: Look, { backups }: HostPolicy): Readonly
       active && totalBytes > 0 && availableBytes * 100 < totalBytes * backups.reservePercent ? [storage] : [],
     ),
   );
+
+const heldStorages = (status: readonly SagaStatus[]): ReadonlySet<string> =>
+  new Set(status.flatMap(({ lanes }) => lanes.flatMap((lane) => /^storage:(.*)$/.exec(lane)?.[1] ?? [])));
 
 /** A controller that was not heard of for so long is not asked to hold still. */
 const speaksMs = 3 * 60_000;
