@@ -59,7 +59,7 @@ export const restoreTest = {
     tell.step('Somebody at the host writes a hookscript into the config of shop, and so into its next archive.');
     const vmid = vmidOf(stage, 'shop');
     const config = stage.pve.host.rawConfig(vmid) ?? '';
-    stage.pve.host.setRawConfig(vmid, `${config.trimEnd()}\nhookscript: local:snippets/mine.sh\n`);
+    stage.pve.host.setRawConfig(vmid, config.replace(/^hostname:/m, 'hookscript: local:snippets/mine.sh\nhostname:'));
     tiers.push(dueNow('hooked', 'offsite', Date.now()));
     await apply(guests, tiers);
     const hooked = await verdictOf(scene, 'hooked');
