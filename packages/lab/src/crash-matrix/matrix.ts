@@ -18,6 +18,8 @@ export interface MatrixOptions {
   readonly point?: string;
   /** Every variant with every interlude, and a second crash at every point of every replay. */
   readonly full: boolean;
+  /** Of the points of sparse stories, which are many and slow, this share is drawn; 1 unless told. */
+  readonly points?: number;
   /** Of the generated first crashes, this share is run; 1 unless told. */
   readonly share?: number;
   readonly onResult?: (done: CrashCase, result: CaseResult) => void;
@@ -78,12 +80,16 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
  * `well` reaches what a run comes by, the spoiled variants what an unwinding comes by; both are tried for both. A sparse
  * story is told until it came by often enough, with whatever happens meanwhile.
  */
-function firstCrashes(saga: AnySaga, { point, full, random, share = 1 }: MatrixOptions): readonly CrashCase[] {
+function firstCrashes(
+  saga: AnySaga,
+  { point, full, random, share = 1, points = 1 }: MatrixOptions,
+): readonly CrashCase[] {
   const story = stories[saga.name];
   if (story === undefined) return [];
   const spoils = Object.keys(story.spoils);
   return crashPointsOf(saga)
     .filter((candidate) => point === undefined || candidate === point || candidate.startsWith(`${point}/`))
+    .filter(() => story.sparse === undefined || full || points === 1 || random.chance(points))
     .flatMap((candidate) => {
       const variants = (): readonly string[] => {
         const everyOne = isUndo(candidate) ? spoils : ['well', ...spoils];
