@@ -38,7 +38,7 @@ import { createStaleMarkers } from './stale-markers.ts';
 import type { ForeignArchive } from './stale-markers.ts';
 import { underWay } from './under-way.ts';
 import type { UnderWay } from './under-way.ts';
-import { windowFindings } from './windows.ts';
+import { shortOfRoom, windowFindings } from './windows.ts';
 import type { FinishWindow } from './windows.ts';
 
 export interface RoundNeeds {
@@ -489,13 +489,6 @@ export function createRound(needs: RoundNeeds): Round {
     forget: (uid) => failures.forget(uid),
   };
 }
-
-const shortOfRoom = ({ storages = [] }: Look, { backups }: HostPolicy): ReadonlySet<string> =>
-  new Set(
-    storages.flatMap(({ storage, active, totalBytes, availableBytes }) =>
-      active && totalBytes > 0 && availableBytes * 100 < totalBytes * backups.reservePercent ? [storage] : [],
-    ),
-  );
 
 const heldStorages = (status: readonly SagaStatus[]): ReadonlySet<string> =>
   new Set(status.flatMap(({ lanes }) => lanes.flatMap((lane) => /^storage:(.*)$/.exec(lane)?.[1] ?? [])));

@@ -1,6 +1,8 @@
 /** Undo windows of restores: what people are told of them. */
 import type { Finding } from '@felhom/protocol';
+import type { HostPolicy } from '../host-policy.ts';
 import type { RestoreRecord, WindowDecision } from '../restores/index.ts';
+import type { Look } from './look.ts';
 
 /** Ends the undo window of the restore of this saga, which the restore's own signature covers [R16]. */
 export type FinishWindow = (saga: string, signal: AbortSignal) => Promise<void>;
@@ -27,3 +29,11 @@ export function windowFindings(
     ];
   });
 }
+
+/** Storages with less room than the policy's reserve. */
+export const shortOfRoom = ({ storages = [] }: Look, { backups }: HostPolicy): ReadonlySet<string> =>
+  new Set(
+    storages.flatMap(({ storage, active, totalBytes, availableBytes }) =>
+      active && totalBytes > 0 && availableBytes * 100 < totalBytes * backups.reservePercent ? [storage] : [],
+    ),
+  );

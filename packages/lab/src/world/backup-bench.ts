@@ -30,7 +30,6 @@ import type {
   SagaEnd,
   Transport,
 } from '@felhom/agent';
-import type { Outcome } from '@felhom/agent';
 import type { StorageId, VolumeId } from '@felhom/protocol';
 import type { Pace } from '../fake-pve/core.ts';
 import { labGuest } from './desired.ts';
