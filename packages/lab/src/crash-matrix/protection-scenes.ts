@@ -47,7 +47,15 @@ export async function backedUp(world: SimWorld, ...hours: readonly number[]): Pr
     const report = JSON.stringify(agent.report());
     world.cut();
     if (!ready) throw new Error(`cannot tell the story: no backup comes: ${report}`);
+    // Or the next one of that day would have it pruned at once.
+    rewrite(world, (record) => ({ ...record, protected: true }));
   }
+  // Until the story says that the newest was read back, none is pruned.
+  rewrite(world, ({ integrity: _, ...record }) => ({ ...record, protected: false }));
+}
+
+function rewrite(world: SimWorld, change: (record: BackupRecord) => object): void {
+  for (const record of catalogueOf(world)) world.disk().put({ key: `backup/${record.id}`, v: 1, body: change(record) });
 }
 
 export async function asRoot(
