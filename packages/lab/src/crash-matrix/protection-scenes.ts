@@ -51,7 +51,7 @@ export async function backedUp(world: SimWorld, ...hours: readonly number[]): Pr
     rewrite(world, (record) => ({ ...record, protected: true }));
   }
   // Until the story says that the newest was read back, none is pruned.
-  rewrite(world, ({ integrity: _, ...record }) => ({ ...record, protected: false }));
+  rewrite(world, (record) => ({ ...record, integrity: undefined, protected: false }));
 }
 
 function rewrite(world: SimWorld, change: (record: BackupRecord) => object): void {
