@@ -19,7 +19,7 @@ await runStages([
       { name: 'crash matrix, second half', command: matrix('2/2') },
       {
         name: 'simulation',
-        command: node('packages/lab/src/simulation/main.ts', '--seeds', '100', '--protected', '6'),
+        command: node('packages/lab/src/simulation/main.ts', '--seeds', '100', '--protected', '4'),
       },
     ],
   },

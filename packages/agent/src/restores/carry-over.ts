@@ -307,7 +307,9 @@ async function look(
     const { vmid, marker } = carry[side];
     const view = await readOwn(ctx, vmid, marker, signal);
     if (view.is !== 'done') return unknown(view.why);
-    const listed = await volumesAt(ctx, vmid, carry.items, signal);
+    // Under a third VMID lies only what was there before the first hand-over.
+    const strange = side === 'home' ? carry.items.filter(({ volid }) => ownerOf(volid) !== carry.away.vmid) : [];
+    const listed = await volumesAt(ctx, vmid, strange, signal);
     if (listed.is !== 'done') return unknown(listed.why);
     sides[side] = { view: view.value, listed: listed.value };
     dead += deadEntries(view.value, listed.value).length;
