@@ -3,6 +3,8 @@ import { reason } from '@felhom/protocol';
 import type { Digest, VolumeId } from '@felhom/protocol';
 import type { GuestRef } from '../authority/effects.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
+import { want } from '../bring-up/index.ts';
+import type { RestorePlan } from '../bring-up/index.ts';
 import { recordOf } from '../guests/registered.ts';
 import { readOwn } from '../guests/settle.ts';
 import { viewOf } from '../guests/pve-config.ts';
@@ -16,7 +18,7 @@ import type { CarryItem } from './carry-plan.ts';
 import type { RestoreNeeds } from './needs.ts';
 import { placeOf } from './place.ts';
 import type { PlaceBefore } from './restore-store.ts';
-import { asidePlan, lossOfView } from './restore-values.ts';
+import { asidePlan, callValues, lossOfView } from './restore-values.ts';
 import type { AsidePlan } from './restore-values.ts';
 
 export interface OverwriteOrder {
@@ -144,4 +146,26 @@ async function sameVolumes(
   return refused(
     reason('job.changed', `${cannot}: ${[...new Set(differing)].sort().join(', ')} is not as it was signed for`),
   );
+}
+
+/** The backup as a second guest beside the one that is, or in the place where that one was. */
+export async function restoreAside(ctx: {
+  readonly params: OverwriteOrder;
+  readonly state: Partial<Pick<OverwriteAssessed, 'plan' | 'pveVersion'>>;
+}): Promise<Outcome<RestorePlan>> {
+  const { guest, backup } = ctx.params;
+  const plan = want(ctx, 'plan');
+  const [first] = plan.room;
+  if (first === undefined) throw new Error('cannot restore: the guest has no root file system');
+  return done({
+    words: { goal: `restore guest ${guest.name}`, guest: `guest ${guest.name}`, source: 'backup' },
+    archive: backup.archive,
+    storage: first.storage,
+    range: 'guests',
+    uid: guest.uid,
+    incarnation: guest.incarnation + 1,
+    scenario: 'restore-aside',
+    pveVersion: want(ctx, 'pveVersion'),
+    values: (marker) => callValues(plan, marker),
+  });
 }

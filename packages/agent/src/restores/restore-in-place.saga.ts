@@ -16,9 +16,9 @@ import { z } from 'zod';
 import { digest, reason, volumeId } from '@felhom/protocol';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { clearRestored, markerOf, restoreFront, want } from '../bring-up/index.ts';
-import type { RestoreFrontState, RestorePlan } from '../bring-up/index.ts';
+import type { RestoreFrontState } from '../bring-up/index.ts';
 import type { ClaimState } from '../controllers/index.ts';
-import { guestRef, keepRecord } from '../guests/registered.ts';
+import { guestRef } from '../guests/registered.ts';
 import { patientAttempts } from '../guests/settle.ts';
 import { laneOf } from '../guests/vmid-claims.ts';
 import { done, refused } from '../kernel/saga.ts';
@@ -27,12 +27,12 @@ import { destroySteps } from '../removal/destroying.ts';
 import type { DestroyState } from '../removal/destroying.ts';
 import { proveRemovable } from '../removal/proof.ts';
 import type { RestoreNeeds } from './needs.ts';
-import { assessOverwrite } from './overwrite-assess.ts';
+import { assessOverwrite, restoreAside } from './overwrite-assess.ts';
 import type { OverwriteAssessed, OverwriteOrder } from './overwrite-assess.ts';
-import { connectAs, cutOff, noStartAtBoot, startAtBoot } from './place.ts';
+import { connectAs, cutOff, startAtBoot } from './place.ts';
 import type { Standing } from './place.ts';
-import { callValues, missingAfter } from './restore-values.ts';
-import { claimFor, downStep, seenUp, upAgain, upStep, writeStep } from './steps.ts';
+import { missingAfter } from './restore-values.ts';
+import { claimFor, downStep, seenUp, shelveStep, upStep, writeStep } from './steps.ts';
 
 const params = z.strictObject({
   guest: guestRef,
@@ -70,7 +70,7 @@ const ran = (ctx: Context): boolean => before(ctx).running;
 const from = (ctx: Context): number => want(ctx, 'from');
 const restoredIfRan = (ctx: Context): Standing | undefined => (ran(ctx) ? restored(ctx) : undefined);
 
-const [restore, audit] = restoreFront<P, S, RestoreNeeds>({ planOf: (ctx) => Promise.resolve(done(planOf(ctx))) });
+const [restore, audit] = restoreFront<P, S, RestoreNeeds>({ planOf: restoreAside });
 
 export const restoreInPlace: SagaDefinition<P, S, RestoreNeeds> = {
   name: 'restore-in-place',
@@ -80,15 +80,7 @@ export const restoreInPlace: SagaDefinition<P, S, RestoreNeeds> = {
   attemptCap: patientAttempts,
   steps: [
     { name: 'assess', readOnly: true, run: assess },
-    writeStep<P, S>('shelve', {
-      to: (ctx) => noStartAtBoot(old(ctx)),
-      back: (ctx) => startAtBoot(before(ctx))(old(ctx)),
-      afterBack: async (ctx, view, signal) => {
-        const kept = keepRecord(ctx, ctx.params.guest.uid, (record) => ({ ...record, configDigest: view.digest }));
-        if (kept.is !== 'done') return kept;
-        return ran(ctx) ? upAgain(ctx, old(ctx), from(ctx), signal) : done(undefined);
-      },
-    }),
+    shelveStep<P, S>({ of: old, before, from }),
     downStep<P, S>('stop', {
       of: old,
       since: from,
@@ -167,24 +159,6 @@ async function assess(ctx: Context, signal: AbortSignal): Promise<Outcome<Partia
 async function prove(ctx: Context, signal: AbortSignal): Promise<Outcome<Partial<S>>> {
   const proof = await proveRemovable(ctx, want(ctx, 'oldRecord'), ctx.params.loss, signal);
   return proof.is === 'done' ? done({}) : proof;
-}
-
-function planOf(ctx: Context): RestorePlan {
-  const { guest, backup } = ctx.params;
-  const plan = want(ctx, 'plan');
-  const [first] = plan.room;
-  if (first === undefined) throw new Error('cannot restore: the guest has no root file system');
-  return {
-    words: { goal: `restore guest ${guest.name}`, guest: `guest ${guest.name}`, source: 'backup' },
-    archive: backup.archive,
-    storage: first.storage,
-    range: 'guests',
-    uid: guest.uid,
-    incarnation: guest.incarnation + 1,
-    scenario: 'restore-aside',
-    pveVersion: want(ctx, 'pveVersion'),
-    values: (marker) => callValues(plan, marker),
-  };
 }
 
 async function register(ctx: Context): Promise<Outcome<Partial<S>>> {

@@ -20,7 +20,7 @@
 import { z } from 'zod';
 import { digest, volumeId } from '@felhom/protocol';
 import { markerOf, restoreFront, want } from '../bring-up/index.ts';
-import type { RestoreFrontState, RestorePlan } from '../bring-up/index.ts';
+import type { RestoreFrontState } from '../bring-up/index.ts';
 import type { GuestRecord, GuestVolume } from '../authority/guest-record.ts';
 import type { ClaimState } from '../controllers/index.ts';
 import { keepRecord, guestRef } from '../guests/registered.ts';
@@ -33,14 +33,14 @@ import { carryStep } from './carry-step.ts';
 import type { CarryState } from './carry-step.ts';
 import { inTime } from './deadline.ts';
 import type { RestoreNeeds } from './needs.ts';
-import { assessOverwrite } from './overwrite-assess.ts';
+import { assessOverwrite, restoreAside } from './overwrite-assess.ts';
 import type { OverwriteAssessed, OverwriteOrder } from './overwrite-assess.ts';
-import { connectAs, cutOff, noStartAtBoot, protect, startAtBoot } from './place.ts';
+import { connectAs, cutOff, protect, startAtBoot } from './place.ts';
 import type { Standing } from './place.ts';
 import type { KeptGuest } from './restore-store.ts';
-import { callValues, missingAfter } from './restore-values.ts';
+import { missingAfter } from './restore-values.ts';
 import { roomFor } from './room.ts';
-import { claimFor, downStep, seenUp, upAgain, upStep, writeStep } from './steps.ts';
+import { claimFor, downStep, seenUp, shelveStep, upStep, writeStep } from './steps.ts';
 
 const params = z.strictObject({
   guest: guestRef,
@@ -91,17 +91,8 @@ export const restoreOverwrite: SagaDefinition<P, S, RestoreNeeds> = {
   attemptCap: patientAttempts,
   steps: [
     { name: 'assess', readOnly: true, run: assess },
-    writeStep<P, S>('shelve', {
-      to: (ctx) => noStartAtBoot(old(ctx)),
-      back: (ctx) => startAtBoot(before(ctx))(old(ctx)),
-      // Last of all ways back. A node that rebooted meanwhile has not started it, because it was shelved.
-      afterBack: async (ctx, view, signal) => {
-        const kept = keepRecord(ctx, ctx.params.guest.uid, (record) => ({ ...record, configDigest: view.digest }));
-        if (kept.is !== 'done') return kept;
-        return ran(ctx) ? upAgain(ctx, old(ctx), from(ctx), signal) : done(undefined);
-      },
-    }),
-    ...restoreFront<P, S, RestoreNeeds>({ planOf: (ctx) => Promise.resolve(done(planOf(ctx))) }),
+    shelveStep<P, S>({ of: old, before, from }),
+    ...restoreFront<P, S, RestoreNeeds>({ planOf: restoreAside }),
     writeStep<P, S>('fit', {
       to: (ctx) => ({
         ...restored(ctx),
@@ -156,24 +147,6 @@ async function assess(ctx: Context, signal: AbortSignal): Promise<Outcome<Partia
   const { nodeSeconds, storages, backup: _, ...kept } = assessed.value;
   const room = roomFor(ctx.needs, `cannot restore guest ${ctx.params.guest.name}`, kept.plan.room, storages);
   return room.is === 'done' ? done({ ...kept, from: nodeSeconds }) : room;
-}
-
-function planOf(ctx: Context): RestorePlan {
-  const { guest, backup } = ctx.params;
-  const plan = want(ctx, 'plan');
-  const [first] = plan.room;
-  if (first === undefined) throw new Error('cannot restore: the guest has no root file system');
-  return {
-    words: { goal: `restore guest ${guest.name}`, guest: `guest ${guest.name}`, source: 'backup' },
-    archive: backup.archive,
-    storage: first.storage,
-    range: 'guests',
-    uid: guest.uid,
-    incarnation: guest.incarnation + 1,
-    scenario: 'restore-aside',
-    pveVersion: want(ctx, 'pveVersion'),
-    values: (marker) => callValues(plan, marker),
-  };
 }
 
 /** Renamed twice: the record says what they are called now. Carried once, they are data for ever [R1]. */

@@ -5,12 +5,15 @@ import type { ClaimState } from '../controllers/index.ts';
 import { done } from '../kernel/saga.ts';
 import type { Outcome, Step, StepContext } from '../kernel/saga.ts';
 import type { Acting } from '../guests/needs.ts';
+import { keepRecord } from '../guests/registered.ts';
 import { bringDown, powerOff, powerOn, probeDown, probePowerOn, stayUp } from '../guests/power.ts';
 import { afterCall, probeConfig, readOwn, whenIdle, writeConfig } from '../guests/settle.ts';
 import type { ConfigWrite } from '../guests/settle.ts';
 import type { GuestView } from '../guests/pve-config.ts';
 import type { RestoreNeeds } from './needs.ts';
+import { noStartAtBoot, startAtBoot } from './place.ts';
 import type { Standing } from './place.ts';
+import type { PlaceBefore } from './restore-store.ts';
 
 type Ctx<P, S extends object> = StepContext<P, S, RestoreNeeds>;
 
@@ -55,6 +58,24 @@ export function writeStep<P, S extends object>(name: string, write: WriteStep<P,
         }),
   };
 }
+
+/** Out of the node's own hands: it does not start with it. Taken back, it is as before and runs again if it did. */
+export const shelveStep = <P extends { readonly guest: GuestRef }, S extends object>(shelve: {
+  readonly of: (ctx: Ctx<P, S>) => Standing;
+  readonly before: (ctx: Ctx<P, S>) => PlaceBefore;
+  /** The node's clock in seconds before anything was done. */
+  readonly from: (ctx: Ctx<P, S>) => number;
+}): Step<P, S, RestoreNeeds> =>
+  writeStep<P, S>('shelve', {
+    to: (ctx) => noStartAtBoot(shelve.of(ctx)),
+    back: (ctx) => startAtBoot(shelve.before(ctx))(shelve.of(ctx)),
+    // Last of all ways back. A node that rebooted meanwhile has not started it, because it was shelved.
+    afterBack: async (ctx, view, signal) => {
+      const kept = keepRecord(ctx, ctx.params.guest.uid, (record) => ({ ...record, configDigest: view.digest }));
+      if (kept.is !== 'done') return kept;
+      return shelve.before(ctx).running ? upAgain(ctx, shelve.of(ctx), shelve.from(ctx), signal) : done(undefined);
+    },
+  });
 
 /**
  * What a guest with a controller finds its host with. The token that came back in the archive died with the old

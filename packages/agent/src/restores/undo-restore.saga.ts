@@ -40,11 +40,11 @@ import type { CarryState } from './carry-step.ts';
 import { inTime } from './deadline.ts';
 import { openWindow } from './finish-restore.saga.ts';
 import type { RestoreNeeds } from './needs.ts';
-import { connectAs, cutOff, noStartAtBoot, placeOf, protect, setFlag, startAtBoot } from './place.ts';
+import { connectAs, cutOff, placeOf, protect, setFlag } from './place.ts';
 import type { Standing } from './place.ts';
 import { recordOfKept } from './restore-store.ts';
 import type { KeptGuest, PlaceBefore, RestoreRecord } from './restore-store.ts';
-import { downStep, seenUp, upAgain, upStep, writeStep } from './steps.ts';
+import { downStep, seenUp, shelveStep, upStep, writeStep } from './steps.ts';
 
 const params = z.strictObject({
   guest: guestRef,
@@ -103,15 +103,7 @@ export const undoRestore: SagaDefinition<P, S, RestoreNeeds> = {
   attemptCap: patientAttempts,
   steps: [
     { name: 'assess', readOnly: true, run: assess },
-    writeStep<P, S>('shelve', {
-      to: (ctx) => noStartAtBoot(restored(ctx)),
-      back: (ctx) => startAtBoot(place(ctx))(restored(ctx)),
-      afterBack: async (ctx, view, signal) => {
-        const kept = keepRecord(ctx, ctx.params.guest.uid, (record) => ({ ...record, configDigest: view.digest }));
-        if (kept.is !== 'done') return kept;
-        return ran(ctx) ? upAgain(ctx, restored(ctx), from(ctx), signal) : done(undefined);
-      },
-    }),
+    shelveStep<P, S>({ of: restored, before: place, from }),
     downStep<P, S>('stop-restored', {
       of: restored,
       since: from,

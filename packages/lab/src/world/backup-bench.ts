@@ -34,7 +34,7 @@ import type { StorageId, VolumeId } from '@felhom/protocol';
 import type { Pace } from '../fake-pve/core.ts';
 import { labGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
-import { createSimWorld, helperPort } from './sim-world.ts';
+import { createSimWorld, helperPort, sendTo } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 export interface BenchLife {
@@ -188,33 +188,7 @@ function whilePowered<T>(off: AbortSignal, work: Promise<T>): Promise<T> {
 
 function transportTo(world: SimWorld, off: AbortSignal): Transport {
   return {
+    send: (request, signal) => whilePowered(off, sendTo(world, request, signal)),
     close: () => Promise.resolve(),
-    send: (request, signal) => {
-      const aborted = new Promise<'aborted'>((resolve) => {
-        if (signal.aborted) resolve('aborted');
-        else signal.addEventListener('abort', () => resolve('aborted'), { once: true });
-      });
-      const asked = world.node.wire({
-        method: request.method,
-        target: `/api2/json${request.path}`,
-        headers: request.headers,
-        body: request.body ?? '',
-      });
-      const work = Promise.race([asked, aborted]).then((answer): Awaited<ReturnType<Transport['send']>> => {
-        if (answer === 'aborted') return { is: 'failed', failure: { is: 'aborted' } };
-        if (answer.dropped === true)
-          return { is: 'failed', failure: { is: 'lost', code: 'ECONNRESET', text: 'the connection was closed' } };
-        return {
-          is: 'answered',
-          answer: {
-            status: answer.status,
-            reason: answer.reason,
-            contentType: 'application/json;charset=UTF-8',
-            body: typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body),
-          },
-        };
-      });
-      return whilePowered(off, work);
-    },
   };
 }

@@ -29,14 +29,12 @@ import type {
   PowerSwitch,
   RollBackNeeds,
   SagaEnd,
-  Transport,
 } from '@felhom/agent';
 import type { StorageId, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
 import { labGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
-import { createSimWorld, helperPort } from './sim-world.ts';
-import type { SimWorld } from './sim-world.ts';
+import { createSimWorld, helperPort, sendTo } from './sim-world.ts';
 
 type Needs = CheckpointNeeds & RollBackNeeds;
 
@@ -55,7 +53,7 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}) {
   const minted: string[] = [];
   const needsOn = (on: Journal): Needs => {
     const pve = createPveClient({
-      transport: transportTo(world),
+      transport: { send: (request, signal) => sendTo(world, request, signal), close: () => Promise.resolve() },
       node: world.node.name,
       token: world.token,
       clock: world.clock,
@@ -157,31 +155,6 @@ type Bench = Awaited<ReturnType<typeof bench>>;
 
 const codeOf = (end: SagaEnd): string =>
   end.is === 'completed' ? 'completed' : `${end.is} ${end.why.code}: ${end.why.text}`;
-
-function transportTo(world: SimWorld): Transport {
-  return {
-    close: () => Promise.resolve(),
-    send: async (request) => {
-      const answer = await world.node.wire({
-        method: request.method,
-        target: `/api2/json${request.path}`,
-        headers: request.headers,
-        body: request.body ?? '',
-      });
-      if (answer.dropped === true)
-        return { is: 'failed', failure: { is: 'lost', code: 'ECONNRESET', text: 'the connection was closed' } };
-      return {
-        is: 'answered',
-        answer: {
-          status: answer.status,
-          reason: answer.reason,
-          contentType: 'application/json;charset=UTF-8',
-          body: typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body),
-        },
-      };
-    },
-  };
-}
 
 /** A checkpoint of `then`, with `now` written over it. */
 async function checkpointed(scene: Bench, purpose: 'deploy' | 'update' = 'deploy'): Promise<string> {

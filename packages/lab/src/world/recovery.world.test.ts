@@ -30,13 +30,12 @@ import type {
   RecoverNeeds,
   RecoverParams,
   SagaEnd,
-  Transport,
 } from '@felhom/agent';
 import { desiredGuest, digest } from '@felhom/protocol';
 import type { DesiredGuest, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
 import { labGuest } from './desired.ts';
-import { createSimWorld, helperPort } from './sim-world.ts';
+import { createSimWorld, helperPort, sendTo } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 const never = new AbortController().signal;
@@ -69,7 +68,7 @@ async function scene(seed: number): Promise<Scene> {
   const journal = world.disk();
   const registry = createGuestRegistry(journal);
   const pve = createPveClient({
-    transport: transportTo(world),
+    transport: { send: (request, signal) => sendTo(world, request, signal), close: () => Promise.resolve() },
     node: world.node.name,
     token: world.token,
     clock: world.clock,
@@ -153,27 +152,6 @@ async function scene(seed: number): Promise<Scene> {
       const end = recovered === undefined ? first : await world.clock.runUntil(recovered.ended, 7_200_000);
       return { end, died };
     },
-  };
-}
-
-function transportTo(world: SimWorld): Transport {
-  return {
-    send: async (request) => {
-      const answer = await world.node.wire({
-        method: request.method,
-        target: `/api2/json${request.path}`,
-        headers: request.headers,
-        body: request.body ?? '',
-      });
-      if (answer.dropped === true)
-        return { is: 'failed', failure: { is: 'lost', code: 'ECONNRESET', text: 'the connection was closed' } };
-      const body = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body);
-      return {
-        is: 'answered',
-        answer: { status: answer.status, reason: answer.reason, contentType: 'application/json;charset=UTF-8', body },
-      };
-    },
-    close: () => Promise.resolve(),
   };
 }
 

@@ -29,7 +29,7 @@ import type { Digest, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
 import { labGuest, livingGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
-import { createSimWorld, helperPort } from './sim-world.ts';
+import { createSimWorld, helperPort, sendTo } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
 const sagas: readonly AnySaga[] = [restoreOverwrite, undoRestore, finishRestore, restoreCopy, restoreInPlace];
@@ -62,25 +62,7 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}): Promise<Bench
   world.cut();
   const journal = world.disk();
   const transport: Transport = {
-    send: async (request) => {
-      const answer = await world.node.wire({
-        method: request.method,
-        target: `/api2/json${request.path}`,
-        headers: request.headers,
-        body: request.body ?? '',
-      });
-      if (answer.dropped === true)
-        return { is: 'failed', failure: { is: 'lost', code: 'ECONNRESET', text: 'the connection was closed' } };
-      return {
-        is: 'answered',
-        answer: {
-          status: answer.status,
-          reason: answer.reason,
-          contentType: 'application/json;charset=UTF-8',
-          body: typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body),
-        },
-      };
-    },
+    send: (request, signal) => sendTo(world, request, signal),
     close: () => Promise.resolve(),
   };
   const pve = createPveClient({ transport, node: world.node.name, token: world.token, clock: world.clock });

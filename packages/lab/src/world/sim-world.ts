@@ -257,7 +257,7 @@ function whilePowered<T>(off: AbortSignal, work: Promise<T>): Promise<T> {
 
 /** The socket between agent and node, without a socket. Aborting drops the connection; the node works on. */
 export async function sendTo(
-  { node }: EnrolledNode,
+  { node }: Pick<EnrolledNode, 'node'>,
   request: Parameters<Transport['send']>[0],
   signal: AbortSignal,
 ): ReturnType<Transport['send']> {
