@@ -13,6 +13,8 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'bring-up/mounts/run/handle-written': synchronous,
   'bring-up/network/run/handle-written': synchronous,
   'bring-up/enable/run/handle-written': synchronous,
+  'bring-up/claim/run/handle-written': synchronous,
+  'bring-up/claim/undo/handle-written': synchronous,
   'change-config/apply/run/handle-written': synchronous,
   'add-volume/attach/run/handle-written': synchronous,
   'change-at-rest/write/run/handle-written': synchronous,
