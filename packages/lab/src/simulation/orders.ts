@@ -25,6 +25,8 @@ export interface Order {
   readonly frees?: readonly string[];
   /** Volumes that it gives another owner and with that another name. */
   readonly carries?: readonly string[];
+  /** It gives back the guest that a restore put aside. */
+  readonly undoes?: boolean;
   /** An archive that it may delete. */
   readonly deletes?: string;
   readonly adopts?: number;

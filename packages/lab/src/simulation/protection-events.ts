@@ -202,6 +202,7 @@ export function endsWindow({ play }: Protected): void {
   if (lossSet === undefined) return;
   order(play, 'saga', { verb, saga: id, step: '', lossSet }, some(play, 2), {
     uid,
+    undoes: verb === 'undo',
     frees: lossSet,
     carries: partsOf(play, uid)?.bulk ?? [],
   });

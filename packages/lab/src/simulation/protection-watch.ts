@@ -46,6 +46,8 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
   const copies = new Map<string, Copy>();
   /** Highest entry seen of each guest, wherever it lived. */
   const entries = new Map<string, { readonly count: number; readonly life: string }>();
+  /** The last count seen in each life of a guest. */
+  const endings = new Map<string, Map<string, number>>();
   const bulk = new Set<string>();
   const tokens = new Map<string, string>();
   let proven = new Map<string, BackupRecord>();
@@ -81,7 +83,12 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
     }
   };
 
-  /** What an app wrote is lost with its guest only, and then back to a copy that existed. */
+  /** What an undo gives back: the guest as it stood when it was put aside, at the VMID that it has kept. */
+  const wasPutAside = (uid: string, vmid: number, count: number): boolean =>
+    book.orders.some((order) => order.undoes === true && order.uid === uid) &&
+    [...(endings.get(uid) ?? [])].some(([life, ended]) => life.startsWith(`${vmid}.`) && near(ended, count));
+
+  /** What an app wrote is lost with its guest only, and then back to a copy that existed or to a guest that was kept. */
   const ledgerLosesNothing = async (): Promise<void> => {
     for (const record of guestsOnRecord()) {
       const { uid, vmid, incarnation } = record;
@@ -92,10 +99,14 @@ export function watchProtection(world: SimWorld, book: Book, accuse: (text: stri
       if (known !== undefined && count < known.count) {
         if (known.life === life)
           accuse(`the ledger of guest ${uid} (${life}) went back from ${known.count} to ${count}`);
-        else if (![...copies.values()].some((copy) => copy.uid === uid && near(copy.count, count)))
+        else if (
+          ![...copies.values()].some((copy) => copy.uid === uid && near(copy.count, count)) &&
+          !wasPutAside(uid, vmid, count)
+        )
           accuse(`guest ${uid} came back as ${life} with ${count} entries, and no copy ended there`);
       }
       entries.set(uid, { count, life });
+      endings.set(uid, (endings.get(uid) ?? new Map<string, number>()).set(life, count));
     }
   };
 

@@ -9,7 +9,7 @@ import { isPowered } from './ledger.ts';
 import type { Order } from './orders.ts';
 import type { Play } from './play.ts';
 
-type About = Pick<Order, 'uid' | 'lossSet' | 'adopts' | 'hold' | 'trusts' | 'frees' | 'carries' | 'deletes'>;
+type About = Pick<Order, 'uid' | 'lossSet' | 'adopts' | 'hold' | 'trusts' | 'undoes' | 'frees' | 'carries' | 'deletes'>;
 
 export const some = ({ random }: Play, atLeast = 1): readonly LabPerson[] => {
   const left = [...labPeople];
