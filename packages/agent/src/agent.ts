@@ -292,6 +292,7 @@ export function createAgent(parts: AgentParts): Agent {
         records: registry.all(),
         lossOf: (saga) => parkedSaga(saga, runner.status(), journal)?.loss,
         protection: protection.report(),
+        host: { targets: [], disks: [], tunnel: { is: 'none' } },
         strangers: observation === undefined ? [] : strangersIn(observation),
       }),
     );

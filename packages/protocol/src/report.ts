@@ -1,14 +1,13 @@
 /**
  * What a host tells the operator. Facts for eyes and alerts, never orders; every list and every string is bounded, so
  * that a report always fits into one poll.
- *
- * Storage targets join in later versions; a reader refuses what it does not know.
  */
 import { z } from 'zod';
 import { blockedAction, lossSetItems } from './blocked-action.ts';
 import { finding } from './finding.ts';
 import { digestOfText } from './desired-state.ts';
 import { digest, guestName, guestUid, vmid, volumeId } from './ids.ts';
+import { reportedDisk, reportedTarget, reportedTunnel } from './host-state.ts';
 import type { Digest } from './ids.ts';
 import { reportedJob } from './jobs.ts';
 import type { Versioned } from './parse.ts';
@@ -34,6 +33,8 @@ export const reportBounds = {
   restoreTests: 60,
   restores: 50,
   queue: 50,
+  targets: 64,
+  disks: 64,
 } as const;
 
 const shortText = z.string().max(200);
@@ -274,6 +275,10 @@ export const report = z.strictObject({
   restoreTests: z.array(reportedRestoreTest).max(reportBounds.restoreTests).default([]),
   restores: z.array(reportedRestore).max(reportBounds.restores).default([]),
   queue: z.array(reportedQueue).max(reportBounds.queue).default([]),
+  /** Where copies and bulk lie, as far as root declared it. */
+  targets: z.array(reportedTarget).max(reportBounds.targets).default([]),
+  disks: z.array(reportedDisk).max(reportBounds.disks).default([]),
+  tunnel: reportedTunnel.default({ is: 'none' }),
   /** The newest entries of the audit log. */
   audit: z.array(auditEntry).max(reportBounds.audit),
   /** Entries that did not fit, per list. */
@@ -292,6 +297,8 @@ export const report = z.strictObject({
     restoreTests: count.default(0),
     restores: count.default(0),
     queue: count.default(0),
+    targets: count.default(0),
+    disks: count.default(0),
   }),
 });
 export type Report = z.output<typeof report>;

@@ -157,6 +157,11 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'pool-ensure':
     case 'scratch-read':
     case 'key-test':
+    case 'mount':
+    case 'unmount':
+    case 'storage-define':
+    case 'target-apply':
+    case 'smart':
       return refused(`cannot ${request.verb}: this release's root program does not do it`);
     case 'trust-update':
     case 'break-glass-open':

@@ -104,6 +104,9 @@ const facts: ReportFacts = {
   restoreTests: [],
   restores: [],
   queue: [],
+  targets: [],
+  disks: [],
+  tunnel: { is: 'none' },
 };
 const documentText = JSON.stringify({ v: 1, lineage: 'a'.repeat(26), generation: 1, guests: [] });
 const unchanged: PollAnswer = {

@@ -24,7 +24,7 @@ export function fitReport(facts: ReportFacts): Report {
 
 function cutTo(facts: ReportFacts, shrink: number): Report {
   const { guests, sagas, parked, findings, blocked, jobs, strangers, audit } = report.shape;
-  const { backups, bulk, copies, restoreTests, restores, queue } = report.shape;
+  const { backups, bulk, copies, restoreTests, restores, queue, targets, disks } = report.shape;
   const most = (bound: number) => Math.max(1, Math.floor(bound / shrink));
   const kept = {
     guests: keep(facts.guests, most(reportBounds.guests), guests.element),
@@ -46,6 +46,8 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
     ),
     restores: keep(facts.restores, most(reportBounds.restores), restores.unwrap().element),
     queue: keep(facts.queue, most(reportBounds.queue), queue.unwrap().element),
+    targets: keep(facts.targets, most(reportBounds.targets), targets.unwrap().element),
+    disks: keep(facts.disks, most(reportBounds.disks), disks.unwrap().element),
   };
   return {
     ...facts,
@@ -64,6 +66,8 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
     restoreTests: kept.restoreTests.kept,
     restores: kept.restores.kept,
     queue: kept.queue.kept,
+    targets: kept.targets.kept,
+    disks: kept.disks.kept,
     cut: {
       guests: kept.guests.cut,
       sagas: kept.sagas.cut,
@@ -79,6 +83,8 @@ function cutTo(facts: ReportFacts, shrink: number): Report {
       restoreTests: kept.restoreTests.cut,
       restores: kept.restores.cut,
       queue: kept.queue.cut,
+      targets: kept.targets.cut,
+      disks: kept.disks.cut,
     },
   };
 }

@@ -40,6 +40,7 @@ function guestWith(seen: Seen | undefined) {
     findings: [],
     signed: { jobs: [], trust: { is: 'none' }, breakGlass: { is: 'closed' }, consents: [], releases: [], audit: [] },
     protection: { backups: [], bulk: [], copies: [], restoreTests: [], restores: [], queue: [] },
+    host: { targets: [], disks: [], tunnel: { is: 'none' } },
     strangers: [],
     records: [record],
     lossOf: () => undefined,

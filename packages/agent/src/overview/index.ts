@@ -34,6 +34,8 @@ export interface OverviewInput {
   readonly signed: Pick<ReportFacts, 'jobs' | 'trust' | 'breakGlass' | 'consents' | 'releases' | 'audit'>;
   /** What there is to restore from, and how good it is. */
   readonly protection: Pick<ReportFacts, 'backups' | 'bulk' | 'copies' | 'restoreTests' | 'restores' | 'queue'>;
+  /** Of the host itself: its targets, its disks, its tunnel. */
+  readonly host: Pick<ReportFacts, 'targets' | 'disks' | 'tunnel'>;
   readonly strangers: ReportFacts['strangers'];
   readonly records: readonly GuestRecord[];
   /** What going on with a parked saga would give up. */
@@ -97,6 +99,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
     strangers: input.strangers,
     ...input.signed,
     ...input.protection,
+    ...input.host,
   };
 }
 

@@ -83,6 +83,11 @@ export function createStageRoot({ place, policy, helper }: StageRootOptions): St
       case 'archive-digest':
       case 'scratch-read':
       case 'key-test':
+      case 'mount':
+      case 'unmount':
+      case 'storage-define':
+      case 'target-apply':
+      case 'smart':
         return helper.answer(request);
     }
   };

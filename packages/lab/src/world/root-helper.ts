@@ -121,6 +121,11 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
         case 'break-glass-close':
         case 'break-glass-show':
         case 'witness':
+        case 'mount':
+        case 'unmount':
+        case 'storage-define':
+        case 'target-apply':
+        case 'smart':
           return refuse(`cannot ${request.verb}: this stand-in does not know how`);
         case 'show':
           return done({ receipt: receipts.get(request.operation) ?? null });

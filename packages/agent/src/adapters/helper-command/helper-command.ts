@@ -7,6 +7,7 @@ import { done, refused, unknown } from '../../kernel/saga.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import type { HostHelper } from '../../ports/host-helper.ts';
 import type { SignedHelper } from '../../ports/signed-helper.ts';
+import type { StorageHelper } from '../../ports/storage-helper.ts';
 import { helperAnswer } from './wire.ts';
 import type { HelperAnswer, HelperRequest, HelperVerb } from './wire.ts';
 
@@ -24,7 +25,7 @@ const slowTimeoutMs = 6 * 3_600_000;
 type DoneAnswer = Extract<HelperAnswer, { is: 'done' }>;
 
 /** Throws when the command is empty. */
-export function createHelperCommand(options: HelperCommandOptions): HostHelper & SignedHelper {
+export function createHelperCommand(options: HelperCommandOptions): HostHelper & SignedHelper & StorageHelper {
   const [program, ...fixed] = options.command;
   if (program === undefined) throw new Error('cannot use the root helper: its command is empty');
   const ask = (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<DoneAnswer>> => {
@@ -78,6 +79,15 @@ export function createHelperCommand(options: HelperCommandOptions): HostHelper &
       if (openUntil === undefined) return missing('break-glass-show', 'openUntil');
       return done(openUntil === null ? undefined : { until: openUntil });
     },
+    mount: (operation, target, signal) => act({ v: 1, verb: 'mount', operation, target }, signal),
+    unmount: (operation, target, signal) => act({ v: 1, verb: 'unmount', operation, target }, signal),
+    storageDefine: (operation, target, signal) => act({ v: 1, verb: 'storage-define', operation, target }, signal),
+    targetApply: (operation, envelope, signal) => act({ v: 1, verb: 'target-apply', operation, envelope }, signal),
+    async smart(device, signal) {
+      const answer = await ask({ v: 1, verb: 'smart', device }, signal);
+      if (answer.is !== 'done') return answer;
+      return answer.value.smart === undefined ? missing('smart', 'smart') : done(answer.value.smart);
+    },
     async show(operation, signal) {
       const answer = await ask({ v: 1, verb: 'show', operation }, signal);
       if (answer.is !== 'done') return answer;
@@ -91,7 +101,7 @@ export function createHelperCommand(options: HelperCommandOptions): HostHelper &
 }
 
 /** Stands in where no helper is configured: every verb is refused, so whatever needs one parks with the reason. */
-export function noHelper(): HostHelper & SignedHelper {
+export function noHelper(): HostHelper & SignedHelper & StorageHelper {
   const absent = async (verb: HelperVerb) =>
     refused(reason('helper.absent', `cannot ${verb}: there is no root helper`));
   return {
@@ -107,6 +117,11 @@ export function noHelper(): HostHelper & SignedHelper {
     breakGlassClose: () => absent('break-glass-close'),
     breakGlassShow: () => absent('break-glass-show'),
     witness: () => absent('witness'),
+    mount: () => absent('mount'),
+    unmount: () => absent('unmount'),
+    storageDefine: () => absent('storage-define'),
+    targetApply: () => absent('target-apply'),
+    smart: () => absent('smart'),
     show: () => absent('show'),
   };
 }

@@ -6,12 +6,15 @@ import {
   manifestPath,
   manifestVolume,
   maxEnvelopeBytes,
+  targetName,
   vmid,
   volumeId,
 } from '@felhom/protocol';
 import { z } from 'zod';
 
 const operation = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/);
+/** As the kernel names whole disks; no path, so nothing can be climbed. */
+const diskName = z.string().regex(/^(?:sd[a-z]{1,2}|vd[a-z]{1,2}|nvme[0-9]{1,2}n[0-9]{1,2}|mmcblk[0-9]{1,2})$/);
 const v = z.literal(1);
 
 export const helperRequest = z.discriminatedUnion('verb', [
@@ -40,6 +43,11 @@ export const helperRequest = z.discriminatedUnion('verb', [
     epoch: hostEpoch,
     count: z.number().int().min(0).max(999_999_999_999),
   }),
+  z.strictObject({ v, verb: z.literal('mount'), operation, target: targetName }),
+  z.strictObject({ v, verb: z.literal('unmount'), operation, target: targetName }),
+  z.strictObject({ v, verb: z.literal('storage-define'), operation, target: targetName }),
+  z.strictObject({ v, verb: z.literal('target-apply'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
+  z.strictObject({ v, verb: z.literal('smart'), device: diskName }),
   z.strictObject({ v, verb: z.literal('show'), operation }),
 ]);
 export type HelperRequest = z.output<typeof helperRequest>;
@@ -73,6 +81,8 @@ export const helperAnswer = z.discriminatedUnion('is', [
     witnessed: z.number().int().min(0).optional(),
     /** break-glass-show: milliseconds since the epoch; null = closed. */
     openUntil: z.number().int().min(0).nullable().optional(),
+    /** smart: JSON as smartctl prints it. */
+    smart: z.string().max(262_144).optional(),
   }),
   z.strictObject({ v, is: z.literal('refused'), text: z.string().min(1).max(1_000) }),
   z.strictObject({ v, is: z.literal('busy'), text: z.string().min(1).max(1_000) }),
