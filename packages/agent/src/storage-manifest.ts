@@ -4,12 +4,16 @@
  */
 import { z } from 'zod';
 import { storageTarget } from '@felhom/protocol';
+import type { Reason } from '@felhom/protocol';
 
 export const declaredTarget = z.strictObject({
   target: storageTarget,
   /** A decommissioned target stays declared, so that nothing else takes its name and its copies are not called lost. */
   state: z.enum(['attached', 'decommissioned']),
-  /** Written to `.felhom-target` on the target when it was attached: a copy of its UUID does not have it [R8]. */
+  /**
+   * Of a disk: written to `.felhom-target` at its root when it was attached; a copy of its UUID does not have it [R8]. Of
+   * a server nothing is written: its address tells it apart.
+   */
   mark: z.string().regex(/^[0-9a-f]{32}$/),
   /** Random reads of 4 KiB per second when it was attached; absent: not measured. */
   iops: z.number().int().min(0).optional(),
@@ -33,5 +37,40 @@ export type StorageManifest = z.output<typeof storageManifest>;
 /** The file that tells a target from a copy of it, at its root. */
 export const markFile = '.felhom-target';
 
+/** What the mark file says; a line, so that a person can read it too. */
+export const markText = (mark: string): string => `${mark}\n`;
+
+/** The mark in a mark file; `undefined` where it is none. */
+export const markIn = (text: string): string | undefined => /^([0-9a-f]{32})\n?$/.exec(text)?.[1];
+
+/** Below it each disk has a folder of its own. */
+export const mountRoot = '/mnt/felhom';
+
 /** Where a disk is mounted. A folder of its own, so that nothing else is ever below it. */
-export const mountPathOf = (name: string): string => `/mnt/felhom/${name}`;
+export const mountPathOf = (name: string, root: string = mountRoot): string => `${root}/${name}`;
+
+export type ReadManifest =
+  { readonly is: 'manifest'; readonly manifest: StorageManifest } | { readonly is: 'bad'; readonly why: string };
+
+/** Reads what the file says. `why` names the first thing that is wrong with it. */
+export function parseManifest(text: string): ReadManifest {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return { is: 'bad', why: 'it is no JSON' };
+  }
+  const parsed = storageManifest.safeParse(raw);
+  if (parsed.success) return { is: 'manifest', manifest: parsed.data };
+  const [issue] = parsed.error.issues;
+  return { is: 'bad', why: `${issue?.path.map(String).join('.') ?? ''} ${issue?.message ?? ''}`.trim() };
+}
+
+/** The file as root writes it: one target after the other, so that two of them can be compared. */
+export const manifestText = (manifest: StorageManifest): string => `${JSON.stringify(manifest, undefined, 2)}\n`;
+
+export type ManifestRead =
+  | { readonly is: 'held'; readonly manifest: StorageManifest }
+  /** Nothing was declared on this host. */
+  | { readonly is: 'none' }
+  | { readonly is: 'unreadable'; readonly why: Reason };

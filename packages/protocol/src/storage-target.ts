@@ -37,30 +37,32 @@ const disk = {
   serial: serial.optional(),
 };
 
-export const storageTarget = z.discriminatedUnion('type', [
-  /** A file system on a disk that stays. */
-  z.strictObject({ type: z.literal('local-dir'), ...disk }),
-  /** The same on one that may be pulled. */
-  z.strictObject({ type: z.literal('usb'), ...disk }),
-  z.strictObject({ type: z.literal('nfs'), ...common, server, export: remotePath }),
-  z.strictObject({ type: z.literal('cifs'), ...common, server, share: word, user: word, credential }),
-  z.strictObject({
-    type: z.literal('pbs'),
-    ...common,
-    server,
-    port: z.number().int().min(1).max(65_535).default(8007),
-    datastore: word,
-    namespace: z
-      .string()
-      .regex(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,60}(?:\/[A-Za-z0-9_][A-Za-z0-9_-]{0,60}){0,6}$/)
-      .optional(),
-    /** `USER@REALM` or `USER@REALM!TOKEN`. */
-    user: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,59}@[a-z0-9-]{1,20}(?:![A-Za-z0-9][A-Za-z0-9._-]{0,59})?$/),
-    credential,
-    /** SHA-256 of the certificate as Proxmox writes it. */
-    fingerprint: z.string().regex(/^(?:[0-9a-f]{2}:){31}[0-9a-f]{2}$/, 'AA:BB:… of 32 bytes, in lower case'),
-  }),
-]);
+export const storageTarget = z
+  .discriminatedUnion('type', [
+    /** A file system on a disk that stays. */
+    z.strictObject({ type: z.literal('local-dir'), ...disk }),
+    /** The same on one that may be pulled. */
+    z.strictObject({ type: z.literal('usb'), ...disk }),
+    z.strictObject({ type: z.literal('nfs'), ...common, server, export: remotePath }),
+    z.strictObject({ type: z.literal('cifs'), ...common, server, share: word, user: word, credential }),
+    z.strictObject({
+      type: z.literal('pbs'),
+      ...common,
+      server,
+      port: z.number().int().min(1).max(65_535).default(8007),
+      datastore: word,
+      namespace: z
+        .string()
+        .regex(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,60}(?:\/[A-Za-z0-9_][A-Za-z0-9_-]{0,60}){0,6}$/)
+        .optional(),
+      /** `USER@REALM` or `USER@REALM!TOKEN`. */
+      user: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,59}@[a-z0-9-]{1,20}(?:![A-Za-z0-9][A-Za-z0-9._-]{0,59})?$/),
+      credential,
+      /** SHA-256 of the certificate as Proxmox writes it. */
+      fingerprint: z.string().regex(/^(?:[0-9a-f]{2}:){31}[0-9a-f]{2}$/, 'AA:BB:… of 32 bytes, in lower case'),
+    }),
+  ])
+  .refine(({ type, role }) => (type === 'pbs') === (role === 'pbs-offsite'), 'pbs and pbs-offsite belong together');
 export type StorageTarget = z.output<typeof storageTarget>;
 export type TargetType = StorageTarget['type'];
 

@@ -5,5 +5,8 @@ export interface CommandEnd {
   readonly stderr: string;
 }
 
-/** Throws when it could not be run, was killed, or did not end in time. */
-export type HostCommand = (args: readonly string[]) => Promise<CommandEnd>;
+/**
+ * Throws when it could not be run, was killed, or did not end in time. `input` is its stdin, empty where there is none:
+ * secrets go there, because everybody on a host may read arguments.
+ */
+export type HostCommand = (args: readonly string[], input?: string) => Promise<CommandEnd>;

@@ -1,4 +1,4 @@
-/** No shell, nothing on stdin, and an environment of two variables. */
+/** No shell, and an environment of two variables. */
 import { execFile } from 'node:child_process';
 import type { HostCommand } from '../../ports/host-command.ts';
 
@@ -16,7 +16,7 @@ const longestOutputBytes = 8 * 1024 * 1024;
 export function createHostCommand({ program, fixed = [], timeoutMs = 120_000 }: HostCommandOptions): HostCommand {
   const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
   const options = { env, timeout: timeoutMs, maxBuffer: longestOutputBytes, encoding: 'utf8' } as const;
-  return (args) =>
+  return (args, input = '') =>
     new Promise((resolve, reject) => {
       const child = execFile(program, [...fixed, ...args], options, (error, stdout, stderr) => {
         if (error === null) resolve({ code: 0, stdout, stderr });
@@ -26,6 +26,8 @@ export function createHostCommand({ program, fixed = [], timeoutMs = 120_000 }: 
             new Error(`${program} ${child.pid === undefined ? 'did not start' : 'did not end'}: ${error.message}`),
           );
       });
-      child.stdin?.end();
+      // It may end before it has read everything; how it ended tells.
+      child.stdin?.on('error', () => {});
+      child.stdin?.end(input);
     });
 }
