@@ -88,9 +88,13 @@ export const errorCatalogue = {
   'pve.permissions-dangerous': row('The token has more power than it may have', 'operator', 'Run the commands that felhom-agent doctor prints, as root on the node.'),
   'pve.version-unsupported': row('This version of Proxmox VE is not supported', 'operator', 'Upgrade Proxmox VE to a supported version.'),
 
+  // --------------------------------------------------------------------------------------- the host itself
+  'host.not-told': row('The host does not tell a fact about itself', 'later', 'Look at what the text names; guests are looked after without it.'),
+  'tunnel.not-told': row('cloudflared does not answer', 'later', 'Look at systemctl status felhom-cloudflared and at the port of its metrics.'),
+
   // --------------------------------------------------------------------------------------- root helper
-  'helper.absent': row('There is no root helper', 'operator', 'Install the helper and name its command in the configuration: helper.command, or signedHelper.command for what operators sign.'),
-  'helper.cannot-run': row('The root helper cannot be run', 'operator', 'Check the command in the configuration, its rights and the sudo rule.'),
+  'helper.absent': row('There is no root helper', 'operator', 'Start felhom-root.socket and name it in the configuration: helper.socket; or helper.command where there is no systemd.'),
+  'helper.cannot-run': row('The root helper cannot be run', 'operator', 'Look at felhom-root.socket, its mode and its group; or at the command in the configuration, its rights and the sudo rule.'),
   'helper.timeout': row('The root helper did not answer in time', 'later', 'Its receipt tells what it did; look for a storage that hangs.'),
   'helper.died': row('The root helper ended without an answer', 'later', 'Its receipt tells what it did; look at its log on the host.'),
   'helper.unreadable-answer': row('The root helper answered in a shape that is not known', 'operator', 'Install the helper that belongs to this version of the agent.'),
@@ -144,6 +148,10 @@ export const errorCatalogue = {
   'config.unreadable': row('A configuration file cannot be read', 'operator', 'Check that the file exists and that the agent may read it.'),
   'config.invalid': row('A configuration file is not valid', 'operator', 'Correct the place that the text names.'),
   'config.secret-exposed': row('A secret file can be read by others', 'operator', 'chmod 600 the file, then make a new secret: the old one may be known.'),
+
+  // ----------------------------------------------------------------------------------- storage targets
+  'storage.target-away': row('The storage target is not attached', 'later', 'Plug the disk in, or see to the server; what waits goes on by itself. felhom-agent status says since when.'),
+  'storage.manifest-unreadable': row('The storage manifest cannot be used', 'operator', 'Mend the file as root; until it reads no target is mounted, and the last one read goes on.'),
 
   // ------------------------------------------------------------------------------------------ journal
   'journal.damaged': row('The journal is damaged', 'operator', 'The file was left as it is; restore it or follow the how-to on a lost journal.'),
@@ -234,6 +242,7 @@ export const errorCatalogue = {
   'backup.failed': row('The backup failed', 'later', 'Read the tail of its task; it is tried again at its next turn.'),
   'backup.not-listed': row('The backup is not among the archives of its storage', 'operator', 'Look whether it is the right disk, and whether the token may see the archives of this guest.'),
   'backup.damaged': row('The archive is not what was written', 'operator', 'Check the disk or server that holds it; the archive is not counted and not removed.'),
+  'backup.target-dropped': row('The target went away during the backup', 'later', 'Nothing was counted; another one is taken when the target is back. Look at cable and power of the disk.'),
   'backup.wrong-device': row('The archive lies on another device than it must', 'operator', 'Mount the right disk under the storage; the archive on the wrong one is not counted.'),
   'backup.missing': row('A backup on record is gone', 'operator', 'Find out who removed it; the next one is taken at its turn.'),
   'backup.wrong-key': row('The key of the storage does not open the backup', 'operator', 'Put the key back that the text names, or nothing of it can be restored.'),
