@@ -10,6 +10,7 @@ import {
   digestOfTrust,
   openStatement,
   parsePublicKey,
+  reportAsOf,
 } from '@felhom/protocol';
 import type { HostStatement, Report, SignedStatement, TrustDocument } from '@felhom/protocol';
 import { formatDuration } from '@felhom/terminal';
@@ -71,7 +72,8 @@ export function verifyHost(
   return {
     hostId,
     statement: opened.statement,
-    report,
+    // The digest is not of ages: a hub could have put in any.
+    report: reportAsOf(report, opened.statement.at),
     trust: verifiedTrust(hostId, opened.statement, report),
     seen: opened.seen,
   };

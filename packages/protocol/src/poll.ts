@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { generationNumber, lineageId, maxDesiredStateBytes } from './desired-state.ts';
 import { signedStatement } from './host-statement.ts';
+import { hostVitals } from './host-state.ts';
 import { digest, hostEpoch, hostId } from './ids.ts';
 import { report } from './report.ts';
 import type { Versioned } from './parse.ts';
@@ -18,6 +19,17 @@ export const maxPollRequestBytes = 6_291_456;
 export const maxPollAnswerBytes = 6_291_456;
 
 export const maxAuditEntriesPerPoll = 100;
+
+/** Bodies above this are compressed, in both directions. Bytes. */
+export const compressedAboveBytes = 1024;
+/**
+ * How many times its own size a compressed body may become; whoever sends sends as it is what would become more. What
+ * people and programs write stays far below, and a bomb far above.
+ */
+export const mostInflation = 100;
+
+/** A metered host polls no oftener, unless something changed that matters. A statement is signed upon while younger than 15 min. */
+export const meteredPollSeconds = 600;
 
 /** Which document the agent holds. Never received, held and unreadable are three answers. */
 export const heldReference = z.discriminatedUnion('is', [
@@ -35,7 +47,18 @@ export const pollRequest = z.strictObject({
   /** Strictly increasing within one host epoch. One that repeats or falls means two agents or a rolled-back journal. */
   sequence: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
   held: heldReference,
-  /** Digest of the report that the agent would send now; the hub asks for the report when it has another. */
+  /** Wall time of the host as it asks, in milliseconds: ages on its clock are told by it. Absent: an older agent. */
+  at: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** Of the last completed pass, on the same clock; absent before the first one. Not in the report: it changes by itself. */
+  lastPassAt: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** Numbers of now; without them the hub shows none. */
+  vitals: hostVitals.optional(),
+  /** The host counts its bytes: it polls seldom, sends no vitals, and reports anew only what matters. */
+  metered: z.boolean().optional(),
+  /**
+   * Digest of the report that stands; the hub asks for the report when it has another. That of a metered host stands
+   * until something changes that matters.
+   */
   reportDigest: digest,
   report: report.optional(),
   /** Text of the held document; sent only when the hub asked, so that an operator may adopt it [R38]. */

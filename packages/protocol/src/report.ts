@@ -5,10 +5,8 @@
 import { z } from 'zod';
 import { blockedAction, lossSetItems } from './blocked-action.ts';
 import { finding } from './finding.ts';
-import { digestOfText } from './desired-state.ts';
 import { digest, guestName, guestUid, vmid, volumeId } from './ids.ts';
 import { reportedDisk, reportedTarget, reportedTunnel } from './host-state.ts';
-import type { Digest } from './ids.ts';
 import { reportedJob } from './jobs.ts';
 import type { Versioned } from './parse.ts';
 import { auditEntry } from './audit-chain.ts';
@@ -304,8 +302,3 @@ export const report = z.strictObject({
 export type Report = z.output<typeof report>;
 
 export const reportKind: Versioned<Report> = { what: 'report', versions: reportVersions, schema: report };
-
-/** Digest of the report as sent. Key order is the schema's, because every report passes through the schema. */
-export function digestOfReport(value: Report): Digest {
-  return digestOfText(JSON.stringify(report.parse(value)));
-}

@@ -156,7 +156,7 @@ function standingOf(guest: StandingGuest, tier: EffectiveTier, input: StandingIn
   const proven = newestOf(good.filter((record) => record.proven !== undefined));
   const [failure] = of(input.failures, guest, tier);
   const decision = input.decisions.find((one) => one.guest === guest.uid && one.tier.name === tier.name);
-  const nextAt = decision === undefined ? undefined : nextAtOf(decision, now);
+  const nextAt = decision === undefined ? undefined : nextAtOf(decision);
   const rtoMs = rtoOf(guest, tier, records, input.tests);
   const failing = failure !== undefined && failure.attempts > 0 && failure.at >= (newest?.startedAt ?? 0);
   return {
@@ -216,10 +216,11 @@ function provenTooLongAgo(guest: StandingGuest, tier: EffectiveTier, { now, poli
   return age(now, Math.max(guest.since, ...passes)) > policy.provenAlarmDays * dayMs;
 }
 
-function nextAtOf({ verdict }: DueDecision, now: number): number | undefined {
+/** What is overdue keeps the time at which it could have begun: a report that says "now" would never stay the same. */
+function nextAtOf({ verdict }: DueDecision): number | undefined {
   if (verdict.is === 'not-due') return verdict.nextAt;
   if (verdict.is === 'in-hand') return undefined;
-  return verdict.is === 'wait' && 'until' in verdict ? verdict.until : now;
+  return verdict.is === 'wait' && 'until' in verdict ? verdict.until : verdict.since;
 }
 
 /** The last test that restored and booted says how long that takes, whatever came after. */
