@@ -142,9 +142,17 @@ export interface PveTasks {
     upid: Upid,
     signal: AbortSignal,
   ): Promise<Outcome<{ readonly is: 'running' } | { readonly is: 'ended'; readonly end: TaskEnd }>>;
-  /** source=all, so running tasks are included. `since` in seconds of the node's clock. */
+  /**
+   * source=all, so running tasks are included, unless `only` asks for those that run or those that ended badly. `since`
+   * in seconds of the node's clock, of the start.
+   */
   find(
-    filter: { readonly vmid?: Vmid; readonly type?: string; readonly sinceSeconds?: number },
+    filter: {
+      readonly vmid?: Vmid;
+      readonly type?: string;
+      readonly sinceSeconds?: number;
+      readonly only?: 'running' | 'failed';
+    },
     signal: AbortSignal,
   ): Promise<Outcome<readonly TaskRow[]>>;
   /** Asks the worker to stop. It may be too late: read the verdict, not the intention. */

@@ -24,14 +24,25 @@ export class PinError extends Error {
   }
 }
 
-/** `now` is wall time in milliseconds, for the dates of a pinned certificate. */
+/**
+ * `now` is wall time in milliseconds, for the dates of a pinned certificate. `seen` is told until when each certificate
+ * that was shown is valid, in milliseconds since the epoch, so that its end can be announced before it comes.
+ */
 export function connectorFor(
   trust: ServerTrust,
   connectTimeoutMs: number,
   now: () => number,
+  seen: (endsAt: number) => void = () => {},
 ): buildConnector.connector {
   const base = { timeout: connectTimeoutMs, maxCachedSessions: 0, allowH2: false };
-  if ('ca' in trust) return buildConnector({ ...base, ca: trust.ca });
+  if ('ca' in trust) {
+    const connect = buildConnector({ ...base, ca: trust.ca });
+    return (options, callback) =>
+      connect(options, (...outcome) => {
+        if (outcome[0] === null) noteEnd(outcome[1], seen);
+        callback(...outcome);
+      });
+  }
   const connect = buildConnector({ ...base, rejectUnauthorized: false });
   return (options, callback) => {
     connect(options, (...outcome) => {
@@ -42,6 +53,7 @@ export function connectorFor(
       }
       const wrong = socket instanceof TLSSocket ? checkPin(socket, trust.spkiSha256, now()) : undefined;
       if (wrong === undefined) {
+        noteEnd(socket, seen);
         callback(null, socket);
         return;
       }
@@ -49,6 +61,11 @@ export function connectorFor(
       callback(wrong, null);
     });
   };
+}
+
+function noteEnd(socket: unknown, seen: (endsAt: number) => void): void {
+  const endsAt = socket instanceof TLSSocket ? Date.parse(socket.getPeerX509Certificate()?.validTo ?? '') : Number.NaN;
+  if (Number.isFinite(endsAt)) seen(endsAt);
 }
 
 function checkPin(socket: TLSSocket, expected: string, now: number): PinError | undefined {

@@ -61,11 +61,23 @@ async function poll(
   return hub.poll(request, options.signal ?? new AbortController().signal);
 }
 
-async function pollTls(t: TestContext, server: ServerOptions, trust: ServerTrust, now: number) {
+async function pollTls(
+  t: TestContext,
+  server: ServerOptions,
+  trust: ServerTrust,
+  now: number,
+  certificateSeen: (endsAt: number) => void,
+) {
   const https = createServer(server, answering(200, json, JSON.stringify(good)));
   await new Promise<void>((resolve) => https.listen(0, '127.0.0.1', resolve));
   const { port } = https.address() as AddressInfo;
-  const hub = createHubHttps({ url: `https://localhost:${port}`, apiKey: canary, trust, now: () => now });
+  const hub = createHubHttps({
+    url: `https://localhost:${port}`,
+    apiKey: canary,
+    trust,
+    now: () => now,
+    certificateSeen,
+  });
   t.after(async () => {
     https.closeAllConnections();
     https.close();
@@ -244,8 +256,10 @@ const tlsRows: { name: string; server: ServerOptions; trust: ServerTrust; expect
 ];
 for (const row of tlsRows)
   test(`a hub known by ${row.name} → ${row.expect}`, async (t) => {
-    const answer = await pollTls(t, row.server, row.trust, in2030);
+    const ends: number[] = [];
+    const answer = await pollTls(t, row.server, row.trust, in2030, (endsAt) => ends.push(endsAt));
     assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, row.expect);
+    assert.deepEqual(ends, row.expect === 'answered' ? [Date.UTC(2099, 11, 31)] : [], 'only of a server that is known');
   });
 
 test('a key never travels in the clear or to a server that nobody named', () => {

@@ -13,6 +13,8 @@ export interface HubHttpsOptions {
   readonly trust?: ServerTrust;
   /** Wall time in milliseconds. */
   readonly now: () => number;
+  /** Told until when the certificate is valid that the hub showed, milliseconds since the epoch. */
+  readonly certificateSeen?: (endsAt: number) => void;
   readonly connectTimeoutMs?: number;
   /** For the whole answer once connected. */
   readonly answerTimeoutMs?: number;
@@ -41,7 +43,9 @@ export function createHubHttps(options: HubHttpsOptions): HubHttps {
     connections: 1,
     headersTimeout: timeout,
     bodyTimeout: timeout,
-    ...(options.trust === undefined ? {} : { connect: connectorFor(options.trust, connectTimeout, options.now) }),
+    ...(options.trust === undefined
+      ? {}
+      : { connect: connectorFor(options.trust, connectTimeout, options.now, options.certificateSeen) }),
   });
   const endpoint = new URL('/v1/poll', base).href;
   const authorization = `Bearer ${options.apiKey}`;

@@ -206,3 +206,30 @@ test('the token never shows: not in the error of a bad one, not in any reason', 
     );
   }
 });
+
+test("until when the token is good: its own end or its user's, whichever is sooner", async () => {
+  const lifeOf = async (rows: unknown) => {
+    const { pve, clock } = setUp(() => ok(rows));
+    const life = await clock.until(pve.login.tokenLife(never));
+    return life.is === 'done' ? [life.value.told, life.value.endsAtSeconds] : life.why.code;
+  };
+  const tokens = (expire?: number) => [
+    { tokenid: 'other', expire: 5 },
+    { tokenid: 'agent', ...(expire === undefined ? {} : { expire }) },
+  ];
+  const user = (expire: number, own?: number) => [
+    { userid: 'root@pam', expire: 1 },
+    { userid: 'felhom@pve', expire, tokens: tokens(own) },
+  ];
+  for (const [rows, want] of [
+    [[], [false, undefined]],
+    [[{ userid: 'root@pam', expire: 7 }], [false, undefined]],
+    [user(0), [true, undefined]],
+    [user(0, 0), [true, undefined]],
+    [user(0, 900), [true, 900]],
+    [user(800, 900), [true, 800]],
+    [user(800), [true, 800]],
+    [{}, 'pve.unreadable-answer'],
+  ] as const)
+    assert.deepEqual(await lifeOf(rows), want);
+});

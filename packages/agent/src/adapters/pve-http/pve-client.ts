@@ -1,5 +1,6 @@
 /** Puts the pieces together: every Proxmox port over one transport. */
 import type { Clock } from '../../kernel/clock.ts';
+import type { NodeDisks, NodeLogin } from '../../ports/host-facts.ts';
 import type {
   GuestDestroyer,
   GuestReader,
@@ -18,7 +19,7 @@ import { createSnapshots, createVolumeMover } from './snapshots.ts';
 import { createCaller, defaultLimits } from './caller.ts';
 import type { CallLimits } from './caller.ts';
 import { createGuestDestroyer, createGuestReader, createGuestWriter } from './guests.ts';
-import { createNodeFacts } from './node-facts.ts';
+import { createNodeDisks, createNodeFacts, createNodeLogin } from './node-facts.ts';
 import { createStores } from './stores.ts';
 import { createTasks, defaultPatience } from './tasks.ts';
 import type { TaskPatience } from './tasks.ts';
@@ -46,6 +47,8 @@ export interface PveClient {
   readonly snapshots: Snapshots;
   readonly mover: VolumeMover;
   readonly facts: NodeFacts & NodePackages;
+  readonly disks: NodeDisks;
+  readonly login: NodeLogin;
   close(): Promise<void>;
 }
 
@@ -75,6 +78,8 @@ export function createPveClient(options: PveClientOptions): PveClient {
     snapshots: createSnapshots(caller, node),
     mover: createVolumeMover(caller, node),
     facts: createNodeFacts(caller, node),
+    disks: createNodeDisks(caller, node),
+    login: createNodeLogin(caller, token.slice(0, token.indexOf('='))),
     close: () => transport.close(),
   };
 }

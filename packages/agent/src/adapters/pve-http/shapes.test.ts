@@ -133,6 +133,23 @@ const read: [RegExp, z.ZodType][] = [
 ];
 const started =
   /^(?:POST|PUT|DELETE) \/nodes\/[^/]+\/lxc(?:$|\/\d+$|\/\d+\/resize$|\/\d+\/status\/(?:start|stop|shutdown)$)/;
+test('disks: words of smartctl, what is left becomes what is worn, and no number is made up', () => {
+  const disk = (row: Record<string, unknown>) => shapes.diskRows.parse([{ devpath: '/dev/sda', ...row }])[0];
+  // As recorded of a virtual machine.
+  const bare = { model: 'unknown', serial: 'unknown', health: 'UNKNOWN', wearout: 'N/A' };
+  assert.deepEqual(disk(bare), {
+    device: 'sda',
+    model: 'unknown',
+    serial: 'unknown',
+    health: 'unknown',
+    wornPercent: undefined,
+  });
+  const words = ['PASSED', 'OK', 'FAILED!', 'SMART Disabled', undefined].map((health) => disk({ health })?.health);
+  assert.deepEqual(words, ['passed', 'passed', 'failed', 'unknown', 'unknown']);
+  const worn = [100, '97', 0, -3, '', null, undefined].map((wearout) => disk({ wearout })?.wornPercent);
+  assert.deepEqual(worn, [0, 3, 100, 100, undefined, undefined, undefined]);
+});
+
 const recordings = process.env['FELHOM_PVE_EXCHANGES'] ?? '../shared/pve/exchanges';
 
 test(

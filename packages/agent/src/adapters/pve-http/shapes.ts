@@ -218,6 +218,43 @@ export const permissions = z
   .record(z.string(), z.record(z.string(), z.unknown()))
   .transform((paths) => new Map(Object.entries(paths).map(([path, held]) => [path, new Set(Object.keys(held))])));
 
+/** Words of smartctl as Proxmox hands them on: `PASSED`, `OK` of SAS, `FAILED!`. PVE: Diskmanage.pm get_smart_data. */
+function diskHealth(text: string | undefined): 'passed' | 'failed' | 'unknown' {
+  if (text === 'PASSED' || text === 'OK') return 'passed';
+  return text !== undefined && /^FAIL/i.test(text) ? 'failed' : 'unknown';
+}
+
+export const diskRows = z.array(
+  z
+    .object({
+      devpath: z.string(),
+      model: optionalText,
+      serial: optionalText,
+      health: optionalText,
+      // What is left, in percent; `N/A` of a disk that does not wear.
+      wearout: z.union([z.number(), z.string()]).nullish(),
+    })
+    .transform((row) => {
+      const left = row.wearout === undefined || row.wearout === null || row.wearout === '' ? NaN : Number(row.wearout);
+      return {
+        device: row.devpath.replace(/^\/dev\//, '').slice(0, 40),
+        model: (row.model ?? 'unknown').slice(0, 200),
+        serial: (row.serial ?? 'unknown').slice(0, 200),
+        health: diskHealth(row.health),
+        wornPercent: Number.isFinite(left) ? Math.min(100, Math.max(0, 100 - left)) : undefined,
+      };
+    }),
+);
+
+/** Of users that the caller may see, itself included; with `full` their tokens too. 0: it never ends. */
+export const users = z.array(
+  z.object({
+    userid: z.string(),
+    expire: count,
+    tokens: z.array(z.object({ tokenid: z.string(), expire: number.nullish() })).nullish(),
+  }),
+);
+
 export const nodeTime = z.object({ time: number });
 
 export const packageVersions = z.array(

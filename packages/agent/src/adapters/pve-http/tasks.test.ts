@@ -193,3 +193,30 @@ test('finding a lost UPID asks for running tasks too and reads every page', asyn
     '/nodes/pve1/tasks?source=all&vmid=9001&typefilter=vzrestore&since=5&start=500&limit=500',
   );
 });
+
+test('those that run, and those that ended badly', async () => {
+  const row = (more: object) => ({ upid, type: 'vzdump', id: '', user: 'root@pam', starttime: 1, ...more });
+  const rows = [
+    row({ status: 'RUNNING' }),
+    row({ status: 'OK', endtime: 2 }),
+    row({ status: 'job errors', endtime: 2 }),
+  ];
+  const clock = createIdleClock();
+  const transport = scriptedPve(() => ok(rows));
+  const { tasks } = createPveClient({ transport, clock, node: 'pve1', token: 'felhom@pve!agent=00000000-1111' });
+  const running = await clock.until(tasks.find({ only: 'running' }, never));
+  assert.equal(
+    running.is === 'done' && running.value.length,
+    1,
+    'the list of active tasks holds ended ones for a while',
+  );
+  const failed = await clock.until(tasks.find({ only: 'failed', sinceSeconds: 9 }, never));
+  assert.equal(failed.is, 'done');
+  assert.deepEqual(
+    transport.requests.map(({ path }) => path),
+    [
+      '/nodes/pve1/tasks?source=active&start=0&limit=500',
+      '/nodes/pve1/tasks?source=archive&errors=1&since=9&start=0&limit=500',
+    ],
+  );
+});

@@ -114,13 +114,14 @@ export function createTasks(caller: Caller, node: string, clock: Clock, patience
       });
     },
 
-    async find({ vmid, type, sinceSeconds }, signal) {
+    async find({ vmid, type, sinceSeconds, only }, signal) {
       const what = `search the task list of node ${node}`;
       const rows: TaskRow[] = [];
       while (rows.length < mostRows) {
         const params = {
           // The default hides running tasks, which are the ones that matter here.
-          source: 'all',
+          source: only === undefined ? 'all' : only === 'running' ? 'active' : 'archive',
+          errors: only === 'failed' ? 1 : undefined,
           vmid,
           typefilter: type,
           since: sinceSeconds,
@@ -133,8 +134,13 @@ export function createTasks(caller: Caller, node: string, clock: Clock, patience
         rows.push(...page.value);
         if (page.value.length < pageRows) break;
       }
-      // Running tasks come with the status RUNNING instead of none.
-      return done(rows.map((row) => (row.status === 'RUNNING' ? { ...row, status: undefined } : row)));
+      // Running tasks come with the status RUNNING instead of none; `active` holds also some that ended a moment ago.
+      const named = rows.map((row) => (row.status === 'RUNNING' ? { ...row, status: undefined } : row));
+      return done(
+        only === 'running'
+          ? named.filter(({ status, endTime }) => status === undefined && endTime === undefined)
+          : named,
+      );
     },
 
     async abort(upid, signal) {

@@ -16,6 +16,8 @@ export interface PveHttpsOptions {
   readonly trust: ServerTrust;
   /** Wall time in milliseconds, for the dates of a pinned certificate. */
   readonly now: () => number;
+  /** Told until when the certificate is valid that the server showed, milliseconds since the epoch. */
+  readonly certificateSeen?: (endsAt: number) => void;
   readonly connectTimeoutMs?: number;
   /** Longest answer that is taken in. */
   readonly maxAnswerBytes?: number;
@@ -27,7 +29,7 @@ export function createPveHttps(options: PveHttpsOptions): Transport {
   if (base.protocol !== 'https:')
     throw new Error(`cannot use Proxmox at ${base.origin}: only https may carry the token`);
   const limitBytes = options.maxAnswerBytes ?? 16 * 1024 * 1024;
-  const connect = connectorFor(options.trust, options.connectTimeoutMs ?? 5_000, options.now);
+  const connect = connectorFor(options.trust, options.connectTimeoutMs ?? 5_000, options.now, options.certificateSeen);
   // Idle connections are dropped a second before the server would do so. The caller's own limits govern time.
   const shared = { connect, headersTimeout: 0, bodyTimeout: 0 };
   const reading = new Agent({ ...shared, connections: 4, keepAliveTimeout: 4_000, keepAliveMaxTimeout: 4_000 });

@@ -121,6 +121,7 @@ const operations: Record<string, (world: World) => Operation> = {
   'GET /access/permissions': () => ['GET', '/access/permissions'],
   'GET /access/acl (nonempty)': () => ['GET', '/access/acl'],
   'GET node time': () => ['GET', '/nodes/pve1/time'],
+  'GET disks/list': () => ['GET', '/nodes/pve1/disks/list'],
 };
 
 function restore({ golden }: World, more: Record<string, unknown>): Operation {
@@ -128,7 +129,7 @@ function restore({ golden }: World, more: Record<string, unknown>): Operation {
 }
 
 /** The fake serves what the agent uses; the rest of the matrix is about calls it does not have. */
-const notFaked = ['GET lxc rrddata', 'GET /cluster/backup', 'GET disks/list', 'GET services', 'GET syslog'];
+const notFaked = ['GET lxc rrddata', 'GET /cluster/backup', 'GET services', 'GET syslog'];
 /** The state that this operation was recorded in is not told. */
 const untold = ['PUT config features nesting toggle'];
 

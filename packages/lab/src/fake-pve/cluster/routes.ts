@@ -17,6 +17,8 @@ export interface NodeFacts {
   readonly network: string;
   /** Installed packages, name → version. */
   readonly packages: Readonly<Record<string, string>>;
+  /** Rows of `disks/list`. */
+  readonly disks: readonly Readonly<Record<string, unknown>>[];
 }
 
 export const defaultNodeFacts: NodeFacts = {
@@ -30,6 +32,25 @@ export const defaultNodeFacts: NodeFacts = {
   options: { description: '', mac_prefix: 'BC:24:11' },
   network: '10.98.0.1/24',
   packages: { lxcfs: '6.0.4-pve1', 'pve-container': '6.1.10', 'pve-manager': '9.2.11', 'pve-storage': '9.1.7' },
+  disks: [
+    {
+      devpath: '/dev/vda',
+      model: 'unknown',
+      serial: 'unknown',
+      vendor: '0x1af4',
+      wwn: 'unknown',
+      type: 'unknown',
+      health: 'UNKNOWN',
+      wearout: 'N/A',
+      used: 'mounted',
+      mounted: 1,
+      gpt: 0,
+      rpm: -1,
+      size: 256 * 1024 ** 3,
+      osdid: -1,
+      'osdid-list': null,
+    },
+  ],
 };
 
 export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonly Route[] {
@@ -74,6 +95,7 @@ export function clusterRoutes(facts: NodeFacts, bootedAt: () => number): readonl
       path: '/nodes/{node}/apt/versions',
       handler: () => Object.entries(facts.packages).map(([name, installed]) => packageRow(name, installed)),
     },
+    { method: 'GET', path: '/nodes/{node}/disks/list', handler: () => facts.disks },
     { method: 'GET', path: '/nodes/{node}/status', handler: ({ pve }) => nodeStatus(facts, uptime(pve)) },
     {
       method: 'GET',

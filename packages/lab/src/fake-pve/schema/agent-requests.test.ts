@@ -135,6 +135,8 @@ const callsOf = (pve: PveClient): Calls => ({
     time: [() => pve.facts.time(never)],
     packages: [() => pve.facts.packages(never)],
   },
+  disks: { disks: [() => pve.disks.disks(never)] },
+  login: { tokenLife: [() => pve.login.tokenLife(never)] },
 });
 
 /** Answers so that no caller asks on: a task that ended, an empty list, an empty object. */

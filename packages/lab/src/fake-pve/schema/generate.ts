@@ -14,7 +14,7 @@ type Json = { readonly [key: string]: unknown };
 const kept = [
   /^\/(version|storage|pools|access)(\/|$)/,
   /^\/cluster\/(resources|nextid|status|tasks|options)$/,
-  /^\/nodes(\/\{node\}(\/(version|status|time|network|apt\/versions))?)?$/,
+  /^\/nodes(\/\{node\}(\/(version|status|time|network|apt\/versions|disks\/list))?)?$/,
   /^\/nodes\/\{node\}\/(tasks|lxc|storage|vzdump)(\/|$)/,
 ];
 const dropped = /\/(firewall|remote_migrate|mtunnel|domains|tfa|ldap|openid)(\/|$)/;
