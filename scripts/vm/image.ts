@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { bootFresh } from './machine.ts';
+import { bootFresh, hardware } from './machine.ts';
 import type { MachineFiles } from './machine.ts';
 import { mustRun } from './run-program.ts';
 
@@ -111,7 +111,7 @@ export async function ensureImage(say: (line: string) => void, signal: AbortSign
   // This file too: whatever it does to a disk or a boot is part of what came out.
   const diskKey = digest([debianKey, lockOf(dependencies), readFileSync(import.meta.filename, 'utf8')]);
   const disk = await layer('the disk', `disk-${diskKey}`, (to) => makeDisk(debian, dependencies, to, signal));
-  const bootKey = digest([diskKey, readFileSync(join(import.meta.dirname, 'machine.ts'), 'utf8')]);
+  const bootKey = digest([diskKey, ...hardware]);
   const ready = await layer('the snapshot', `ready-${bootKey}`, (to) => makeSnapshot(disk, to, signal));
   return { files: filesOf(disk, join(ready, 'ready.qcow2')), made };
 }

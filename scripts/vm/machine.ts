@@ -49,6 +49,14 @@ export interface Stick {
   readonly port: number;
 }
 
+/** What a snapshot fits: with anything else it cannot be restored. */
+export const hardware: readonly string[] = (
+  '-accel tcg,thread=multi -cpu max,la57=off -M q35 -m 2048 -smp 2 -nodefaults -no-reboot ' +
+  '-display none -monitor none -device qemu-xhci,id=xhci'
+).split(' ');
+
+const commandLine = 'root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off';
+
 /** From power on: some 25 seconds. */
 export async function bootFresh(files: MachineFiles, signal: AbortSignal): Promise<Machine> {
   return start(files, files.ready, [], signal);
@@ -77,13 +85,21 @@ async function start(
     if (disk === undefined) copyFileSync(files.ready, own, constants.COPYFILE_FICLONE);
     const port = await freePort();
     const qemu = child('qemu-system-x86_64', [
-      ...['-accel', 'tcg,thread=multi', '-cpu', 'max,la57=off', '-M', 'q35', '-m', '2048', '-smp', '2'],
-      ...['-display', 'none', '-serial', `file:${join(folder, 'console')}`, '-no-reboot', '-nodefaults'],
-      ...['-kernel', files.kernel, '-initrd', files.initrd],
-      ...['-append', 'root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off'],
-      ...['-drive', `file=${own},if=virtio,cache=unsafe`],
-      ...['-nic', `user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:${port}-:22`],
-      ...['-qmp', `unix:${join(folder, 'qmp')},server=on,wait=off`, '-monitor', 'none', '-device', 'qemu-xhci,id=xhci'],
+      ...hardware,
+      '-serial',
+      `file:${join(folder, 'console')}`,
+      '-kernel',
+      files.kernel,
+      '-initrd',
+      files.initrd,
+      '-append',
+      commandLine,
+      '-drive',
+      `file=${own},if=virtio,cache=unsafe`,
+      '-nic',
+      `user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:${port}-:22`,
+      '-qmp',
+      `unix:${join(folder, 'qmp')},server=on,wait=off`,
       ...more,
     ]);
     children.push(qemu);
@@ -109,11 +125,15 @@ async function start(
     const qmp = await connectQmp(join(folder, 'qmp'));
     if (more.length > 0) await qmp.execute('cont');
     const control = join(folder, 'ssh');
-    const ssh = [
-      ...['-F', 'none', '-i', files.key, '-p', String(port), '-o', 'BatchMode=yes', '-o', 'LogLevel=ERROR'],
-      ...['-o', 'HostKeyAlias=vm', '-o', `UserKnownHostsFile=${files.knownHosts}`, '-o', 'ConnectTimeout=60'],
-      ...['-o', `ControlPath=${control}`],
+    const options = [
+      'BatchMode=yes',
+      'LogLevel=ERROR',
+      'ConnectTimeout=60',
+      'HostKeyAlias=vm',
+      `UserKnownHostsFile=${files.knownHosts}`,
+      `ControlPath=${control}`,
     ];
+    const ssh = ['-F', 'none', '-i', files.key, '-p', String(port), ...options.flatMap((option) => ['-o', option])];
     await until('its shell answers', 180_000, async () => {
       const master = child('ssh', [...ssh, '-M', '-N', 'root@127.0.0.1']);
       const over = new Promise<void>((resolve) => master.once('exit', () => resolve()));
@@ -162,15 +182,13 @@ async function start(
           file: { driver: 'file', filename: file },
         });
         await qmp.execute('device_add', {
-          ...{
-            driver: 'usb-storage',
-            id: name,
-            drive: node,
-            bus: 'xhci.0',
-            port: String(port),
-            serial,
-            removable: true,
-          },
+          driver: 'usb-storage',
+          id: name,
+          drive: node,
+          bus: 'xhci.0',
+          port: String(port),
+          serial,
+          removable: true,
         });
       },
       async pull(name) {
