@@ -174,7 +174,8 @@ export const agentArrows: Record<string, readonly string[]> = {
   'main.ts': ['*'],
   'agent-parts.ts': ['*'],
   'agent.ts': ['*'],
-  'desired-source.ts': ['adapters', 'hub-link', 'kernel', 'ports', 'host-policy.ts'],
+  'progress.ts': ['kernel'],
+  'desired-source.ts': ['adapters', 'hub-link', 'kernel', 'ports', 'progress.ts', 'host-policy.ts'],
   'index.ts': ['*'],
   'version.ts': [],
 };

@@ -28,6 +28,7 @@ import type { HostKey, SignatureVerifier } from './ports/signatures.ts';
 import type { SignedHelper } from './ports/signed-helper.ts';
 import type { TrustStore } from './ports/trust-store.ts';
 import type { LocalContact } from './protection/index.ts';
+import type { LoopProgress } from './progress.ts';
 
 /** Proxmox as the agent needs it; `PveClient` is one. */
 export interface ProxmoxPorts {
@@ -78,6 +79,10 @@ export interface Agent {
   /** Stops waiting everywhere; running Proxmox tasks go on and are picked up by the next start. */
   stop(): Promise<void>;
   wake(): void;
+  /** The first pass came to its end, however it ended. */
+  readonly looked: Promise<void>;
+  /** What must never stand still, for the watchdog. */
+  progress(): readonly LoopProgress[];
   report(): Report;
   held(): Held;
   guests(): readonly GuestRecord[];

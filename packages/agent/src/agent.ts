@@ -42,6 +42,7 @@ import { createRefusals, parkedSaga } from './jobs/index.ts';
 import { createSagaRegistry } from './saga-registry.ts';
 import { asPlanned, journaledSagas, openSagas, unreadSubjects, withWaiting } from './open-work.ts';
 import type { PlannedEffect } from './open-work.ts';
+import { createProgress } from './progress.ts';
 import { createProtection } from './protection/index.ts';
 import type { Agent, AgentParts } from './agent-parts.ts';
 import { createSignedWork } from './signed-work.ts';
@@ -53,6 +54,9 @@ export function createAgent(parts: AgentParts): Agent {
   const { journal, clock, random, log, proxmox } = parts;
   const startedAt = clock.now();
   const life = new AbortController();
+  const progress = createProgress(clock);
+  const passes = progress.watch('reconcile');
+  const firstLook = Promise.withResolvers<void>();
   const fence = createFence(journal, clock);
   const registry = createGuestRegistry(journal);
   const auditLog = createAuditLog(journal);
@@ -212,6 +216,7 @@ export function createAgent(parts: AgentParts): Agent {
     (signal: AbortSignal) =>
     async (effect: GuestEffect, seen: Observation): Promise<Submission> => {
       observation = seen;
+      passes.moved();
       const trouble = nodeTrouble();
       if (trouble !== undefined) return { is: 'refused', why: trouble };
       return admission.submit(effect, evidence, signal);
@@ -228,8 +233,11 @@ export function createAgent(parts: AgentParts): Agent {
   const onePass = async (signal: AbortSignal): Promise<PassReport> => {
     const policy = signed.policy();
     if (policy === undefined) throw new Error('the policy file does not read');
+    passes.moved();
     await source.refresh();
+    passes.moved();
     nodeCheck = await checkHost({ facts: proxmox.facts, packages }, policy, parts.tokenId, signal);
+    passes.moved();
     admission.blocked.beginPass();
     const result = await pass(passNeeds(policy, submitTo(signal)), memory, signal);
     if (result.observation.problem === undefined) admission.blocked.endPass(unreadSubjects(registry.all(), result));
@@ -242,7 +250,9 @@ export function createAgent(parts: AgentParts): Agent {
     try {
       const result = await onePass(signal);
       lastPass ??= result;
+      passes.moved();
       await signed.work(signal);
+      passes.moved();
       await protection.round(result, signal);
       const times = [result.lookAgainAt, signed.jobs.nextAt(), protection.nextAt()].filter((at) => at !== undefined);
       return times.length === 0 ? result : { ...result, lookAgainAt: Math.min(...times) };
@@ -252,8 +262,12 @@ export function createAgent(parts: AgentParts): Agent {
     }
   };
 
+  const passEnded = (): void => {
+    passes.rests(parts.reconcile.intervalMs);
+    firstLook.resolve();
+  };
   const loop = createReconcileLoop({
-    pass: passAndJobs,
+    pass: (signal) => passAndJobs(signal).finally(passEnded),
     report: (result) => {
       const changed = lastPass?.converged !== result.converged;
       lastPass = result;
@@ -340,6 +354,7 @@ export function createAgent(parts: AgentParts): Agent {
     wake: () => loop.wake(),
     sequence,
     signed: signed.traffic,
+    watch: () => progress.watch('hub'),
   });
 
   return {
@@ -353,6 +368,8 @@ export function createAgent(parts: AgentParts): Agent {
       await runner.stop(why);
     },
     wake: () => loop.wake(),
+    looked: firstLook.promise,
+    progress: () => progress.loops(),
     report,
     held: () => source.held(),
     guests: () => registry.all(),
@@ -366,7 +383,10 @@ export function createAgent(parts: AgentParts): Agent {
     },
     statement: () => {
       const shownReport = report();
-      return { report: shownReport, statement: signed.traffic.statement(sequence.next(), digestOfReport(shownReport)) };
+      return {
+        report: shownReport,
+        statement: signed.traffic.statement(sequence.next(), digestOfReport(shownReport), shownReport.lastPassAt),
+      };
     },
     takeEnvelope: (text) => signed.jobs.bring([text]),
     auditFrom: (from) => ({ head: auditLog.head(), entries: auditLog.from(from, 1000) }),

@@ -10,6 +10,7 @@ import type { Held, HeldStateStore, HubLink, HubLinkEvent, PollSequence, SignedT
 import type { Clock, Journal, Random } from './kernel/index.ts';
 import type { Hub } from './ports/hub.ts';
 import type { Log } from './ports/log.ts';
+import type { Pulse } from './progress.ts';
 
 export type DesiredSource =
   | { readonly is: 'hub'; readonly hub: Hub }
@@ -46,6 +47,8 @@ export function openSource(
     readonly refused: (why: Reason) => void;
     readonly sequence: PollSequence;
     readonly signed: SignedTraffic;
+    /** Begins to watch the polling, where there is any. */
+    readonly watch: () => Pulse;
   },
 ): OpenSource {
   const { journal } = parts;
@@ -62,7 +65,7 @@ export function openSource(
   const pace = parts.policy()?.poll ?? { minSeconds: 10, maxSeconds: 900 };
   const link: HubLink = createHubLink(
     {
-      hub: parts.source.hub,
+      hub: pulsing(parts.source.hub, about.watch(), pace.maxSeconds * 1000),
       clock: parts.clock,
       random: parts.random,
       heldStore: storeIn(journal, 'desired/held'),
@@ -92,6 +95,20 @@ export function openSource(
     held: () => link.held(),
     findings: (now) => findingsOfLink(link.state(), now),
     news: () => link.pollSoon(),
+  };
+}
+
+/** However a poll ends, the next one comes within `restMs`. */
+function pulsing(hub: Hub, pulse: Pulse, restMs: number): Hub {
+  return {
+    poll: async (request, signal) => {
+      pulse.moved();
+      try {
+        return await hub.poll(request, signal);
+      } finally {
+        pulse.rests(restMs);
+      }
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 /** `felhom-agent`: the commands on the host. Everything but `run` talks to the running agent over its admin socket. */
+import { fstatSync } from 'node:fs';
 import { Argument, Command } from 'commander';
 import type { AdminRoutes } from '../admin-socket/server.ts';
 import { askAgent } from '../admin-socket/client.ts';
@@ -104,7 +105,11 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
     .action(async () => {
       // Only here: the other commands talk to a running agent and need none of what it is made of.
       const { runService } = await import('./run.ts');
-      exit = await runService(program.opts<{ config: string }>().config, io.stdout, io.signal);
+      const { openLogSocket, openSupervisor } = await import('../adapters/sd-notify/index.ts');
+      exit = await runService(program.opts<{ config: string }>().config, io.stdout, io.signal, {
+        supervisor: openSupervisor(io.env, process.pid),
+        journal: openLogSocket(io.env, fstatSync(1)),
+      });
     });
   program
     .command('status')

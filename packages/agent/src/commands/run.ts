@@ -14,12 +14,15 @@ import { loadFile } from '../adapters/config-file/index.ts';
 import { JournalError } from '../kernel/index.ts';
 import type { Clock, JournalErrorCode } from '../kernel/index.ts';
 import type { Log } from '../ports/log.ts';
+import type { LogSocket, Supervisor } from '../ports/supervisor.ts';
+import { nobody } from '../adapters/sd-notify/index.ts';
 import type { ErrorCode, Reason } from '@felhom/protocol';
 import { reason } from '@felhom/protocol';
 import { defaultAdminSocket } from './locations.ts';
 import { openHost } from './open-host.ts';
 import type { OpenHost } from './open-host.ts';
 import { createGuestDoor } from './serve-guests.ts';
+import { superviseAgent, superviseDegraded } from './supervise.ts';
 import { agentVersion } from '../version.ts';
 
 type LogSink = Parameters<typeof createLog>[1];
@@ -36,12 +39,23 @@ type Attempt =
   | { readonly is: 'degraded'; readonly why: Reason; readonly config: AgentConfig | undefined }
   | { readonly is: 'second-agent'; readonly why: Reason };
 
-export async function runService(configFile: string, out: LogSink, signal: AbortSignal): Promise<number> {
+/** Who started the service, and where its log goes besides `out`. */
+export interface ServiceOf {
+  readonly supervisor: Supervisor;
+  readonly journal: LogSocket | undefined;
+}
+
+export async function runService(
+  configFile: string,
+  out: LogSink,
+  signal: AbortSignal,
+  { supervisor, journal }: ServiceOf = { supervisor: nobody(), journal: undefined },
+): Promise<number> {
   const clock = systemClock();
-  const log = createLog(clock, out);
+  const log = createLog(clock, out, journal);
   let told: string | undefined;
   while (!signal.aborted) {
-    const attempt = await attemptRun(configFile, clock, log, signal);
+    const attempt = await attemptRun(configFile, clock, log, supervisor, signal);
     if (attempt.is === 'stopped') break;
     if (attempt.is === 'second-agent') {
       log.error(attempt.why.text, { code: attempt.why.code });
@@ -50,12 +64,18 @@ export async function runService(configFile: string, out: LogSink, signal: Abort
     if (attempt.is === 'halted') return exitCodes.halted;
     if (told !== attempt.why.text) log.error(attempt.why.text, { code: attempt.why.code, state: 'degraded' });
     told = attempt.why.text;
-    await waitDegraded(attempt.why, attempt.config?.adminSocket ?? defaultAdminSocket, clock, signal);
+    await waitDegraded(attempt.why, attempt.config?.adminSocket ?? defaultAdminSocket, clock, supervisor, signal);
   }
   return exitCodes.stopped;
 }
 
-async function attemptRun(configFile: string, clock: Clock, log: Log, signal: AbortSignal): Promise<Attempt> {
+async function attemptRun(
+  configFile: string,
+  clock: Clock,
+  log: Log,
+  supervisor: Supervisor,
+  signal: AbortSignal,
+): Promise<Attempt> {
   const config = loadFile(configFile, agentConfig);
   if (config.is === 'bad') return { is: 'degraded', why: config.why, config: undefined };
   const halt = new AbortController();
@@ -92,7 +112,8 @@ async function attemptRun(configFile: string, clock: Clock, log: Log, signal: Ab
   agent.start();
   const until = AbortSignal.any([signal, halt.signal]);
   const served = door.serve(agent, until);
-  await ended(until);
+  await superviseAgent(agent, { supervisor, clock, log }, until);
+  supervisor.stopping();
   await served;
   await agent.stop();
   await socket?.close();
@@ -154,7 +175,13 @@ const outcomeOf = (outcome: { readonly is: string; readonly why?: Reason }): unk
   outcome.why === undefined ? { is: outcome.is } : { is: outcome.is, why: outcome.why };
 
 /** Answers `status` with the trouble until it is time to look again. */
-async function waitDegraded(why: Reason, socketFile: string, clock: Clock, signal: AbortSignal): Promise<void> {
+async function waitDegraded(
+  why: Reason,
+  socketFile: string,
+  clock: Clock,
+  supervisor: Supervisor,
+  signal: AbortSignal,
+): Promise<void> {
   const status: AgentStatus = { is: 'degraded', why };
   const refuse = (): never => {
     throw new Error(why.text);
@@ -182,13 +209,6 @@ async function waitDegraded(why: Reason, socketFile: string, clock: Clock, signa
     // The socket is a convenience here; the log has said what is wrong.
     socket = undefined;
   }
-  await clock.sleep(lookAgainMs, signal).catch(() => undefined);
+  await superviseDegraded(why.text, lookAgainMs, { supervisor, clock }, signal);
   await socket?.close();
-}
-
-function ended(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

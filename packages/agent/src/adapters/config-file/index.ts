@@ -38,6 +38,9 @@ export function loadFile<T>(file: string, schema: z.ZodType<T>): Loaded<T> {
   return bad('config.invalid', `cannot use ${file}: ${issues.join('; ')}`);
 }
 
+/** Where systemd lays down what a unit says with `LoadCredential=`: readable by its user alone, by an ACL that shows as group. */
+const credentials = /^\/run\/credentials\/[^/]+\/[^/]+$/;
+
 /**
  * Reads a secret from a file that others cannot read. The content never appears in an error.
  * Errors: `config.unreadable`, `config.secret-exposed` (mode allows group or others).
@@ -46,7 +49,7 @@ export function loadSecret(file: string): Loaded<string> {
   try {
     const { mode, size, isFile } = facts(file);
     if (!isFile) return bad('config.unreadable', `cannot read ${file}: it is no plain file`);
-    if ((mode & 0o077) !== 0)
+    if ((mode & 0o077) !== 0 && !credentials.test(file))
       return bad(
         'config.secret-exposed',
         `cannot use ${file}: mode ${(mode & 0o777).toString(8)} lets others read it; run: chmod 600 ${file}`,
