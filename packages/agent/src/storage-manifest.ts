@@ -49,6 +49,22 @@ export const mountRoot = '/mnt/felhom';
 /** Where a disk is mounted. A folder of its own, so that nothing else is ever below it. */
 export const mountPathOf = (name: string, root: string = mountRoot): string => `${root}/${name}`;
 
+/** Reads what the file says. `why` names the first thing that is wrong with it. */
+export function parseManifest(
+  text: string,
+): { readonly is: 'manifest'; readonly manifest: StorageManifest } | { readonly is: 'bad'; readonly why: string } {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return { is: 'bad', why: 'it is no JSON' };
+  }
+  const parsed = storageManifest.safeParse(raw);
+  if (parsed.success) return { is: 'manifest', manifest: parsed.data };
+  const [issue] = parsed.error.issues;
+  return { is: 'bad', why: `${issue?.path.map(String).join('.') ?? ''} ${issue?.message ?? ''}`.trim() };
+}
+
 /** The file as root writes it: one target after the other, so that two of them can be compared. */
 export const manifestText = (manifest: StorageManifest): string => `${JSON.stringify(manifest, undefined, 2)}\n`;
 
