@@ -1,0 +1,21 @@
+/**
+ * The adapter of `ports/storage-devices.ts` on a real host. Read in this order: look (the kernel's and udev's own word),
+ * watch (the children that tell of events), probe (the children that may hang).
+ */
+import type { StorageDevices } from '../../ports/storage-devices.ts';
+import { devicePlaces, look } from './look.ts';
+import type { DevicePlaces } from './look.ts';
+import { createProber } from './probe.ts';
+import { eventSources, follow } from './watch.ts';
+
+export type { DevicePlaces } from './look.ts';
+
+export function createStorageDevices(places: Partial<DevicePlaces> = {}): StorageDevices {
+  return {
+    look: (paths) => look(paths, { ...devicePlaces, ...places }),
+    watch: (onEvent, signal) => {
+      for (const source of eventSources) void follow(source, onEvent, signal);
+    },
+    probe: createProber(),
+  };
+}
