@@ -1,6 +1,6 @@
 /** `npm test`: the checks, then the worlds: agent, hub and fake node together. */
 import { ensureSshKeygen } from '../packages/lab/src/stage/openssh.ts';
-import { checkStages, node, runStages } from './stages.ts';
+import { checkStages, node, runStages, tests } from './stages.ts';
 
 const tool = ensureSshKeygen();
 if (tool.is === 'missing') console.error(`test: ${tool.text}; tests with real signatures are skipped`);
@@ -11,7 +11,7 @@ const matrix = (part: string): readonly string[] =>
 
 await runStages([
   ...checkStages,
-  { name: 'world', command: node('--test', '--test-reporter=dot', 'packages/*/src/**/*.world.test.ts') },
+  { name: 'world', command: tests('packages/*/src/**/*.world.test.ts') },
   { name: 'conformance', command: node('packages/lab/src/conformance/main.ts') },
   {
     beside: [

@@ -3,7 +3,7 @@
  * source serves it never serves; the early-boot unit inside obeys `FELHOM_IDENTITY=fresh`, so a release of Proxmox that
  * cannot pass it is refused. Volumes that the backup does not hold are not there.
  *
- *   assess, restore, audit, fit, connect, start, up (pivot), enable, register
+ *   assess, restore, audit, fit, connect, enable, start, up (pivot), register
  */
 import { z } from 'zod';
 import { digest, guestName, reason, volumeId } from '@felhom/protocol';
@@ -80,8 +80,7 @@ export const restoreCopy: SagaDefinition<P, S, RestoreNeeds> = {
     writeStep<P, S>('connect', {
       to: (ctx) => ({ ...copy(ctx), what: 'links', missing: (view) => ({ set: linksUp(view), delete: [] }) }),
     }),
-    upStep<P, S>('start', { of: copy, since }),
-    seenUp<P, S>('up', { pivot: true, of: copy, keep: (ctx) => ({ healthyAt: ctx.clock.now() }) }),
+    // Before its start: nobody asks for a copy yet, so after a reboot of the node nobody else would start it.
     writeStep<P, S>('enable', {
       to: (ctx) => ({
         ...copy(ctx),
@@ -90,6 +89,8 @@ export const restoreCopy: SagaDefinition<P, S, RestoreNeeds> = {
       }),
       keep: (view) => ({ digest: view.digest }),
     }),
+    upStep<P, S>('start', { of: copy, since }),
+    seenUp<P, S>('up', { pivot: true, of: copy, keep: (ctx) => ({ healthyAt: ctx.clock.now() }) }),
     { name: 'register', readOnly: true, run: register },
   ],
 };

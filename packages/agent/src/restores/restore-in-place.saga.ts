@@ -101,14 +101,16 @@ export const restoreInPlace: SagaDefinition<P, S, RestoreNeeds> = {
     }),
     writeStep<P, S>('connect', { to: (ctx) => connectAs(before(ctx))(restored(ctx)) }),
     claimFor<P, S>(restoredIfRan),
-    upStep<P, S>('start', { of: restoredIfRan, since: from }),
-    seenUp<P, S>('up', {
-      of: restoredIfRan,
-      keep: (ctx) => ({ healthyAt: ctx.clock.now() }),
-    }),
+    // Before its start: a node that reboots from here on starts it itself.
     writeStep<P, S>('enable', {
       to: (ctx) => startAtBoot(before(ctx))(restored(ctx)),
       keep: (view) => ({ digest: view.digest }),
+    }),
+    upStep<P, S>('start', { of: restoredIfRan, since: from }),
+    seenUp<P, S>('up', {
+      of: restoredIfRan,
+      again: true,
+      keep: (ctx) => ({ healthyAt: ctx.clock.now() }),
     }),
     { name: 'register', readOnly: true, run: register },
   ],

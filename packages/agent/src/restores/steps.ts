@@ -191,11 +191,15 @@ export function upStep<P, S extends object>(name: string, power: PowerStep<P, S>
   };
 }
 
-/** Seen to stay up. With `pivot`, its outcome closes the way back: from here on the guest serves. */
+/**
+ * Seen to stay up. With `pivot`, its outcome closes the way back: from here on the guest serves. With `again`, which is for
+ * where no way leads back, one that is down, as after a reboot of the node, is started again.
+ */
 export function seenUp<P, S extends object>(
   name: string,
   power: Pick<PowerStep<P, S>, 'of' | 'guard'> & {
     readonly pivot?: true;
+    readonly again?: true;
     readonly keep?: (ctx: Ctx<P, S>) => Partial<S>;
   },
 ): Step<P, S, RestoreNeeds> {
@@ -206,6 +210,16 @@ export function seenUp<P, S extends object>(
     const up = standing === undefined ? done(undefined) : await stayUp(ctx, standing.vmid, signal);
     return up.is === 'done' ? done(power.keep?.(ctx) ?? {}) : up;
   };
+  if (power.again === true)
+    return {
+      name,
+      run: async (ctx, signal) => {
+        const standing = power.of(ctx);
+        const on = standing === undefined ? done(undefined) : await powerOn(ctx, standing.vmid, signal);
+        return on.is === 'done' ? run(ctx, signal) : on;
+      },
+      probe: run,
+    };
   // Watching changes nothing, but its outcome may close the way back.
   return power.pivot === true ? { name, pivot: 'at-outcome', run, probe: run } : { name, readOnly: true, run };
 }

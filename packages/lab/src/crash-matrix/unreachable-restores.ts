@@ -17,8 +17,13 @@ const undone = (saga: string, step: string, why: string): Readonly<Record<CrashP
     ]),
   );
 
+const alreadyDown = 'a guest whose start is taken back did not stay up: it is down already';
+const stillUp =
+  'what ran still runs when it is shelved, and the step behind has brought it up again: nothing is started';
 const behind = 'it lies past the point of no return: nothing of it is taken back';
 const between = 'it turns back only where the very next step is refused, and no story falls between two steps';
+
+const toldByBackup = 'the guest of the story has snapshots; saga backup tells the same step';
 
 export const unreachableOfRestores: Readonly<Record<CrashPoint, string>> = {
   ...handles(
@@ -46,8 +51,23 @@ export const unreachableOfRestores: Readonly<Record<CrashPoint, string>> = {
     synchronous,
   ),
   ...handles('restore-in-place', ['cut/undo', 'claim/undo'], synchronous),
+  ...handles('restore-in-place', ['up/run'], 'it runs already, so nothing is started again'),
+  ...handles('restore-in-place', ['start/undo', 'restore/undo'], behind),
+  ...undone('restore-in-place', 'start', behind),
+  ...undone('restore-in-place', 'claim', behind),
+  ...undone('restore-in-place', 'restore', behind),
+  ...handles('restore-in-place', ['shelve/undo'], stillUp),
+  ...handles('restore-overwrite', ['shelve/undo'], stillUp),
+  ...handles('undo-restore', ['shelve/undo'], stillUp),
+  ...handles('restore-overwrite', ['start/undo', 'try-start/undo'], alreadyDown),
+  ...handles('restore-overwrite', ['try-stop/undo'], 'a guest that was tried is left down'),
+  ...handles('undo-restore', ['start/undo'], alreadyDown),
+  ...handles('restore-copy', ['start/undo'], alreadyDown),
   ...handles('restore-in-place', ['pool/run'], byRoot),
   ...handles('checkpoint', ['marker/run'], synchronous),
+  ...handles('checkpoint', ['release/run', 'dump/undo'], toldByBackup),
+  ...undone('checkpoint', 'dump', toldByBackup),
+  ...handles('checkpoint', ['snapshot/undo'], 'what a failed try left is cleared by the next one'),
   ...handles('rollback', ['trace/run', 'trace/undo', 'mark/run', 'claim/run', 'claim/undo'], synchronous),
   ...undone('rollback', 'claim', behind),
   ...undone('rollback', 'trace', between),
