@@ -16,8 +16,12 @@ const trust = z.union([
   z.strictObject({ spkiSha256: z.string().regex(/^[0-9a-f]{64}$/, 'SHA-256 of the public key, 64 hex digits') }),
 ]);
 
-/** A program and its fixed arguments; nothing else is ever put into its arguments. */
-const command = z.strictObject({ command: z.array(z.string().min(1)).min(1).max(16) });
+/** How root is reached: a socket of systemd, or a program and its fixed arguments, to which nothing is ever added. */
+const rootHelper = z.union([
+  z.strictObject({ socket: path }),
+  z.strictObject({ command: z.array(z.string().min(1)).min(1).max(16) }),
+]);
+export type RootHelper = z.output<typeof rootHelper>;
 
 export const agentConfig = z.strictObject({
   v: z.literal(1),
@@ -39,10 +43,10 @@ export const agentConfig = z.strictObject({
     z.strictObject({ hub: z.strictObject({ url: z.url({ protocol: /^https$/ }), keyFile: path, trust }) }),
     z.strictObject({ file: path }),
   ]),
-  /** The root helper as an exact command; absent, whatever needs it is parked with the reason. */
-  helper: command.optional(),
-  /** Root's program for what takes the operators' envelope, `felhom-agent root-verb` under sudo; absent, `helper` is asked. */
-  signedHelper: command.optional(),
+  /** Root's program, `felhom-agent root-verb`; absent, whatever needs root is parked with the reason. */
+  helper: rootHelper.optional(),
+  /** Another one for what takes the operators' envelope; absent, `helper` is asked. */
+  signedHelper: rootHelper.optional(),
   /** Where guests reach their host; absent: they do not, and nothing is app-consistent. */
   localApi: z
     .strictObject({

@@ -5,6 +5,7 @@ import type { TrustDocument } from '@felhom/protocol';
 import { systemClock } from '../src/adapters/system-clock/index.ts';
 import { createSystemctl } from '../src/adapters/systemctl/index.ts';
 import type { RootWorld } from '../src/commands/root-verb.ts';
+import { makeStorageHost } from '../src/root-verbs/test/storage-host.ts';
 import { writeTrustText } from '../src/trust/index.ts';
 
 /** Units that run are files; nothing but what break-glass asks for. */
@@ -66,7 +67,9 @@ export function rootIn(folder: string, now: number): RootWorld {
     program: [],
     systemctl: createSystemctl({ program: at('systemctl') }),
     tools: { pvesm: noTool, perl: noTool, findmnt: noTool, dd: noTool },
+    storage: makeStorageHost(at('storage')).world,
     sshKeygen: 'ssh-keygen',
     clock: { ...systemClock(), now: () => now },
+    turnWaitMs: 0,
   };
 }

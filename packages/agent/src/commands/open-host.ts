@@ -8,6 +8,7 @@ import type { Agent } from '../agent-parts.ts';
 import { loadFile, loadSecret } from '../adapters/config-file/index.ts';
 import { createDesiredFile } from '../adapters/desired-file/index.ts';
 import { createHelperCommand, noHelper } from '../adapters/helper-command/index.ts';
+import { createHelperSocket } from '../adapters/helper-socket/index.ts';
 import { createHubHttps } from '../adapters/hub-https/index.ts';
 import type { ServerTrust } from '../adapters/hub-https/index.ts';
 import { createCgroupWitness } from '../adapters/cgroup-witness/index.ts';
@@ -17,7 +18,7 @@ import { openHostKey } from '../adapters/host-key-file/index.ts';
 import { openJournal } from '../adapters/sqlite-journal/index.ts';
 import { createSshKeygenVerifier } from '../adapters/ssh-keygen/index.ts';
 import { createTrustFile } from '../adapters/trust-file/index.ts';
-import type { AgentConfig, Trust } from '../config.ts';
+import type { AgentConfig, RootHelper, Trust } from '../config.ts';
 import type { DesiredSource } from '../desired-source.ts';
 import { examine } from '../doctor/index.ts';
 import type { CheckResult } from '../doctor/index.ts';
@@ -29,6 +30,7 @@ import { checkHost } from '../node-check/index.ts';
 import type { NodeCheck } from '../node-check/index.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { SignedHelper } from '../ports/signed-helper.ts';
+import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { Log } from '../ports/log.ts';
 import type { LocalContact } from '../protection/index.ts';
 import { agentVersion } from '../version.ts';
@@ -104,12 +106,14 @@ function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
     token: token.value,
     clock,
   });
-  const helper = config.helper === undefined ? undefined : createHelperCommand({ ...config.helper, clock });
-  const signedHelper =
-    config.signedHelper === undefined ? helper : createHelperCommand({ ...config.signedHelper, clock });
+  const helper = config.helper === undefined ? undefined : openHelper(config.helper, clock);
+  const signedHelper = config.signedHelper === undefined ? helper : openHelper(config.signedHelper, clock);
   const tokenId = token.value.slice(0, token.value.indexOf('='));
   return { is: 'loaded', value: { proxmox, helper, signedHelper, tokenId, policy, policyFile } };
 }
+
+const openHelper = (way: RootHelper, clock: Clock): HostHelper & SignedHelper & StorageHelper =>
+  'socket' in way ? createHelperSocket({ ...way, clock }) : createHelperCommand({ ...way, clock });
 
 /**
  * The doctor without a running agent, for when it does not start. Opens neither journal nor hub, so it can do no harm

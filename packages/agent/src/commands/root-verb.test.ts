@@ -12,17 +12,19 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { payloadOf, writeEnvelope } from '@felhom/protocol';
-import type { CanonicalValue } from '@felhom/protocol';
+import type { CanonicalValue, VolumeId } from '@felhom/protocol';
 import { createIdleClock } from '../../test/idle-clock.ts';
 import { makeRootHost, rootIn } from '../../test/root-world.ts';
 import { createHelperCommand, helperAnswer } from '../adapters/helper-command/index.ts';
 import type { HelperAnswer } from '../adapters/helper-command/index.ts';
+import { createHelperSocket } from '../adapters/helper-socket/index.ts';
 import { systemClock } from '../adapters/system-clock/index.ts';
 import { ownFolder, takeTurn } from '../root-verbs/index.ts';
 import { alice, bob, carol, day, makeDocument, makeTrustJob, mallory, now } from '../trust/test/people.ts';
@@ -30,6 +32,7 @@ import { runRootVerb } from './root-verb.ts';
 import type { RootWorld } from './root-verb.ts';
 
 const never = new AbortController().signal;
+const entry = resolve(import.meta.dirname, '../../test/root-verb-entry.ts');
 const minute = 60_000;
 const current = makeDocument();
 const next = makeDocument({ version: 4, issuedAt: now, expiresAt: now + 90 * day });
@@ -168,7 +171,7 @@ test('what only reads holds nobody up and waits for nobody', async (t) => {
 test('only for root, and only a program that is root’s', async (t) => {
   const { ask, world, folder } = setUp(t);
   for (const uid of [world.rootUid + 1, undefined])
-    assert.match(textOf((await ask(json(update), { uid })).answer), /^refused: .*not root; look at the sudo rule/);
+    assert.match(textOf((await ask(json(update), { uid })).answer), /^refused: .*not root; look at felhom-root@/);
   mkdirSync(join(folder, 'bin'));
   writeFileSync(join(folder, 'bin/main.ts'), '');
   chmodSync(join(folder, 'bin'), 0o777);
@@ -334,7 +337,6 @@ test('closing works where neither trust nor settings nor a receipt of root’s c
 
 test('as a process, asked by the agent’s own adapter', { skip }, async (t) => {
   const { folder, trust } = setUp(t);
-  const entry = resolve(import.meta.dirname, '../../test/root-verb-entry.ts');
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', entry, folder, String(now)];
   const helper = createHelperCommand({ command, clock: systemClock() });
   assert.deepEqual(await helper.trustUpdate(operation, change, never), { is: 'done', value: undefined });
@@ -345,9 +347,56 @@ test('as a process, asked by the agent’s own adapter', { skip }, async (t) => 
   assert.deepEqual(shown, { is: 'done', value: { operation, verb: 'trust-update', at: now } });
 });
 
+/** What systemd is with `Accept=yes` and `StandardInput=socket`: each connection becomes a process's stdin and stdout. */
+async function listen(t: TestContext, folder: string): Promise<string> {
+  const socket = join(folder, 'helper.sock');
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (connection) => {
+    spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, folder, String(now)], {
+      stdio: [connection, connection, 'ignore'],
+    });
+    connection.destroy();
+  });
+  await new Promise<void>((listening) => server.listen(socket, listening));
+  t.after(() => server.close());
+  return socket;
+}
+
+test('behind a socket, asked by the agent’s own adapter', { skip }, async (t) => {
+  const { folder, trust } = setUp(t);
+  const helper = createHelperSocket({ socket: await listen(t, folder), clock: systemClock() });
+  assert.deepEqual(await helper.trustUpdate(operation, change, never), { is: 'done', value: undefined });
+  assert.equal((JSON.parse(trust()) as { version: number }).version, 4);
+  assert.deepEqual(await helper.show(operation, never), {
+    is: 'done',
+    value: { operation, verb: 'trust-update', at: now },
+  });
+  const refused = await helper.archiveDigest('local:9001/x.raw' as VolumeId, never);
+  assert.equal(refused.is === 'refused' && refused.why.code, 'helper.refused');
+  // No answer is no answer: a receipt that is none leaves the outcome open.
+  mkdirSync(join(folder, 'state/receipts/saga-9'));
+  const open = await helper.show('saga-9', never);
+  assert.equal(open.is === 'unknown' && open.why.code, 'helper.died');
+});
+
+test('requests at once wait for each other', async (t) => {
+  const { world, ask, request } = setUp(t);
+  ownFolder(world.places.run);
+  const turn = takeTurn({ folder: join(world.places.run, 'turns'), pid: process.ppid });
+  assert.ok(turn.is === 'mine');
+  let asked = 0;
+  const clock = {
+    now: () => now,
+    sleep: async (ms: number, signal: AbortSignal) => {
+      if (ms > 1_000) return systemClock().sleep(ms, signal);
+      if ((asked += 1) === 3) turn.end();
+    },
+  };
+  assert.equal(textOf((await ask(request('show', { operation }), { clock, turnWaitMs: 60_000 })).answer), 'done');
+  assert.equal(asked, 3);
+});
+
 test('as a process: nothing of the caller’s environment or umask is left, and stdout is the answer alone', async (t) => {
   const { folder } = setUp(t);
-  const entry = resolve(import.meta.dirname, '../../test/root-verb-entry.ts');
   writeFileSync(join(folder, 'systemctl'), '#!/bin/sh\nenv >"${0%/*}/seen"\necho inactive\necho inactive\n');
   const child = spawn(process.execPath, [entry, folder, String(now)], {
     env: { PATH: process.env['PATH'], FELHOM_CANARY: 'canary', FELHOM_AGENT_CONFIG: '/tmp/agent.yaml' },

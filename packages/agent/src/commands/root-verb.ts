@@ -1,8 +1,9 @@
 /**
- * `felhom-agent root-verb`: root's program for what takes the operators' envelope, and for what only root can read. The
- * agent starts it through an exact sudo rule: one request on stdin, one answer on stdout (`adapters/helper-command/index.ts`).
- * It takes no argument, reads no configuration of the agent, and believes nothing but files of root's own. Exit code 0: the answer is whole; else none
- * was given, and what became of the request is open.
+ * `felhom-agent root-verb`: root's program for what takes the operators' envelope, and for what only root can read or do.
+ * Systemd starts it for each connection to `felhom-root.socket`, which is its stdin and stdout; under an exact sudo rule it is
+ * the same: one request, one answer (`adapters/helper-command/index.ts`). It takes no argument, reads no configuration of
+ * the agent, and believes nothing but files of root's own. Exit code 0: the answer is whole; else none was given, and what
+ * became of the request is open.
  */
 import { realpathSync, statSync } from 'node:fs';
 import { addAbortSignal } from 'node:stream';
@@ -35,7 +36,9 @@ import {
   takeTurn,
   volumesOf,
 } from '../root-verbs/index.ts';
-import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts } from '../root-verbs/index.ts';
+import type { StorageWorld } from '../root-verbs/storage-door.ts';
+import { hostStorage } from './host-storage.ts';
+import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts, Turn } from '../root-verbs/index.ts';
 
 /** Where root's things are. Nobody who asks may choose any of it. */
 export interface RootPlaces {
@@ -44,7 +47,7 @@ export interface RootPlaces {
   readonly policy: string;
   /** Receipts and spent jobs. */
   readonly state: string;
-  /** Turns, and a private folder for ssh-keygen. */
+  /** Turns, and a private folder for ssh-keygen. Root's alone, and so not the folder that the socket is in. */
   readonly run: string;
   readonly breakGlassRun: string;
   readonly units: string;
@@ -55,7 +58,7 @@ export const rootPlaces: RootPlaces = {
   breakGlass: '/etc/felhom/break-glass.json',
   policy: '/etc/felhom/policy.yaml',
   state: '/var/lib/felhom-root',
-  run: '/run/felhom-root',
+  run: '/run/felhom-root/private',
   breakGlassRun: '/run/felhom-break-glass',
   units: '/run/systemd/system',
 };
@@ -70,8 +73,11 @@ export interface RootWorld {
   readonly systemctl: Systemctl;
   /** What only reads: Proxmox's own tools, and what tells a device. */
   readonly tools: ArchiveCommands & { readonly perl: HostCommand };
+  readonly storage: StorageWorld;
   readonly sshKeygen: string;
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
+  /** So long a request waits while another is at work, milliseconds. */
+  readonly turnWaitMs: number;
 }
 
 export interface RootVerbIo {
@@ -94,8 +100,10 @@ export function hostRoot(): RootWorld {
       findmnt: createHostCommand({ program: '/usr/bin/findmnt' }),
       dd: createHostCommand({ program: '/usr/bin/dd' }),
     },
+    storage: hostStorage(rootPlaces.policy),
     sshKeygen: '/usr/bin/ssh-keygen',
     clock: systemClock(),
+    turnWaitMs: 60_000,
   };
 }
 
@@ -135,7 +143,8 @@ type Answer =
   | { readonly is: 'done'; readonly volumes: VolumeId[] };
 
 async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal): Promise<Answer> {
-  if (world.uid !== world.rootUid) return refused('cannot act for root: this is not root; look at the sudo rule');
+  if (world.uid !== world.rootUid)
+    return refused('cannot act for root: this is not root; look at felhom-root@.service or the sudo rule');
   const exposed = exposedProgram(world.program, statSync, world.rootUid);
   if (exposed !== undefined)
     return refused(
@@ -157,9 +166,6 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'pool-ensure':
     case 'scratch-read':
     case 'key-test':
-    case 'mount':
-    case 'unmount':
-    case 'storage-define':
     case 'target-apply':
     case 'smart':
       return refused(`cannot ${request.verb}: this release's root program does not do it`);
@@ -168,11 +174,14 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'break-glass-close':
     case 'break-glass-show':
     case 'witness':
+    case 'mount':
+    case 'unmount':
+    case 'storage-define':
     case 'show':
   }
   ownFolder(world.places.run);
   // Looking takes a turn too: no receipt means "not done" only while nobody is doing it.
-  const turn = takeTurn({ folder: join(world.places.run, 'turns') });
+  const turn = await waitForTurn(world, signal);
   if (turn.is === 'taken')
     return { is: 'busy', text: `cannot ${request.verb}: process ${turn.pid} is at work for root; ask again` };
   try {
@@ -182,8 +191,18 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
   }
 }
 
+/** Two that come in one moment may both be told that it is taken, so no two ask again after the same time. */
+async function waitForTurn({ places, clock, turnWaitMs }: RootWorld, signal: AbortSignal): Promise<Turn> {
+  const pauseMs = 50 + (process.pid % 50);
+  for (let waited = 0; ; waited += pauseMs) {
+    const turn = takeTurn({ folder: join(places.run, 'turns') });
+    if (turn.is === 'mine' || waited >= turnWaitMs) return turn;
+    await clock.sleep(pauseMs, signal);
+  }
+}
+
 /** Makes nothing yet: closing has to work on a disk that takes no more. */
-function partsOf({ places, rootUid, clock, sshKeygen, systemctl }: RootWorld): RootParts {
+function partsOf({ places, rootUid, clock, sshKeygen, systemctl, storage }: RootWorld): RootParts {
   return {
     trustFile: places.trust,
     trust: createTrustFile(places.trust, { ownerUids: [rootUid] }),
@@ -193,6 +212,7 @@ function partsOf({ places, rootUid, clock, sshKeygen, systemctl }: RootWorld): R
     consumed: consumedJobsIn(join(places.state, 'consumed-jobs')),
     receipts: receiptsIn(join(places.state, 'receipts')),
     witness: witnessIn(join(places.state, 'witness')),
+    storage,
     now: () => clock.now(),
   };
 }

@@ -178,7 +178,7 @@ async function checkSignedHelper({ signedHelper }: DoctorNeeds, signal: AbortSig
         check,
         verdict: 'warning',
         text,
-        advice: `until signedHelper.command is set in the configuration, ${withoutSignedHelper}`,
+        advice: `until helper or signedHelper is set in the configuration, ${withoutSignedHelper}`,
       },
     ];
   }

@@ -12,6 +12,7 @@ export { receiptsIn } from './receipts.ts';
 export { witnessIn } from './witness-count.ts';
 export type { Receipts } from './receipts.ts';
 export { takeTurn } from './one-at-a-time.ts';
+export type { Turn } from './one-at-a-time.ts';
 export { exposedProgram } from './program-files.ts';
 export type { TrustUpdateAnswer, TrustUpdateOptions } from './trust-update.ts';
 export { replaceTrustFile, writeFirstTrustFile } from './trust-file-write.ts';

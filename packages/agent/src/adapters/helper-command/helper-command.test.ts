@@ -8,7 +8,8 @@ import type { Vmid, VolumeId } from '@felhom/protocol';
 import { createIdleClock } from '../../../test/idle-clock.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { Outcome } from '../../kernel/saga.ts';
-import { createHelperCommand, noHelper } from './helper-command.ts';
+import { noHelper } from './ask-helper.ts';
+import { createHelperCommand } from './helper-command.ts';
 import { helperRequest } from './wire.ts';
 
 const never = new AbortController().signal;

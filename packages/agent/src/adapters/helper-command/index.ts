@@ -33,12 +33,14 @@
  * something of unknown outcome; `show` with the same operation id settles it. stderr is for people and is kept short.
  * After an opening that failed, `busy` may also mean that it is not known to be closed again; close it then.
  *
- * `felhom-agent root-verb` is such a command for what takes an envelope, break-glass, `witness` and the receipts of these,
- * and for `volumes-of` and `archive-digest`; it refuses the other verbs, which are another program's.
+ * `felhom-agent root-verb` is such a command. Behind a socket it is the same program (`adapters/helper-socket`), and
+ * no answer at all is what an exit code other than 0 is here.
  *
- * Read in this order: wire (both documents), helper-command (the process).
+ * Read in this order: wire (both documents), ask-helper (a request and its answer), helper-command (the process).
  */
-export { createHelperCommand, noHelper, refusalOf } from './helper-command.ts';
+export { createHelper, longestAnswerBytes, noHelper, refusalOf } from './ask-helper.ts';
+export type { Carried, HelperTimes, HelperTransport } from './ask-helper.ts';
+export { createHelperCommand } from './helper-command.ts';
 export type { HelperCommandOptions } from './helper-command.ts';
 export { helperAnswer, helperRequest } from './wire.ts';
 export type { HelperAnswer, HelperRequest } from './wire.ts';
