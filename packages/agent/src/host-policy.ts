@@ -60,6 +60,8 @@ export const hostPolicy = z.strictObject({
     .strictObject({
       minSeconds: z.number().int().min(10).default(10),
       maxSeconds: z.number().int().max(900).default(900),
+      /** Bytes to the hub are paid for: polls are seldom, without vitals, and only what matters is reported at once. */
+      metered: z.boolean().default(false),
     })
     .prefault({}),
   /** The longest that break-glass may stand open, whatever a signed job asks for. */
@@ -119,6 +121,35 @@ export const hostPolicy = z.strictObject({
     .strictObject({
       /** Whether a lost guest is brought back unasked. */
       automatic: z.boolean().default(true),
+    })
+    .prefault({}),
+  /**
+   * When a number of the host becomes a finding. It must stay there for a while, and the finding goes only when the number
+   * is well back, so that none comes and goes.
+   */
+  monitoring: z
+    .strictObject({
+      /** How long a number must stay there. */
+      minutes: z.number().min(0).max(120).default(5),
+      memoryPercent: z.number().min(50).max(100).default(92),
+      rootDiskPercent: z.number().min(50).max(99).default(85),
+      /** Waiting processes per processor, over a minute. */
+      loadPerProcessor: z.number().min(1).max(100).default(4),
+      /** Percent of the time in which something waited (pressure stall information). */
+      pressurePercent: z
+        .strictObject({
+          cpu: z.number().min(1).max(100).default(80),
+          memory: z.number().min(1).max(100).default(20),
+          io: z.number().min(1).max(100).default(60),
+        })
+        .prefault({}),
+      temperatureC: z.number().min(40).max(120).default(85),
+      /** Of an SSD's life. */
+      wornPercent: z.number().min(10).max(100).default(90),
+      /** Before a certificate or a token ends. */
+      expiryDays: z.number().min(1).max(90).default(10),
+      /** Between two looks at the disks: Proxmox asks each with smartctl, which may wake one that sleeps. */
+      diskHours: z.number().min(1).max(168).default(6),
     })
     .prefault({}),
   localApi: z
