@@ -12,6 +12,9 @@ import type { BreakGlassPlace, OpenOptions } from './break-glass.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
 import type { Receipts } from './receipts.ts';
 import { trustUpdate } from './trust-update.ts';
+import { serveStorage } from './storage-serve.ts';
+import type { StorageRequest } from './storage-serve.ts';
+import type { StorageWorld } from './storage-world.ts';
 import type { WitnessCount } from './witness-count.ts';
 
 interface Signed {
@@ -24,6 +27,7 @@ export type RootRequest =
   | ({ readonly verb: 'break-glass-open' } & Signed)
   | { readonly verb: 'break-glass-close'; readonly operation: HelperOperation }
   | { readonly verb: 'break-glass-show' }
+  | StorageRequest
   | { readonly verb: 'witness'; readonly epoch: string; readonly count: number }
   | { readonly verb: 'show'; readonly operation: HelperOperation };
 
@@ -51,6 +55,8 @@ export interface RootParts {
   readonly consumed: ConsumedJobs;
   readonly receipts: Receipts;
   readonly witness: WitnessCount;
+  /** Absent where there are no disks: on the stage of the lab. */
+  readonly storage?: StorageWorld;
   /** Wall time, milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -80,6 +86,11 @@ export async function serveVerb(request: RootRequest, parts: RootParts, signal: 
       if (shown.is === 'unclear') return { is: 'busy', text: `cannot look at break-glass: ${shown.text}` };
       return { is: 'done', openUntil: shown.is === 'open' ? shown.until : null };
     }
+    case 'mount':
+    case 'unmount':
+    case 'storage-define':
+      if (parts.storage === undefined) return refused(`cannot ${request.verb}: this host has no storage of its own`);
+      return serveStorage(request, { ...parts, storage: parts.storage });
     case 'witness':
       return { is: 'done', witnessed: parts.witness.raise(request.epoch, request.count) };
     case 'show':
