@@ -1,5 +1,5 @@
 /** What the agent is made of and what it offers: the real world or a simulated one on one side, the host's commands on the other. */
-import type { ChainHead, GuestName, HostId, Reason, Report, SignedStatement } from '@felhom/protocol';
+import type { ChainHead, GuestName, HostId, HostVitals, Reason, Report, SignedStatement } from '@felhom/protocol';
 import type { GuestRecord } from './authority/guest-record.ts';
 import type { DesiredSource } from './desired-source.ts';
 import type { HostPolicy } from './host-policy.ts';
@@ -68,6 +68,8 @@ export interface AgentParts {
   /** `undefined` while the policy file does not read: then nothing is changed. */
   readonly policy: () => HostPolicy | undefined;
   readonly source: DesiredSource;
+  /** Numbers of now, for the heartbeat; must be cheap. `undefined`: not known, and then none are sent. */
+  readonly vitals?: (() => HostVitals | undefined) | undefined;
   readonly reconcile: { readonly intervalMs: number; readonly pauseMs: number };
   /** The process has to begin again: the fence is lost, or the journal failed. */
   readonly onHalt: (why: Reason) => void;

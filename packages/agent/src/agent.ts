@@ -28,7 +28,7 @@ import { createVmidClaims, inFlightOf } from './guests/index.ts';
 import type { InFlight } from './guests/index.ts';
 import type { HostPolicy } from './host-policy.ts';
 import { openSource, storeIn } from './desired-source.ts';
-import { createPollSequence, fitReport, heldForPlanning } from './hub-link/index.ts';
+import { createPollSequence, fitReport, heldForPlanning, urgentOf } from './hub-link/index.ts';
 import { createFence, createLanes, createRunner } from './kernel/index.ts';
 import type { Outcome } from './kernel/index.ts';
 import { checkHost, findingsOf, rememberPackages } from './node-check/index.ts';
@@ -131,7 +131,7 @@ export function createAgent(parts: AgentParts): Agent {
     crashPoints: parts.crashPoints,
     lanes,
     registry: known,
-    onChange: () => source.news(),
+    onChange: () => tell(),
     onHalt: halt,
   });
   const recovered = runner.resumeAll(() => needs);
@@ -273,13 +273,13 @@ export function createAgent(parts: AgentParts): Agent {
       lastPass = result;
       passTrouble = undefined;
       if (changed) log.info(result.converged ? 'converged' : 'working', { guests: result.guests.length });
-      source.news();
+      tell([...hostFindings(), ...result.findings]);
     },
     failed: (error) => {
       const text = `a pass over the guests broke off: ${error instanceof Error ? error.message : String(error)}`;
       if (passTrouble?.text !== text) log.error(text);
       passTrouble = reason('agent.pass-failed', text);
-      source.news();
+      tell([...hostFindings(), ...(lastPass?.findings ?? [])]);
     },
     clock,
     ...parts.reconcile,
@@ -317,6 +317,17 @@ export function createAgent(parts: AgentParts): Agent {
     return passTrouble === undefined && parts.policy() !== undefined && lastPass?.desired === current;
   };
 
+  let derived: readonly Finding[] = [];
+  let urgent: ReadonlySet<string> = new Set();
+  /** To the hub: what is new and cannot wait at once, all else soon. `findings`: all of them, where they were derived anew. */
+  const tell = (findings = derived): void => {
+    derived = findings;
+    const before = urgent;
+    urgent = urgentOf(findings, runner.status());
+    if (urgent.isSubsetOf(before)) source.news();
+    else source.wakePoll();
+  };
+
   let shown: readonly Finding[] = [];
   const hostFindings = (): Finding[] => {
     const now = clock.now();
@@ -351,6 +362,7 @@ export function createAgent(parts: AgentParts): Agent {
         auditLog.append({ at, kind: 'desired.refused', text: why.text, detail: { code: why.code } });
     },
     report,
+    vitals: parts.vitals,
     wake: () => loop.wake(),
     sequence,
     signed: signed.traffic,

@@ -2,7 +2,7 @@
  * Where desired state comes from, behind one face: a hub that is polled, or a file on the host that is read anew before
  * every pass. What was held last is kept in the journal either way.
  */
-import type { Finding, HostId, Reason, Report } from '@felhom/protocol';
+import type { Finding, HostId, HostVitals, Reason, Report } from '@felhom/protocol';
 import type { DesiredFile } from './adapters/desired-file/index.ts';
 import type { HostPolicy } from './host-policy.ts';
 import { createHubLink, findingsOfLink } from './hub-link/index.ts';
@@ -36,12 +36,15 @@ export interface OpenSource {
   findings(now: number): readonly Finding[];
   /** Something happened that the operator may want to see soon. */
   news(): void;
+  /** Something happened that somebody waits for; the report says it already. */
+  wakePoll(): void;
 }
 
 export function openSource(
   parts: SourceParts,
   about: {
     readonly report: () => Report;
+    readonly vitals: (() => HostVitals | undefined) | undefined;
     readonly wake: () => void;
     /** A document was not taken; told once per cause. */
     readonly refused: (why: Reason) => void;
@@ -60,9 +63,10 @@ export function openSource(
       held: () => file.held(),
       findings: (now) => findingsOfLink({ held: file.held(), refusal: file.refusal() }, now),
       news: () => {},
+      wakePoll: () => {},
     };
   }
-  const pace = parts.policy()?.poll ?? { minSeconds: 10, maxSeconds: 900 };
+  const pace = parts.policy()?.poll ?? { minSeconds: 10, maxSeconds: 900, metered: false };
   const link: HubLink = createHubLink(
     {
       hub: pulsing(parts.source.hub, about.watch(), pace.maxSeconds * 1000),
@@ -72,6 +76,7 @@ export function openSource(
       sequence: about.sequence,
       signed: about.signed,
       report: about.report,
+      vitals: about.vitals,
       wake: about.wake,
       note: (event) => {
         noteHubEvent(parts.log, event);
@@ -86,6 +91,7 @@ export function openSource(
         minMs: pace.minSeconds * 1000,
         maxMs: pace.maxSeconds * 1000,
         defaultMs: Math.min(30, pace.maxSeconds) * 1000,
+        metered: pace.metered,
       },
     },
   );
@@ -95,6 +101,7 @@ export function openSource(
     held: () => link.held(),
     findings: (now) => findingsOfLink(link.state(), now),
     news: () => link.pollSoon(),
+    wakePoll: () => link.wakePoll(),
   };
 }
 

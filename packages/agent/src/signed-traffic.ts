@@ -33,7 +33,7 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
   /** Texts that this run signed last: whoever shows one of them shows nothing new. */
   let signedHere: readonly string[] = [];
 
-  const statement = (sequence: number, reportDigest: Digest): SignedStatement => {
+  const statement = (sequence: number, reportDigest: Digest, lastPassAt: number | undefined): SignedStatement => {
     const trust = needs.trust.read();
     const text = statementText({
       v: 1,
@@ -41,6 +41,7 @@ export function createSignedTraffic(needs: SignedTrafficNeeds): SignedTraffic {
       hostEpoch: journal.hostEpoch,
       sequence,
       at: Math.max(0, Math.trunc(needs.clock.now())),
+      ...(lastPassAt === undefined ? {} : { lastPassAt: Math.max(0, Math.trunc(lastPassAt)) }),
       challenge: time.challenge(),
       reportDigest,
       audit: audit.head(),

@@ -21,6 +21,8 @@ export const hostStatement = z.strictObject({
   sequence: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
   /** Milliseconds since the epoch on the host's clock. */
   at: count,
+  /** End of the last completed pass, on the same clock; absent before the first one. The report names what stays true. */
+  lastPassAt: count.optional(),
   challenge,
   reportDigest: digest,
   /** Head of the host's audit chain and how many entries it has. */
@@ -44,8 +46,8 @@ export const signedStatement = z.strictObject({
 });
 export type SignedStatement = z.output<typeof signedStatement>;
 
-export function statementText(statement: HostStatement): string {
-  return canonicalJson(statement);
+export function statementText({ lastPassAt, ...statement }: HostStatement): string {
+  return canonicalJson({ ...statement, ...(lastPassAt === undefined ? {} : { lastPassAt }) });
 }
 
 /** Verifies first, reads then. `keyLine` is the pinned key of the host. */

@@ -47,10 +47,6 @@ export const pollRequest = z.strictObject({
   /** Strictly increasing within one host epoch. One that repeats or falls means two agents or a rolled-back journal. */
   sequence: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
   held: heldReference,
-  /** Wall time of the host as it asks, in milliseconds: ages on its clock are told by it. Absent: an older agent. */
-  at: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
-  /** Of the last completed pass, on the same clock; absent before the first one. Not in the report: it changes by itself. */
-  lastPassAt: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
   /** Numbers of now; without them the hub shows none. */
   vitals: hostVitals.optional(),
   /** The host counts its bytes: it polls seldom, sends no vitals, and reports anew only what matters. */

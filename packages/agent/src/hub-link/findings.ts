@@ -1,4 +1,4 @@
-/** What is wrong with the way to the hub, as findings. Pure. */
+/** What is wrong with the way to the hub, as findings, and which of all findings cannot wait. Pure. */
 import { explain } from '@felhom/protocol';
 import type { Finding, Reason } from '@felhom/protocol';
 import type { Held } from './adopt-desired.ts';
@@ -18,6 +18,17 @@ export function findingsOfLink(trouble: LinkTrouble, now: number): Finding[] {
   if (trouble.refusal !== undefined) found.push(toFinding(trouble.refusal, 'warning', 'desired state', now));
   if (trouble.lastFailure !== undefined) found.push(toFinding(trouble.lastFailure, 'warning', 'hub', now));
   return found;
+}
+
+/** What somebody is told of at once when it is new: what is critical, and work that stopped. One key each. */
+export function urgentOf(
+  findings: readonly Pick<Finding, 'key' | 'severity' | 'subject'>[],
+  sagas: readonly { readonly id: string; readonly parked?: unknown }[],
+): ReadonlySet<string> {
+  return new Set([
+    ...findings.flatMap(({ key, severity, subject }) => (severity === 'critical' ? [`${key} ${subject}`] : [])),
+    ...sagas.flatMap(({ id, parked }) => (parked === undefined ? [] : [`parked ${id}`])),
+  ]);
 }
 
 function toFinding(why: Reason, severity: Finding['severity'], subject: string, since: number): Finding {

@@ -1,12 +1,12 @@
 /**
- * The agent's side of the hub: reports up, desired state down. Never mutates a guest; a hub that is gone, wrong or
+ * The agent's side of the hub: heartbeats and reports up, desired state down. Never mutates a guest; a hub that is gone, wrong or
  * hostile changes nothing that works.
- * Read in this order: adopt-desired, held-store, poll-loop, findings, report, sequence.
+ * Read in this order: adopt-desired, held-store, decide-report, poll-loop, findings, report, sequence.
  */
 export type { SignedTraffic } from './signed-traffic.ts';
 export { adoptDesired, heldForPlanning } from './adopt-desired.ts';
 export type { Adoption, Held } from './adopt-desired.ts';
-export { findingsOfLink } from './findings.ts';
+export { findingsOfLink, urgentOf } from './findings.ts';
 export type { LinkTrouble } from './findings.ts';
 export { loadHeld, storeHeld } from './held-store.ts';
 export type { HeldStateStore } from './held-store.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digestOfText, errorCatalogue, finding, hostId, reason } from '@felhom/protocol';
-import type { PollAnswer, PollRequest } from '@felhom/protocol';
+import type { HostVitals, PollAnswer, PollRequest } from '@felhom/protocol';
 import { findingsOfLink } from './findings.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { HubAnswer } from '../ports/hub.ts';
@@ -35,12 +35,26 @@ test('the next poll: the hub wishes, the policy bounds, failures back off', () =
   for (const [name, got, expect] of rows) assert.equal(got, expect, name);
 });
 
+test('the next poll of a metered host: seldom, oftener for nobody, still within what root allows', () => {
+  const next = (hintMs: number | undefined, maxMs = 900_000) =>
+    planNextPoll({ ...pace, maxMs, metered: true }, { is: 'answered', hintMs }, 0.5);
+  const rows: [string, number, number][] = [
+    ['no wish', next(undefined), 600_000],
+    ['a wish for every ten seconds', next(10_000), 600_000],
+    ['a wish for less', next(800_000), 800_000],
+    ['a wish of a year', next(31_536_000_000), 900_000],
+    ['root wants it oftener', next(undefined, 120_000), 120_000],
+  ];
+  for (const [name, got, expect] of rows) assert.equal(got, expect, name);
+});
+
 /** A clock whose sleepers wait until the test moves time. */
 function tinyClock() {
   let now = 1_000_000;
   const sleepers = new Set<{ until: number; wake: () => void }>();
-  const clock: Pick<Clock, 'now' | 'sleep'> = {
+  const clock: Pick<Clock, 'now' | 'monotonicMs' | 'sleep'> = {
     now: () => now,
+    monotonicMs: () => now - 1_000_000,
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) {
@@ -126,15 +140,24 @@ const dead: HubAnswer = {
   why: { code: 'hub.unreachable', text: 'cannot poll hub: gone', retry: 'later' },
 };
 
-function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored?: string) {
+interface WorldOptions {
+  readonly stored?: string | undefined;
+  readonly metered?: boolean;
+  readonly vitals?: () => HostVitals | undefined;
+  /** How long a poll takes. */
+  readonly pollMs?: number;
+}
+
+function world(answers: (request: PollRequest, nth: number) => HubAnswer, options: WorldOptions = {}) {
   const time = tinyClock();
   const requests: PollRequest[] = [];
   const at: number[] = [];
   const events: HubLinkEvent[] = [];
   let wakes = 0;
-  let text = stored;
+  let text = options.stored;
   let sequence: string | undefined;
   let reported = facts;
+  let reportsMade = 0;
   const stop = new AbortController();
   const link = createHubLink(
     {
@@ -142,6 +165,7 @@ function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored
         poll: async (request) => {
           requests.push(request);
           at.push(time.clock.now());
+          if (options.pollMs !== undefined) await time.clock.sleep(options.pollMs, stop.signal);
           return answers(request, requests.length);
         },
       },
@@ -155,11 +179,20 @@ function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored
         brought: () => {},
       },
       sequence: createPollSequence({ get: () => sequence, put: (next) => void (sequence = next) }),
-      report: () => fitReport(reported),
+      report: () => {
+        reportsMade += 1;
+        return fitReport(reported);
+      },
+      vitals: options.vitals,
       wake: () => void (wakes += 1),
       note: (event) => void events.push(event),
     },
-    { hostId: hostId.parse('alpha'), hostEpoch: () => 'e'.repeat(32), agentVersion: '0.1.0', pace },
+    {
+      hostId: hostId.parse('alpha'),
+      hostEpoch: () => 'e'.repeat(32),
+      agentVersion: '0.1.0',
+      pace: { ...pace, metered: options.metered === true },
+    },
   );
   return {
     ...time,
@@ -169,6 +202,7 @@ function world(answers: (request: PollRequest, nth: number) => HubAnswer, stored
     events,
     stop,
     wakes: () => wakes,
+    reportsMade: () => reportsMade,
     stored: () => text,
     report: (next: Partial<ReportFacts>) => void (reported = { ...reported, ...next }),
   };
@@ -191,7 +225,7 @@ test('a document is adopted, made durable, and wakes the reconciler once', async
     digest: digestOfText(documentText),
   });
   assert.equal(w.wakes(), 1);
-  const again = world(() => dead, w.stored());
+  const again = world(() => dead, { stored: w.stored() });
   assert.equal(again.link.held().is, 'held');
   w.stop.abort();
   await running;
@@ -268,22 +302,140 @@ test('the held text goes up only when the hub asked for it', async () => {
 test('news is sent early but never faster than its own gap', async () => {
   const w = world(() => ({ is: 'answered', answer: unchanged }));
   const running = w.link.run(w.stop.signal);
+  let nth = 1;
+  const happen = (): void => {
+    nth += 1;
+    w.report({ startedAt: nth });
+    w.link.pollSoon();
+  };
   await w.advance(500);
-  w.link.pollSoon();
+  happen();
   await w.advance(1400);
   assert.equal(w.requests.length, 1);
   await w.advance(200);
   assert.equal(w.requests.length, 2, 'after the gap');
   await w.advance(15_000);
-  w.link.pollSoon();
+  happen();
   await w.advance(1);
   assert.equal(w.requests.length, 3, 'at once, the gap has long passed');
   for (let i = 0; i < 100; i += 1) {
-    w.link.pollSoon();
+    happen();
     await w.advance(100);
   }
   const polls = w.at.length;
-  assert.ok(polls <= 8, `${polls} polls`);
+  assert.ok(polls >= 7 && polls <= 8, `${polls} polls`);
+  w.stop.abort();
+  await running;
+});
+
+test('where nothing changed, news is looked at and not polled for', async () => {
+  const w = world(() => ({ is: 'answered', answer: unchanged }));
+  const running = w.link.run(w.stop.signal);
+  await w.advance(1);
+  for (let at = 0; at < 290; at += 1) {
+    // As after every pass: only the time of the last one is another.
+    w.report({ lastPassAt: at });
+    w.link.pollSoon();
+    await w.advance(100);
+  }
+  assert.equal(w.requests.length, 1, 'not before the interval');
+  assert.ok(w.reportsMade() <= 16, `${w.reportsMade()} looks`);
+  await w.advance(1000);
+  assert.deepEqual(
+    w.requests.map(({ report }) => report !== undefined),
+    [true, false],
+    'then a heartbeat',
+  );
+  w.stop.abort();
+  await running;
+});
+
+test('what is urgent goes out at once, after a poll that is under way once more, and damped', async () => {
+  const w = world(() => ({ is: 'answered', answer: unchanged }), { pollMs: 200 });
+  const running = w.link.run(w.stop.signal);
+  await w.advance(100);
+  w.report({ startedAt: 2 });
+  w.link.wakePoll();
+  await w.advance(110);
+  assert.deepEqual(
+    w.at.map((at) => at - 1_000_000),
+    [0, 200],
+    'no gap, and the poll that was under way did not count',
+  );
+  for (let i = 0; i < 100; i += 1) {
+    w.link.wakePoll();
+    await w.advance(100);
+  }
+  const gaps = w.at.slice(2).map((at, nth) => at - (w.at[nth + 1] ?? 0));
+  assert.ok(gaps.length >= 3, `${gaps.length} polls`);
+  assert.ok(
+    gaps.every((gap) => gap >= 3000),
+    gaps.join(' '),
+  );
+  w.stop.abort();
+  await running;
+});
+
+test('vitals go with every heartbeat; those that cannot be had or sent hold nothing up', async () => {
+  const good: HostVitals = { at: 5, uptimeSeconds: 7, targets: [] };
+  const rows: readonly [string, (() => HostVitals | undefined) | undefined, HostVitals | undefined][] = [
+    ['none', undefined, undefined],
+    ['not yet', () => undefined, undefined],
+    ['good', () => good, good],
+    ['out of range', () => ({ ...good, cpuPercent: 101 }), undefined],
+    [
+      'broken',
+      () => {
+        throw new Error('a bug');
+      },
+      undefined,
+    ],
+  ];
+  for (const [name, vitals, sent] of rows) {
+    const w = world(() => ({ is: 'answered', answer: unchanged }), vitals === undefined ? {} : { vitals });
+    await w.link.pollOnce(w.stop.signal);
+    await w.link.pollOnce(w.stop.signal);
+    assert.deepEqual(
+      w.requests.map((request) => request.vitals),
+      [sent, sent],
+      name,
+    );
+  }
+});
+
+test('a metered host: what does not matter waits and the digest of what the hub has stands; what matters goes at once', async () => {
+  const w = world(() => ({ is: 'answered', answer: unchanged }), {
+    metered: true,
+    vitals: () => ({ at: 5, uptimeSeconds: 7, targets: [] }),
+  });
+  const running = w.link.run(w.stop.signal);
+  await w.advance(1);
+  const first = w.requests[0]?.reportDigest;
+  w.report({ converged: true });
+  w.link.pollSoon();
+  await w.advance(600_000);
+  assert.deepEqual(
+    w.requests.map(({ report, reportDigest, metered, vitals }) => [
+      report !== undefined,
+      reportDigest === first,
+      metered,
+      vitals,
+    ]),
+    [
+      [true, true, true, undefined],
+      [false, true, true, undefined],
+    ],
+  );
+  await w.advance(60_000);
+  w.report({ hold: true });
+  w.link.pollSoon();
+  await w.advance(1);
+  assert.deepEqual([w.requests.length, w.requests[2]?.report?.hold], [3, true]);
+  w.report({ converged: false });
+  w.link.pollSoon();
+  await w.advance(3_700_000);
+  const told = w.requests.slice(3).map(({ report }) => report?.converged);
+  assert.deepEqual(told, [undefined, undefined, undefined, undefined, undefined, false], 'all else after an hour');
   w.stop.abort();
   await running;
 });

@@ -1,18 +1,30 @@
 /**
- * The poll loop: report up, desired state down, for as long as the agent lives.
+ * The poll loop: a heartbeat or a report up, desired state down, for as long as the agent lives.
+ *
+ * While nothing changes a poll is a heartbeat: it names the report that stands by its digest. News is whatever would
+ * make the next poll carry a report; where it only might be, the loop looks before it polls.
  *
  * Level-triggered and offline-tolerant: whatever fails, the held document stays in force and the next poll tries
  * again; nothing here can stop the reconciler. The hub's wish for another interval is clamped into the range of the
  * root-owned policy, so that it cannot make a box deaf [R15].
  *
- * Read in this order: planNextPoll (pure), createHubLink.
+ * Read in this order: planNextPoll (pure), decide-report, createHubLink.
  */
-import { digestOfReport, reason } from '@felhom/protocol';
-import type { Digest, HeldReference, HostId, PollRequest, Reason, Report } from '@felhom/protocol';
+import {
+  digestOfReport,
+  hostVitals,
+  matterOfReport,
+  meteredPollSeconds,
+  reason,
+  stateOfReport,
+} from '@felhom/protocol';
+import type { Digest, HeldReference, HostId, HostVitals, PollRequest, Reason, Report } from '@felhom/protocol';
 import type { Clock, Random } from '../kernel/clock.ts';
 import type { Hub, HubAnswer } from '../ports/hub.ts';
 import { adoptDesired } from './adopt-desired.ts';
 import type { Held } from './adopt-desired.ts';
+import { decideReport } from './decide-report.ts';
+import type { ReportDigests, SaidReport } from './decide-report.ts';
 import { loadHeld, storeHeld } from './held-store.ts';
 import type { HeldStateStore } from './held-store.ts';
 import type { PollSequence } from './sequence.ts';
@@ -29,9 +41,13 @@ export interface PollPace {
    * above binds the hub's wishes, not this; 2 s unless told, never above `minMs`.
    */
   readonly newsMs?: number;
+  /** Bytes are paid for, says root: polls are seldom, without vitals, and only what matters is reported at once. */
+  readonly metered?: boolean;
 }
 
 const defaultNewsMs = 2000;
+/** At most one poll out of turn per so long, however much is urgent. */
+const urgentMs = 3000;
 
 /**
  * How long to wait before the next poll, in milliseconds. `draw` is uniform in [0, 1).
@@ -46,7 +62,9 @@ export function planNextPoll(
   draw: number,
 ): number {
   const clamp = (ms: number) => Math.min(pace.maxMs, Math.max(pace.minMs, ms));
-  if (last.is === 'answered') return Math.round(clamp(clamp(last.hintMs ?? pace.defaultMs) * (0.9 + 0.2 * draw)));
+  const leastMs = pace.metered === true ? meteredPollSeconds * 1000 : 0;
+  if (last.is === 'answered')
+    return Math.round(clamp(clamp(Math.max(leastMs, last.hintMs ?? pace.defaultMs)) * (0.9 + 0.2 * draw)));
   const ceiling = clamp(pace.minMs * 2 ** Math.min(30, last.failures));
   const wait = ceiling * (0.5 + 0.5 * draw);
   return Math.round(Math.min(pace.maxMs, Math.max(wait, clamp(last.retryAfterMs ?? 0))));
@@ -73,13 +91,15 @@ export type HubLinkEvent =
 
 export interface HubLinkNeeds {
   readonly hub: Hub;
-  readonly clock: Pick<Clock, 'now' | 'sleep'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonicMs' | 'sleep'>;
   readonly random: Random;
   readonly heldStore: HeldStateStore;
   readonly sequence: PollSequence;
   readonly signed: SignedTraffic;
-  /** What would be reported now. Called once per poll; must be cheap. */
+  /** What would be reported now. Called once per poll and once per look for news; must be cheap. */
   readonly report: () => Report;
+  /** Numbers of now, where they are known. */
+  readonly vitals?: (() => HostVitals | undefined) | undefined;
   /** Wakes the reconciler, without a hint; it reads `held()` for itself. */
   readonly wake: () => void;
   /** One line per change of state, never per poll. */
@@ -100,10 +120,15 @@ export interface HubLink {
   /** One poll, at once. For the simulation and `felhom-agent doctor`. */
   pollOnce(signal: AbortSignal): Promise<HubAnswer>;
   /**
-   * There is news: poll as soon as `newsMs` has passed since the last attempt. Ignored while the hub fails, because
-   * then the back-off decides.
+   * There may be news: once `newsMs` has passed since the last attempt or look, the loop looks, and polls where the
+   * report changed. Ignored while the hub fails, because then the back-off decides.
    */
   pollSoon(): void;
+  /**
+   * There is news that somebody waits for: poll now, and after a poll that is under way once more. Damped; ignored while
+   * the hub fails. What calls it is already in the report.
+   */
+  wakePoll(): void;
   held(): Held;
   state(): HubLinkState;
 }
@@ -117,11 +142,15 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
   let failures = 0;
   let lastFailure: Reason | undefined;
   let refusal: Reason | undefined;
-  /** Digest of the last report that the hub took in. */
-  let delivered: Digest | undefined;
+  let said: SaidReport | undefined;
   let heldWanted = false;
-  let news = false;
+  /** `sure`: besides the report there is something to tell. */
+  let news: 'none' | 'perhaps' | 'sure' = 'none';
+  let urgent = false;
+  /** Monotonic; no poll out of turn before. */
+  let urgentAt = 0;
   let cutWaiting: (() => void) | undefined;
+  const metered = options.pace.metered === true;
 
   function failedWith(why: Reason): void {
     failures += 1;
@@ -130,14 +159,30 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
   }
 
   /** A report that cannot be made is a fault of this release; guests are looked after in spite of it. */
-  function makeReport(): { readonly report: Report; readonly reportDigest: Digest } | Reason {
+  function makeReport(): { readonly report: Report; readonly digests: ReportDigests } | Reason {
     try {
       const report = needs.report();
-      return { report, reportDigest: digestOfReport(report) };
+      return { report, digests: { state: digestOfReport(report), matter: matterOfReport(report) } };
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       return reason('agent.report-failed', `cannot report to the hub: ${text.slice(0, 300)}`);
     }
+  }
+
+  /** Whatever is wrong with them must not keep the heartbeat from the hub. */
+  function vitalsNow(): HostVitals | undefined {
+    if (metered) return undefined;
+    try {
+      return hostVitals.safeParse(needs.vitals?.()).data;
+    } catch {
+      return undefined;
+    }
+  }
+
+  function hasNews(): boolean {
+    if (news === 'sure') return true;
+    const made = makeReport();
+    return 'code' in made || decideReport(metered, said, made.digests, clock.now()).is === 'report';
   }
 
   async function ask(signal: AbortSignal): Promise<HubAnswer> {
@@ -146,10 +191,13 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
       failedWith(made);
       return { is: 'failed', why: made };
     }
-    const { report, reportDigest } = made;
-    const withReport = reportDigest !== delivered;
+    const { report, digests } = made;
+    const decision = decideReport(metered, said, digests, clock.now());
+    const withReport = decision.is === 'report';
+    const reportDigest = decision.is === 'report' ? digests.state : decision.standing;
     const sequence = needs.sequence.next();
     const audit = needs.signed.audit();
+    const vitals = vitalsNow();
     const request: PollRequest = {
       v: 1,
       hostId: options.hostId,
@@ -157,11 +205,13 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
       agentVersion: options.agentVersion,
       sequence,
       held: referenceTo(held),
+      ...(vitals === undefined ? {} : { vitals }),
+      ...(metered ? { metered } : {}),
       reportDigest,
-      statement: needs.signed.statement(sequence, reportDigest),
+      statement: needs.signed.statement(sequence, reportDigest, report.lastPassAt),
       taken: [...needs.signed.taken()],
       ...(audit === undefined ? {} : { audit }),
-      ...(withReport ? { report } : {}),
+      ...(withReport ? { report: stateOfReport(report) } : {}),
       ...(heldWanted && held.is === 'held' ? { heldText: held.text } : {}),
     };
     lastAttemptAt = clock.now();
@@ -175,7 +225,8 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
     failures = 0;
     lastFailure = undefined;
     lastContactAt = clock.now();
-    delivered = answer.answer.sendReport ? undefined : reportDigest;
+    if (answer.answer.sendReport) said = undefined;
+    else if (withReport) said = { ...digests, at: clock.now() };
     heldWanted = answer.answer.sendHeld;
     needs.signed.brought(answer.answer, sequence);
     settle(answer.answer.desired);
@@ -198,7 +249,7 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
         held = adoption.held;
         refusal = undefined;
         // The hub learns soon that the document arrived.
-        news = true;
+        news = 'sure';
         const { lineage, generation } = adoption.held.state;
         needs.note({ kind: 'desired-adopted', lineage, generation, digest: adoption.held.digest });
         needs.wake();
@@ -213,7 +264,7 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
     return ask(signal);
   }
 
-  async function waitUntilDue(ms: number, signal: AbortSignal): Promise<void> {
+  async function sleepUnlessCut(ms: number, signal: AbortSignal): Promise<void> {
     const cut = new AbortController();
     cutWaiting = () => cut.abort();
     try {
@@ -225,9 +276,31 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
     }
   }
 
+  /** Until the interval is over, or there is news and its own shortest gap is. */
+  async function waitForPoll(ms: number, signal: AbortSignal): Promise<void> {
+    const gap = Math.min(options.pace.minMs, options.pace.newsMs ?? defaultNewsMs);
+    const dueAt = clock.monotonicMs() + ms;
+    let lookAt = clock.monotonicMs() + gap;
+    for (let now = clock.monotonicMs(); now < dueAt && !signal.aborted; now = clock.monotonicMs()) {
+      if (urgent && now >= urgentAt) {
+        urgentAt = now + urgentMs;
+        return;
+      }
+      if (news !== 'none' && now >= lookAt) {
+        if (hasNews()) return;
+        news = 'none';
+        lookAt = now + gap;
+        continue;
+      }
+      const until = [dueAt, ...(urgent ? [urgentAt] : []), ...(news === 'none' ? [] : [lookAt])];
+      await sleepUnlessCut(Math.min(...until) - now, signal);
+    }
+  }
+
   async function run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      news = false;
+      news = 'none';
+      urgent = false;
       const answer = await pollOnce(signal);
       if (signal.aborted) return;
       const wait =
@@ -238,16 +311,9 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
               { is: 'failed', failures, retryAfterMs: toMs(answer.retryAfterSeconds) },
               draw(),
             );
-      const soonest = Math.min(wait, options.pace.minMs, options.pace.newsMs ?? defaultNewsMs);
-      const dueAt = clock.now() + wait;
-      nextPollAt = dueAt;
-      if (answer.is === 'failed') {
-        await waitUntilDue(wait, signal);
-        continue;
-      }
-      // News has a shortest gap of its own; after it, news ends the waiting.
-      await sleepThrough(soonest, signal);
-      if (!signal.aborted && !news) await waitUntilDue(wait - soonest, signal);
+      nextPollAt = clock.now() + wait;
+      if (answer.is === 'answered') await waitForPoll(wait, signal);
+      else await sleepThrough(wait, signal);
     }
   }
 
@@ -268,8 +334,12 @@ export function createHubLink(needs: HubLinkNeeds, options: HubLinkOptions): Hub
     run,
     pollOnce,
     pollSoon() {
-      news = true;
-      if (failures === 0) cutWaiting?.();
+      if (news === 'none') news = 'perhaps';
+      cutWaiting?.();
+    },
+    wakePoll() {
+      urgent = true;
+      cutWaiting?.();
     },
     held: () => held,
     state: () => ({ held, lastAttemptAt, lastContactAt, failures, lastFailure, refusal, nextPollAt }),

@@ -2,8 +2,8 @@
 import type { Digest, PollAnswer, PollRequest, SignedStatement } from '@felhom/protocol';
 
 export interface SignedTraffic {
-  /** Signed anew for every poll. */
-  statement(sequence: number, reportDigest: Digest): SignedStatement;
+  /** Signed anew for every poll. `lastPassAt`: wall time of the last completed pass. */
+  statement(sequence: number, reportDigest: Digest, lastPassAt: number | undefined): SignedStatement;
   /** Envelopes that need not come again. */
   taken(): readonly Digest[];
   /** Entries of the audit log that the hub lacks, by what it said last. */
