@@ -8,6 +8,7 @@ import { unit } from './test/looks.ts';
 const running = unit(tunnelUnit);
 const look = (change: Partial<TunnelLook>): TunnelLook => ({
   unit: running,
+  declared: true,
   connections: 0,
   hubReached: undefined,
   namesResolve: undefined,
@@ -46,9 +47,14 @@ const rows: readonly [name: string, look: TunnelLook, want: ReportedTunnel['is']
     'no-internet',
   ],
   [
-    'it restarts',
+    'it restarts and never connects',
     look({ unit: unit(tunnelUnit, { active: 'activating' }), connections: undefined, hubReached: true }),
-    'unknown',
+    'down',
+  ],
+  [
+    'nothing declared, so systemd does not start it',
+    look({ unit: unit(tunnelUnit, { active: 'inactive' }), declared: false, connections: undefined }),
+    'none',
   ],
   ['systemd does not tell', look({ unit: undefined }), 'unknown'],
 ];

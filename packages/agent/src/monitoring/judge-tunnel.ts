@@ -11,6 +11,8 @@ export const tunnelUnit = 'felhom-cloudflared.service';
 export interface TunnelLook {
   /** `undefined`: systemd did not tell. */
   readonly unit: UnitState | undefined;
+  /** Root declared one; `undefined`: that could not be read. */
+  readonly declared: boolean | undefined;
   /** Connections to the edge; `undefined`: cloudflared did not answer. */
   readonly connections: number | undefined;
   /** The hub was heard of just now, or could not be reached; `undefined`: no hub, or nobody asked lately. */
@@ -25,16 +27,16 @@ export function judgeTunnel(look: TunnelLook): Verdict {
   const { unit, connections } = look;
   if (unit === undefined) return { is: 'unknown', why: 'systemd does not tell how the tunnel is' };
   if (unit.load !== 'loaded') return { is: 'none', why: '' };
-  const off = unit.active === 'inactive' && !unit.file.startsWith('enabled');
-  if (off && unit.result === 'success') return { is: 'none', why: '' };
+  const off = unit.active === 'inactive' && (look.declared === false || !unit.file.startsWith('enabled'));
+  if (off) return { is: 'none', why: '' };
   if (connections !== undefined && connections > 0) return { is: 'up', why: '' };
   if (unit.active === 'failed' || unit.active === 'inactive') return { is: 'down', why: endOf(unit) };
   // The hub alone may be down itself; the resolver alone may answer from what it remembers. Either of them is proof
   // enough that something outside answers, and only both together that nothing does.
   if (look.hubReached === true || look.namesResolve === true)
-    return connections === undefined
+    return connections === undefined && unit.active !== 'activating'
       ? { is: 'unknown', why: 'cloudflared does not answer on its own port' }
-      : { is: 'down', why: 'cloudflared runs and has no connection to the edge, while the internet is there' };
+      : { is: 'down', why: 'cloudflared gets no connection to the edge, while the internet is there' };
   if (look.namesResolve === false)
     return {
       is: 'no-internet',

@@ -133,8 +133,10 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     const connections = there ? valueOf(await needs.tunnel.endpoint.connections(signal)) : undefined;
     const hubReached = needs.hubReached();
     const asks = there && (connections ?? 0) === 0 && hubReached !== true;
+    const declared = await needs.tunnel.declared();
     const verdict = judgeTunnel({
       unit,
+      declared: declared.is === 'done' ? declared.value !== undefined : undefined,
       connections,
       hubReached,
       namesResolve: asks ? await needs.internet(signal) : undefined,
@@ -143,7 +145,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     // Where systemd tells nothing at all, there is no reason to think of a tunnel.
     tell('tunnel', unit === undefined ? [] : findingsOfTunnel(tunnelMemory.shown, clock.now()));
     if (connections === undefined || !due('ingress', every.slow)) return;
-    const [declared, running] = [await needs.tunnel.declared(), await needs.tunnel.endpoint.ingress(signal)];
+    const running = await needs.tunnel.endpoint.ingress(signal);
     if (declared.is !== 'done' || running.is !== 'done' || declared.value === undefined) return;
     tell('ingress', judgeIngress(declared.value, running.value, clock.now()));
   };
