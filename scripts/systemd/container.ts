@@ -1,0 +1,153 @@
+/**
+ * Debian 13 booted in a container, with systemd as its first process and nothing of it kept afterwards. The files of
+ * `packaging/` are installed in it as `docs/operations.md` says.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { TestContext } from 'node:test';
+import { runProgram } from '../vm/run-program.ts';
+import type { Ended } from '../vm/run-program.ts';
+import { ensureDebian, ownedProject } from './debian.ts';
+import { unifiedCgroups } from './requirements.ts';
+
+export interface Container {
+  /** As root, or as a user of the container. */
+  run(command: readonly string[], options?: { readonly as?: string; readonly input?: string }): Promise<Ended>;
+  /** The same; throws on any exit code but 0. What it printed, trimmed. */
+  must(...command: readonly string[]): Promise<string>;
+  write(file: string, text: string, mode?: string): Promise<void>;
+  /** A property of a unit. */
+  show(unit: string, property: string): Promise<string>;
+  /** Waits until `holds` does; throws with `what` after 30 seconds. Resolves with the milliseconds it took. */
+  until(what: string, holds: () => Promise<boolean>): Promise<number>;
+}
+
+const longestWaitMs = 30_000;
+
+/** Ends with the test. `name` tells containers of one run apart. */
+export async function bootContainer(t: TestContext, name: string): Promise<Container> {
+  const debian = await ensureDebian(() => {});
+  const machine = `felhom-${process.pid}-${name}`;
+  const group = join(unifiedCgroups() ?? '', machine);
+  mkdirSync(group);
+  const nspawn = spawn(
+    'sh',
+    [
+      '-c',
+      'echo $$ > "$0/cgroup.procs" && exec "$@"',
+      group,
+      'systemd-nspawn',
+      '--quiet',
+      `--directory=${debian}`,
+      '--register=no',
+      '--keep-unit',
+      '--boot',
+      `--machine=${machine}`,
+      '--private-network',
+      '--volatile=overlay',
+      '--resolv-conf=off',
+      '--timezone=off',
+      `--bind-ro=${await ownedProject()}:/opt/felhom`,
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' } },
+  );
+  let said = '';
+  nspawn.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const ended = new Promise<void>((resolve) => nspawn.once('close', () => resolve()));
+  t.after(async () => {
+    // It powers the container off; what does not end by then is ended by force.
+    nspawn.kill('SIGTERM');
+    const forced = new AbortController();
+    void wait(5_000, undefined, { signal: forced.signal }).then(
+      () => nspawn.kill('SIGKILL'),
+      () => {},
+    );
+    await ended;
+    forced.abort();
+    removeGroup(group);
+  });
+  // Asked each time: the first children of nspawn only prepare.
+  const inside = (): readonly string[] => ['-t', String(childOf(nspawn.pid ?? 0) ?? 0), '-a'];
+  const container: Container = {
+    run(command, { as, input = '' } = {}) {
+      const who = as === undefined ? [] : ['setpriv', `--reuid=${as}`, `--regid=${as}`, '--clear-groups', '--'];
+      const env = ['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C.UTF-8'];
+      return runProgram('nsenter', [...inside(), ...env, ...who, ...command], { input, timeoutMs: longestWaitMs });
+    },
+    must: async (...command) => {
+      const { code, stdout, stderr } = await container.run(command);
+      if (code !== 0)
+        throw new Error(`${command.join(' ')} ended with ${code}: ${(stderr + stdout).trim().slice(-2000)}`);
+      return stdout.trim();
+    },
+    write: async (file, text, mode = '0644') => {
+      const { code, stderr } = await container.run(['install', '-D', '-m', mode, '/dev/stdin', file], { input: text });
+      if (code !== 0) throw new Error(`cannot write ${file}: ${stderr}`);
+    },
+    show: (unit, property) => container.must('systemctl', 'show', '--value', '-p', property, unit),
+    until: async (what, holds) => {
+      const start = performance.now();
+      await until(
+        what,
+        async () => ((await holds()) ? true : undefined),
+        () => '',
+      );
+      return performance.now() - start;
+    },
+  };
+  await until(
+    'systemd runs',
+    async () => {
+      const { stdout, stderr } = await container.run(['systemctl', 'is-system-running', '--wait']);
+      const state = stdout.trim();
+      if (state === 'degraded') said += (await container.run(['systemctl', '--failed', '--no-pager'])).stdout;
+      said = `${state} ${stderr}${said.slice(-2000)}`;
+      return state === 'running' ? true : undefined;
+    },
+    () => said,
+  );
+  return container;
+}
+
+/** As docs/operations.md tells people to; starts nothing. */
+export async function install(container: Container): Promise<void> {
+  await container.must('cp', '-r', '/opt/felhom/packaging/usr/.', '/usr/');
+  await container.must('systemd-sysusers');
+  await container.must('systemd-tmpfiles', '--create');
+  await container.must('systemctl', 'daemon-reload');
+}
+
+async function until<T>(what: string, look: () => Promise<T | undefined>, said: () => string): Promise<T> {
+  const end = performance.now() + longestWaitMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (performance.now() > end) throw new Error(`not within ${longestWaitMs / 1000} s: ${what}. ${said()}`);
+    await wait(20);
+  }
+}
+
+/** The first process of the container. */
+function childOf(pid: number): number | undefined {
+  const file = `/proc/${pid}/task/${pid}/children`;
+  const first = existsSync(file) ? readFileSync(file, 'utf8').trim().split(' ')[0] : '';
+  return first === undefined || first === '' ? undefined : Number(first);
+}
+
+function removeGroup(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeGroup(join(path, entry.name));
+  try {
+    rmdirSync(path);
+  } catch {
+    // A process in it is still being buried; an empty group costs nothing.
+  }
+}
+
+/** `systemd-analyze` of Debian 13 over the units of `packaging/`, without a container. */
+export async function analyze(...args: readonly string[]): Promise<Ended> {
+  const debian = await ensureDebian(() => {});
+  return runProgram('chroot', [debian, 'systemd-analyze', ...args]);
+}
