@@ -196,6 +196,18 @@ export interface Stores {
   extractConfig(archive: VolumeId, signal: AbortSignal): Promise<Outcome<string>>;
 }
 
+/** One definition of `storage.cfg`. Secrets are never in it. */
+export interface StorageEntry {
+  readonly storage: StorageId;
+  /** As text, `type` among them. */
+  readonly options: ReadonlyMap<string, string>;
+}
+
+export interface StorageEntries {
+  /** GET /storage: those that the token may see; touches no storage. */
+  entries(signal: AbortSignal): Promise<Outcome<readonly StorageEntry[]>>;
+}
+
 export interface NodeFacts {
   /** `GET /version`; answers any authenticated caller. */
   version(signal: AbortSignal): Promise<Outcome<{ readonly version: string; readonly release: string }>>;

@@ -8,6 +8,7 @@ import type {
   NodeFacts,
   NodePackages,
   PveTasks,
+  StorageEntries,
   Stores,
   BackupRemover,
   BackupWriter,
@@ -20,7 +21,7 @@ import { createCaller, defaultLimits } from './caller.ts';
 import type { CallLimits } from './caller.ts';
 import { createGuestDestroyer, createGuestReader, createGuestWriter } from './guests.ts';
 import { createNodeDisks, createNodeFacts, createNodeLogin } from './node-facts.ts';
-import { createStores } from './stores.ts';
+import { createStorageEntries, createStores } from './stores.ts';
 import { createTasks, defaultPatience } from './tasks.ts';
 import type { TaskPatience } from './tasks.ts';
 import type { Transport } from './transport.ts';
@@ -42,6 +43,7 @@ export interface PveClient {
   readonly destroyer: GuestDestroyer;
   readonly tasks: PveTasks;
   readonly stores: Stores;
+  readonly entries: StorageEntries;
   readonly backups: BackupWriter;
   readonly remover: BackupRemover;
   readonly snapshots: Snapshots;
@@ -73,6 +75,7 @@ export function createPveClient(options: PveClientOptions): PveClient {
     destroyer: createGuestDestroyer(caller, node),
     tasks: createTasks(caller, node, clock, { ...defaultPatience, ...options.patience }),
     stores: createStores(caller, node),
+    entries: createStorageEntries(caller),
     backups: createBackupWriter(caller, node),
     remover: createBackupRemover(caller, node),
     snapshots: createSnapshots(caller, node),

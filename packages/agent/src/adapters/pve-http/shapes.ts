@@ -154,6 +154,18 @@ export const taskRows = z.array(
     })),
 );
 
+/** What an option is depends on the type of storage; Perl makes texts of numbers and numbers of texts. */
+export const storageEntries = z.array(
+  z.looseObject({ storage: storageId }).transform(({ storage, ...options }) => ({
+    storage,
+    options: new Map(
+      Object.entries(options).flatMap(([key, value]): [string, string][] =>
+        typeof value === 'string' || typeof value === 'number' ? [[key, String(value)]] : [],
+      ),
+    ),
+  })),
+);
+
 export const storageRows = z.array(
   z
     .object({

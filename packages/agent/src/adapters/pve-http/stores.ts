@@ -1,5 +1,5 @@
 /** Storages and what lies on them. Every call here makes the node activate storages, so they are capped. */
-import type { Stores } from '../../ports/proxmox.ts';
+import type { StorageEntries, Stores } from '../../ports/proxmox.ts';
 import { z } from 'zod';
 import type { Caller } from './caller.ts';
 import { readAs } from './read-as.ts';
@@ -25,6 +25,15 @@ export function createStores(caller: Caller, node: string): Stores {
       const what = `read the config in archive ${archive}`;
       const call = { what, path: ['nodes', node, 'vzdump', 'extractconfig'], params: { volume: archive } };
       return readAs(what, await caller.read({ ...call, expensive: true }, signal), z.string());
+    },
+  };
+}
+
+export function createStorageEntries(caller: Caller): StorageEntries {
+  return {
+    async entries(signal) {
+      const what = 'list the definitions of storages';
+      return readAs(what, await caller.read({ what, path: ['storage'] }, signal), shapes.storageEntries);
     },
   };
 }

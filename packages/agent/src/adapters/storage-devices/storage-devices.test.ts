@@ -118,8 +118,8 @@ test('a host without udev has no disks, and looking is no fault', async (t) => {
 
 test('a probe reads the mark and the sizes, says that there is none, and what it met', async (t) => {
   const path = folder(t);
-  const { probe } = createStorageDevices();
-  const ask = () => probe({ is: 'path', path, markFile: '.felhom-target' }, 10_000);
+  const devices = createStorageDevices();
+  const ask = () => devices.probe({ is: 'path', path, markFile: '.felhom-target' }, 10_000);
   const empty = await ask();
   assert.ok(empty.is === 'answers' && empty.mark === undefined && (empty.sizes?.totalBytes ?? 0) > 0);
   writeFileSync(join(path, '.felhom-target'), mark);
@@ -129,7 +129,7 @@ test('a probe reads the mark and the sizes, says that there is none, and what it
   rmSync(join(path, '.felhom-target'));
   symlinkSync('/etc/hostname', join(path, '.felhom-target'));
   assert.equal((await ask()).is, 'fails');
-  const gone = await probe({ is: 'path', path: join(path, 'gone'), markFile: 'x' }, 10_000);
+  const gone = await devices.probe({ is: 'path', path: join(path, 'gone'), markFile: 'x' }, 10_000);
   assert.ok(gone.is === 'fails' && /No such file/.test(gone.text), JSON.stringify(gone));
 });
 
@@ -138,10 +138,10 @@ test('a server that takes the connection and says nothing hangs; one that is not
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   t.after(() => silent.close());
   const { port } = silent.address() as AddressInfo;
-  const { probe } = createStorageDevices();
-  assert.deepEqual(await probe({ is: 'pbs', server: '127.0.0.1', port }, 100), { is: 'hangs' });
+  const devices = createStorageDevices();
+  assert.deepEqual(await devices.probe({ is: 'pbs', server: '127.0.0.1', port }, 100), { is: 'hangs' });
   await new Promise((resolve) => silent.close(resolve));
-  assert.equal((await probe({ is: 'pbs', server: '127.0.0.1', port }, 5_000)).is, 'fails');
+  assert.equal((await devices.probe({ is: 'pbs', server: '127.0.0.1', port }, 5_000)).is, 'fails');
 });
 
 test('a child that dies is started again and tells that something may have been missed', async (t) => {
@@ -217,17 +217,18 @@ test('a real loop disk: seen, watched, probed', { skip: realKernel ?? false }, a
   const devices = createStorageDevices({ udevData });
   const stop = new AbortController();
   t.after(() => stop.abort());
-  let wake = (): void => undefined;
+  let wake = (): unknown => undefined;
   devices.watch(() => wake(), stop.signal);
   /** A child that was started may not listen yet, so what is to be heard is done until it is. */
   const heard = async (work: () => void): Promise<void> => {
-    let is = false;
-    wake = () => (is = true);
-    for (let tries = 0; !is && tries < 100; tries += 1) {
+    let events = 0;
+    wake = () => (events += 1);
+    const is = (): boolean => events > 0;
+    for (let tries = 0; !is() && tries < 100; tries += 1) {
       work();
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    assert.ok(is, 'no event came');
+    assert.ok(is(), 'no event came');
   };
   const remount = (): void => {
     spawnSync('umount', [path]);

@@ -111,6 +111,7 @@ const callsOf = (pve: PveClient): Calls => ({
     ],
     extractConfig: [() => pve.stores.extractConfig(archive, never)],
   },
+  entries: { entries: [() => pve.entries.entries(never)] },
   backups: {
     backup: (['snapshot', 'stop'] as const).map(
       (mode) => () => pve.backups.backup({ vmid, storage, mode, notes }, never),

@@ -1,0 +1,135 @@
+/** What a person should know about the targets of this host, one finding per cause. Pure. */
+import type { Finding } from '@felhom/protocol';
+import type { DeclaredTarget } from '../storage-manifest.ts';
+import { isFlapping } from './judge-target.ts';
+import type { Cause, Standing } from './standing.ts';
+
+export interface StandingTarget {
+  readonly declared: DeclaredTarget;
+  readonly standing: Standing;
+  /** What root's helper answered when it was asked to mend it, as long as it did not. */
+  readonly refusal?: string | undefined;
+}
+
+interface Row {
+  readonly key: string;
+  /** Where guests do not live on it. */
+  readonly severity: Finding['severity'];
+  readonly advice: (target: { readonly name: string; readonly storage: string }) => Finding['advice'];
+}
+
+const look = (text: string) => (): Finding['advice'] => ({ text, command: 'felhom-agent status' });
+
+const rows: Readonly<Record<Exclude<Cause, 'not-asked' | 'settling'>, Row>> = {
+  absent: {
+    key: 'storage.disconnected',
+    severity: 'warning',
+    advice: () => ({
+      text: 'Plug the disk in again and look at its cable and power; it is taken up again by itself.',
+      command: 'journalctl -k --since -1h --grep "usb|I/O error|sd[a-z]"',
+    }),
+  },
+  'not-mounted': {
+    key: 'storage.not-mounted',
+    severity: 'warning',
+    advice: ({ name }) => ({
+      text: 'It is mounted by itself; where that fails its unit says why.',
+      command: `systemctl status "mnt-felhom-${name.replaceAll('-', String.raw`\x2d`)}.mount"`,
+    }),
+  },
+  other: {
+    key: 'storage.other-disk',
+    severity: 'critical',
+    advice: look('Nothing is written to it. Put the right one back, or have the new one attached by a signed job.'),
+  },
+  'no-mark': {
+    key: 'storage.no-mark',
+    severity: 'critical',
+    advice: look(
+      'Nothing is written to it. If it is the right disk and was emptied, have it attached anew by a signed job.',
+    ),
+  },
+  'read-only': {
+    key: 'storage.read-only',
+    severity: 'critical',
+    advice: () => ({
+      text: 'The disk may be dying: look at its SMART values, then check its file system while it is unmounted.',
+      command: 'journalctl -k --since -1d --grep "EXT4-fs|XFS|BTRFS|I/O error"',
+    }),
+  },
+  hung: {
+    key: 'storage.hung',
+    severity: 'critical',
+    advice: () => ({
+      text: 'Unplug the disk and plug it in again. What waits for it in the kernel may need a restart of the host.',
+      command: 'journalctl -k --since -1h --grep "timing out|reset|I/O error"',
+    }),
+  },
+  failing: {
+    key: 'storage.failing',
+    severity: 'critical',
+    advice: () => ({
+      text: 'The disk may be dying: look at its SMART values and replace it.',
+      command: 'journalctl -k --since -1h --grep "I/O error"',
+    }),
+  },
+  unreachable: {
+    key: 'storage.unreachable',
+    severity: 'warning',
+    advice: ({ storage }) => ({
+      text: 'See to the server and the network to it; it is taken up again by itself.',
+      command: `pvesm status --storage ${storage}`,
+    }),
+  },
+  'definition-missing': {
+    key: 'storage.definition-missing',
+    severity: 'warning',
+    advice: ({ storage }) => ({
+      text: 'The entry is written again by itself; where that fails, the root helper says why.',
+      command: `pvesh get /storage/${storage}`,
+    }),
+  },
+  'definition-differs': {
+    key: 'storage.definition-differs',
+    severity: 'critical',
+    advice: ({ storage }) => ({
+      text: 'Somebody changed the entry. It is put right by itself where Proxmox allows it; else remove it, and it is written anew.',
+      command: `pvesh get /storage/${storage}`,
+    }),
+  },
+};
+
+export function findingsOf(targets: readonly StandingTarget[], now: number): readonly Finding[] {
+  return targets.flatMap(({ declared: { target }, standing, refusal }): Finding[] => {
+    const subject = target.name;
+    const found: Finding[] = [];
+    const { cause, state } = standing;
+    if (state === 'disconnected' && cause !== undefined && cause !== 'not-asked' && cause !== 'settling') {
+      const { key, severity, advice } = rows[cause];
+      // Guests are on it, and write into nothing.
+      const worse = target.role === 'primary' || target.role === 'bulk-data';
+      const tried = refusal === undefined ? '' : `; mending it failed: ${refusal}`;
+      found.push({
+        key,
+        severity: worse ? 'critical' : severity,
+        subject,
+        text: `target ${subject} is not attached: ${standing.why}${tried}`.slice(0, 1000),
+        advice: advice(target),
+        since: standing.since,
+      });
+    }
+    if (isFlapping(standing))
+      found.push({
+        key: 'storage.flapping',
+        severity: 'warning',
+        subject,
+        text: `target ${subject} comes and goes`,
+        advice: {
+          text: 'Look at cable, hub and power of the disk; it counts as attached once it has stayed for five minutes.',
+          command: 'journalctl -k --since -1h --grep "usb|sd[a-z]"',
+        },
+        since: Math.min(now, ...standing.drops),
+      });
+    return found;
+  });
+}

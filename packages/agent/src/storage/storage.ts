@@ -1,0 +1,452 @@
+/**
+ * The targets of this host, watched. An event of kernel or udev leads to one cheap look, and what it shows is judged and
+ * told at once; what may take its time, asking a disk, Proxmox or root's helper, goes on beside it and is judged when it
+ * comes. A slow look is the net below the events.
+ */
+import { reason, targetIdentity } from '@felhom/protocol';
+import type { Finding, HostVitals, Reason, ReportedTarget, StorageTarget } from '@felhom/protocol';
+import type { HostPolicy } from '../host-policy.ts';
+import type { Clock, Documents, Outcome, Random } from '../kernel/index.ts';
+import type { Log } from '../ports/log.ts';
+import type { StorageEntries, StorageEntry } from '../ports/proxmox.ts';
+import type { Probe, SeenDevices, StorageDevices } from '../ports/storage-devices.ts';
+import type { StorageHelper } from '../ports/storage-helper.ts';
+import { markFile, mountPathOf } from '../storage-manifest.ts';
+import type { DeclaredTarget, ManifestRead, StorageManifest } from '../storage-manifest.ts';
+import { isDisk } from './entry.ts';
+import { findingsOf } from './findings.ts';
+import { appearanceOf, damping, isFlapping, judgeTarget } from './judge-target.ts';
+import type { Remedy } from './judge-target.ts';
+import { standing as standingShape } from './standing.ts';
+import type { Standing } from './standing.ts';
+import { withTargets } from './target-policy.ts';
+
+export interface StorageNeeds {
+  readonly devices: StorageDevices;
+  readonly manifest: () => ManifestRead;
+  readonly helper: Pick<StorageHelper, 'mount' | 'storageDefine'>;
+  readonly entries: StorageEntries;
+  readonly documents: Documents;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Whether anything may be changed on this host now. */
+  readonly mayMend: () => boolean;
+  /** Storages that something is written to or read from now. */
+  readonly inUse: () => ReadonlySet<string>;
+  /** A target went away or came back. */
+  readonly changed: () => void;
+}
+
+export type Guarded<T> = { readonly is: 'ended'; readonly value: T } | { readonly is: 'dropped'; readonly why: Reason };
+
+export interface Storage {
+  /** Watches until aborted. Rejects only when the journal cannot be written. */
+  run(signal: AbortSignal): Promise<void>;
+  report(): ReportedTarget[];
+  findings(): readonly Finding[];
+  /** How full the targets are, as they were asked last; for whoever makes the vitals. */
+  vitals(): HostVitals['targets'];
+  /** The host's policy with the declared targets in it. */
+  policyWith(policy: HostPolicy): HostPolicy;
+  /** Why nothing may begin on a storage; `undefined`: nothing is known against it. */
+  away(storage: string): Reason | undefined;
+  /** The same, after a look and a question to the target itself. */
+  check(storage: string): Promise<Reason | undefined>;
+  /** Another word after each time that the target was away; `undefined`: the storage is no declared target. */
+  attachment(storage: string): string | undefined;
+  /** Work whose signal is aborted when the target goes away meanwhile. */
+  whileAttached<T>(
+    storage: string,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<Guarded<T>>;
+}
+
+const slowLookMs = 30_000;
+/** After an event: udev and systemd need a moment until all of it is done. */
+const looksAfterEventMs = [100, 500, 2_000];
+/** Between two looks, however many events come. */
+const shortestGapMs = 50;
+const entriesEveryMs = 60_000;
+/** A disk that nobody uses may sleep. */
+const askEveryMs = { used: 60_000, idle: 6 * 3_600_000, share: 60_000, troubled: 30_000 };
+/** A disk under load answers late; a soft mount gives its error after a minute. */
+const probeLimitMs = { disk: 20_000, share: 10_000 };
+/** systemd mounts by itself within a moment. */
+const mendAfterMs = [2_000, 30_000, 2 * 60_000, 10 * 60_000, 30 * 60_000];
+
+interface Asked {
+  readonly of: string;
+  readonly found: Probe;
+  /** Monotonic. */
+  readonly at: number;
+}
+
+interface Mending {
+  readonly remedy: Remedy;
+  readonly attempts: number;
+  /** Monotonic. */
+  readonly nextAt: number;
+  readonly refusal?: string;
+}
+
+const keyOf = (name: string): string => `storage/${name}`;
+
+export function createStorage(needs: StorageNeeds): Storage {
+  const { devices, documents, clock, log } = needs;
+  let read: ManifestRead = { is: 'none' };
+  /** The last one that could be read: a file that somebody is mending takes no disk away. */
+  let manifest: StorageManifest = { v: 1, targets: [] };
+  let seen: SeenDevices = { mounts: [], disks: [] };
+  let entries: ReadonlyMap<string, StorageEntry> | undefined;
+  let entriesAt = Number.NEGATIVE_INFINITY;
+  let manifestTroubleSince = 0;
+  const standings = new Map<string, Standing>();
+  for (const { key, body } of documents.list('storage/')) {
+    const kept = standingShape.safeParse(body);
+    if (kept.success) standings.set(key.slice('storage/'.length), kept.data);
+  }
+  const remedies = new Map<string, Remedy>();
+  const asked = new Map<string, Asked>();
+  const asking = new Map<string, Promise<void>>();
+  const mending = new Map<string, Mending>();
+  let mendingNow = false;
+  const onDrop = new Set<() => void>();
+
+  const inUseByRoot = (): readonly DeclaredTarget[] => manifest.targets.filter(({ state }) => state === 'attached');
+  const byStorage = (storage: string): DeclaredTarget | undefined =>
+    manifest.targets.find(({ target }) => target.storage === storage);
+
+  /** Where a target is mounted; `undefined`: nowhere. */
+  const pathOf = (target: StorageTarget): string | undefined => {
+    if (isDisk(target)) return mountPathOf(target.name);
+    // PVE: NFSPlugin and CIFSPlugin, `path` default /mnt/pve/<storage>.
+    return target.type === 'pbs'
+      ? undefined
+      : (entries?.get(target.storage)?.options.get('path') ?? `/mnt/pve/${target.storage}`);
+  };
+  const mountOf = (target: StorageTarget) => seen.mounts.find(({ path }) => path === pathOf(target));
+
+  // --------------------------------------------------------------------------------------------------- looking
+
+  const readManifest = (): void => {
+    const next = needs.manifest();
+    if (next.is === 'unreadable' && read.is !== 'unreadable') {
+      manifestTroubleSince = clock.now();
+      log.warn('storage manifest', { why: next.why.text });
+    }
+    read = next;
+    if (next.is === 'held') manifest = next.manifest;
+    if (next.is === 'none') manifest = { v: 1, targets: [] };
+  };
+
+  const glance = async (): Promise<void> => {
+    readManifest();
+    if (manifest.targets.length === 0 && standings.size === 0) return;
+    try {
+      seen = await devices.look(manifest.targets.flatMap(({ target }) => pathOf(target) ?? []));
+    } catch (error) {
+      log.warn('cannot look at the mounts', { why: String(error) });
+      return;
+    }
+    judge();
+  };
+
+  const judge = (): void => {
+    const now = clock.now();
+    let news = false;
+    for (const declared of manifest.targets) {
+      const { target } = declared;
+      const before = standings.get(target.name);
+      const { standing, remedy } = judgeTarget({
+        declared,
+        mount: mountOf(target),
+        disks: seen.disks,
+        probe: asked.get(target.name),
+        entry: entries === undefined ? 'unknown' : (entries.get(target.storage) ?? 'missing'),
+        before,
+        now,
+      });
+      remedies.set(target.name, remedy);
+      if (JSON.stringify(standing) === JSON.stringify(before)) continue;
+      documents.put({ key: keyOf(target.name), v: 1, body: standing });
+      standings.set(target.name, standing);
+      if (standing.state === before?.state && standing.why === before.why) continue;
+      // A moment later it is known.
+      if (standing.cause === 'not-asked' && before?.state !== 'attached') continue;
+      log.info('storage target', { target: target.name, state: standing.state, why: standing.why });
+      news = true;
+    }
+    for (const name of standings.keys()) {
+      if (manifest.targets.some(({ target }) => target.name === name)) continue;
+      standings.delete(name);
+      documents.remove(keyOf(name));
+      news = true;
+    }
+    if (!news) return;
+    for (const tell of [...onDrop]) tell();
+    needs.changed();
+  };
+
+  // ---------------------------------------------------------------------------------------------------- asking
+
+  const ask = (declared: DeclaredTarget): Promise<void> => {
+    const { target } = declared;
+    const known = asking.get(target.name);
+    if (known !== undefined) return known;
+    const path = pathOf(target);
+    const of = appearanceOf({ declared, mount: mountOf(target) });
+    const question =
+      target.type === 'pbs'
+        ? ({ is: 'pbs', server: target.server, port: target.port } as const)
+        : ({ is: 'path', path: path ?? '', markFile } as const);
+    const answered = devices
+      .probe(question, isDisk(target) ? probeLimitMs.disk : probeLimitMs.share)
+      .then((found) => {
+        asked.set(target.name, { of, found, at: clock.monotonicMs() });
+        judge();
+      })
+      .finally(() => asking.delete(target.name));
+    asking.set(target.name, answered);
+    return answered;
+  };
+
+  const canBeAsked = ({ target }: DeclaredTarget): boolean => {
+    const mount = mountOf(target);
+    if (target.type === 'pbs') return true;
+    return mount !== undefined && (!isDisk(target) || mount.disk !== undefined);
+  };
+
+  const isDueToAsk = (declared: DeclaredTarget, used: ReadonlySet<string>): boolean => {
+    const { target } = declared;
+    const last = asked.get(target.name);
+    if (last === undefined || last.of !== appearanceOf({ declared, mount: mountOf(target) })) return true;
+    const usual = isDisk(target) ? (used.has(target.storage) ? askEveryMs.used : askEveryMs.idle) : askEveryMs.share;
+    return clock.monotonicMs() - last.at >= (last.found.is === 'answers' ? usual : askEveryMs.troubled);
+  };
+
+  const askWhereDue = (failed: (error: unknown) => void): void => {
+    const used = needs.inUse();
+    for (const declared of inUseByRoot())
+      if (canBeAsked(declared) && isDueToAsk(declared, used)) void ask(declared).catch(failed);
+  };
+
+  const readEntries = async (signal: AbortSignal): Promise<void> => {
+    entriesAt = clock.monotonicMs();
+    const answer = await needs.entries.entries(signal);
+    // What was known stays: an unreachable Proxmox takes no disk away.
+    if (answer.is !== 'done') return;
+    entries = new Map(answer.value.map((entry) => [entry.storage, entry]));
+    judge();
+  };
+
+  // --------------------------------------------------------------------------------------------------- mending
+
+  const mend = async (signal: AbortSignal): Promise<void> => {
+    for (const { target } of inUseByRoot()) {
+      const remedy = remedies.get(target.name) ?? 'none';
+      const known = mending.get(target.name);
+      if (remedy === 'none') {
+        mending.delete(target.name);
+        continue;
+      }
+      const now = clock.monotonicMs();
+      const waitMs = (attempts: number): number => mendAfterMs[Math.min(attempts, mendAfterMs.length - 1)] ?? 0;
+      if (known?.remedy !== remedy) {
+        mending.set(target.name, { remedy, attempts: 0, nextAt: now + waitMs(0) });
+        continue;
+      }
+      if (now < known.nextAt || !needs.mayMend()) continue;
+      const attempts = known.attempts + 1;
+      const answer = await apply(remedy, target.name, signal);
+      const refusal = answer.is === 'done' ? {} : { refusal: answer.why.text };
+      mending.set(target.name, { remedy, attempts, nextAt: clock.monotonicMs() + waitMs(attempts), ...refusal });
+      log.info('storage target mended', { target: target.name, remedy, is: answer.is });
+      // What it did is looked at, never believed.
+      await glance();
+      await readEntries(signal);
+    }
+  };
+
+  const apply = (remedy: Remedy, name: string, signal: AbortSignal): Promise<Outcome<void>> => {
+    // Each attempt is work of its own: what an earlier one did is undone when the disk is pulled.
+    const operation = `storage.${name}.${remedy}.${Buffer.from(needs.random.bytes(10)).toString('hex')}`;
+    return remedy === 'mount'
+      ? needs.helper.mount(operation, name, signal)
+      : needs.helper.storageDefine(operation, name, signal);
+  };
+
+  const mendBeside = (signal: AbortSignal, failed: (error: unknown) => void): void => {
+    if (mendingNow) return;
+    mendingNow = true;
+    void mend(signal)
+      .catch(failed)
+      .finally(() => (mendingNow = false));
+  };
+
+  // ---------------------------------------------------------------------------------------------------- running
+
+  const run = async (signal: AbortSignal): Promise<void> => {
+    let poked = false;
+    let after: number[] = [];
+    let cut: (() => void) | undefined;
+    let broken: { readonly error: unknown } | undefined;
+    let watching = false;
+    const poke = (): void => {
+      poked = true;
+      cut?.();
+    };
+    const failed = (error: unknown): void => {
+      if (signal.aborted) return;
+      broken ??= { error };
+      cut?.();
+    };
+    const pause = async (ms: number, mayBeCut: boolean): Promise<void> => {
+      const end = new AbortController();
+      if (mayBeCut) cut = () => end.abort();
+      try {
+        await clock.sleep(ms, AbortSignal.any([signal, end.signal]));
+      } catch (error) {
+        if (!signal.aborted && !end.signal.aborted) throw error;
+      } finally {
+        cut = undefined;
+      }
+    };
+    while (!signal.aborted) {
+      if (poked) after = [...looksAfterEventMs];
+      poked = false;
+      await glance();
+      if (broken !== undefined) throw broken.error;
+      if (manifest.targets.length > 0) {
+        // Nobody has to watch a host without targets.
+        if (!watching) devices.watch(poke, signal);
+        watching = true;
+        askWhereDue(failed);
+        mendBeside(signal, failed);
+        if (clock.monotonicMs() - entriesAt >= entriesEveryMs) void readEntries(signal).catch(failed);
+      }
+      await pause(shortestGapMs, false);
+      if (!signal.aborted && !poked) await pause((after.shift() ?? untilNext()) - shortestGapMs, true);
+    }
+  };
+
+  /** Milliseconds. */
+  const untilNext = (): number => {
+    const mono = clock.monotonicMs();
+    const mends = [...mending.values()].map(({ nextAt }) => nextAt - mono);
+    const settles = [...standings.values()].flatMap(({ cause, wellSince }) =>
+      cause === 'settling' && wellSince !== undefined ? [wellSince + damping.settleMs - clock.now()] : [],
+    );
+    return Math.max(1_000, Math.min(slowLookMs, ...mends, ...settles));
+  };
+
+  // ---------------------------------------------------------------------------------------------------- telling
+
+  const away: Storage['away'] = (storage) => {
+    const declared = byStorage(storage);
+    if (declared === undefined) return undefined;
+    const now = standings.get(declared.target.name);
+    if (now?.state === 'attached') return undefined;
+    const why = now === undefined ? 'it was not looked at yet' : now.why;
+    return reason('storage.target-away', `target ${declared.target.name} (${storage}) is not attached: ${why}`);
+  };
+
+  const attachment: Storage['attachment'] = (storage) => {
+    const declared = byStorage(storage);
+    if (declared === undefined) return undefined;
+    const now = standings.get(declared.target.name);
+    return now?.state === 'attached' ? `${now.appearance ?? ''} since ${now.since}` : 'away';
+  };
+
+  let joined:
+    { readonly policy: HostPolicy; readonly manifest: StorageManifest; readonly both: HostPolicy } | undefined;
+
+  return {
+    run,
+    report: () =>
+      manifest.targets.map(({ target, iops, attachedAt }) => {
+        const now = standings.get(target.name);
+        return {
+          name: target.name,
+          type: target.type,
+          storage: target.storage,
+          role: target.role,
+          class: target.class,
+          ...(iops === undefined ? {} : { iops }),
+          identity: targetIdentity(target),
+          offsite: target.offsite,
+          state: now?.state ?? 'disconnected',
+          since: now?.since ?? attachedAt,
+          why: now?.why ?? 'it was not looked at yet',
+          flapping: now !== undefined && isFlapping(now),
+        };
+      }),
+    findings: () => [
+      ...(read.is === 'unreadable' ? [manifestFinding(read.why, manifestTroubleSince)] : []),
+      ...findingsOf(
+        manifest.targets.flatMap((declared) => {
+          const now = standings.get(declared.target.name);
+          return now === undefined
+            ? []
+            : [{ declared, standing: now, refusal: mending.get(declared.target.name)?.refusal }];
+        }),
+        clock.now(),
+      ),
+    ],
+    vitals: () =>
+      inUseByRoot().flatMap(({ target: { name } }) => {
+        const found = asked.get(name)?.found;
+        return standings.get(name)?.state === 'attached' && found?.is === 'answers' && found.sizes !== undefined
+          ? [{ name, ...found.sizes }]
+          : [];
+      }),
+    policyWith: (policy) => {
+      if (joined?.policy !== policy || joined.manifest !== manifest)
+        joined = { policy, manifest, both: withTargets(policy, manifest) };
+      return joined.both;
+    },
+    away,
+    check: async (storage) => {
+      const declared = byStorage(storage);
+      if (declared === undefined) return undefined;
+      await glance();
+      if (canBeAsked(declared)) await ask(declared);
+      return away(storage);
+    },
+    attachment,
+    whileAttached: async (storage, signal, work) => {
+      const before = attachment(storage);
+      const dropped = new AbortController();
+      const look = (): void => {
+        if (attachment(storage) !== before || away(storage) !== undefined) dropped.abort();
+      };
+      const why = (): Reason =>
+        away(storage) ?? reason('storage.target-away', `the target of ${storage} was away meanwhile`);
+      onDrop.add(look);
+      try {
+        look();
+        if (dropped.signal.aborted) return { is: 'dropped', why: why() };
+        const value = await work(AbortSignal.any([signal, dropped.signal]));
+        return dropped.signal.aborted ? { is: 'dropped', why: why() } : { is: 'ended', value };
+      } catch (error) {
+        if (dropped.signal.aborted && !signal.aborted) return { is: 'dropped', why: why() };
+        throw error;
+      } finally {
+        onDrop.delete(look);
+      }
+    },
+  };
+}
+
+const manifestFinding = (why: Reason, since: number): Finding => ({
+  key: 'storage.manifest-unreadable',
+  severity: 'critical',
+  subject: 'host',
+  text: why.text.slice(0, 1000),
+  advice: {
+    text: 'Mend the file as root. The last one that could be read goes on; after a restart of the agent there is none.',
+    command: 'felhom-agent doctor',
+  },
+  since,
+});
