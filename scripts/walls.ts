@@ -170,6 +170,7 @@ export const agentArrows: Record<string, readonly string[]> = {
     'kernel',
     'host-policy.ts',
   ],
+  'watch-host.ts': ['monitoring', 'guests', 'authority', 'ports', 'kernel', 'host-policy.ts'],
   commands: ['*'],
   'main.ts': ['*'],
   'agent-parts.ts': ['*'],

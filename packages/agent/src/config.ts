@@ -64,8 +64,25 @@ export const agentConfig = z.strictObject({
       arp: path.default('/proc/net/arp'),
       net: path.default('/sys/class/net'),
       cgroup: path.default('/sys/fs/cgroup'),
+      proc: path.default('/proc'),
+      sys: path.default('/sys'),
+      boot: path.default('/boot'),
+      run: path.default('/run'),
     })
     .prefault({}),
+  /** The targets that root declared. */
+  storageFile: path.default('/etc/felhom/storage.json'),
+  /** Whether this machine is looked at too; off where the agent runs beside its node, as in a lab. */
+  watchHost: z.boolean().default(true),
+  /** The tunnel to the guests: its port for metrics on loopback, and the file that root declared its ingress in. */
+  tunnel: z
+    .strictObject({
+      metricsPort: z.number().int().min(1).max(65_535).default(20_241),
+      ingressFile: path.default('/etc/felhom/tunnel.yml'),
+    })
+    .prefault({}),
+  /** `/metrics` on loopback; absent: nobody listens. */
+  metrics: z.strictObject({ port: z.number().int().min(1).max(65_535) }).optional(),
   reconcile: z.strictObject({ everySeconds: z.number().min(1).max(900).default(30) }).prefault({}),
 });
 export type AgentConfig = z.output<typeof agentConfig>;

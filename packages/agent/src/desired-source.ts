@@ -6,7 +6,15 @@ import type { Finding, HostId, HostVitals, Reason, Report } from '@felhom/protoc
 import type { DesiredFile } from './adapters/desired-file/index.ts';
 import type { HostPolicy } from './host-policy.ts';
 import { createHubLink, findingsOfLink } from './hub-link/index.ts';
-import type { Held, HeldStateStore, HubLink, HubLinkEvent, PollSequence, SignedTraffic } from './hub-link/index.ts';
+import type {
+  Held,
+  HeldStateStore,
+  HubLink,
+  HubLinkEvent,
+  HubLinkState,
+  PollSequence,
+  SignedTraffic,
+} from './hub-link/index.ts';
 import type { Clock, Journal, Random } from './kernel/index.ts';
 import type { Hub } from './ports/hub.ts';
 import type { Log } from './ports/log.ts';
@@ -38,6 +46,8 @@ export interface OpenSource {
   news(): void;
   /** Something happened that somebody waits for; the report says it already. */
   wakePoll(): void;
+  /** Whether the hub answers, as a poll of just now says; `undefined`: there is no hub, or nobody can tell. */
+  hubReached(now: number): boolean | undefined;
 }
 
 export function openSource(
@@ -64,6 +74,7 @@ export function openSource(
       findings: (now) => findingsOfLink({ held: file.held(), refusal: file.refusal() }, now),
       news: () => {},
       wakePoll: () => {},
+      hubReached: () => undefined,
     };
   }
   const pace = parts.policy()?.poll ?? { minSeconds: 10, maxSeconds: 900, metered: false };
@@ -102,6 +113,7 @@ export function openSource(
     findings: (now) => findingsOfLink(link.state(), now),
     news: () => link.pollSoon(),
     wakePoll: () => link.wakePoll(),
+    hubReached: (now) => reachedBy(link.state(), now),
   };
 }
 
@@ -117,6 +129,26 @@ function pulsing(hub: Hub, pulse: Pulse, restMs: number): Hub {
       }
     },
   };
+}
+
+const justNowMs = 120_000;
+/** The hub said no, so it is there; behind any other failure may be a line, or somebody in between. */
+const itsOwnNo: ReadonlySet<string> = new Set([
+  'hub.unauthorized',
+  'hub.forbidden',
+  'hub.throttled',
+  'hub.unavailable',
+  'hub.refused',
+]);
+const notThere: ReadonlySet<string> = new Set(['hub.unreachable', 'hub.timeout']);
+
+function reachedBy(
+  { lastAttemptAt, failures, lastFailure }: Pick<HubLinkState, 'lastAttemptAt' | 'failures' | 'lastFailure'>,
+  now: number,
+): boolean | undefined {
+  if (lastAttemptAt === undefined || now - lastAttemptAt > justNowMs) return undefined;
+  if (failures === 0 || itsOwnNo.has(lastFailure?.code ?? '')) return true;
+  return notThere.has(lastFailure?.code ?? '') ? false : undefined;
 }
 
 function noteHubEvent(log: Log, event: HubLinkEvent): void {

@@ -171,6 +171,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       },
       localApi: { listen },
       kernel: place.kernel,
+      // The machine below is whatever a developer works on: its load is no fact of the lab.
+      watchHost: false,
       reconcile: { everySeconds: 2 },
       ...options.config,
       ...changes,

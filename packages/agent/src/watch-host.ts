@@ -1,0 +1,35 @@
+/** Monitoring put into the agent: what it may ask of the other rooms. A world without a host of its own has none to watch. */
+import type { HostVitals } from '@felhom/protocol';
+import type { GuestRecord } from './authority/guest-record.ts';
+import type { InFlight } from './guests/index.ts';
+import { createMonitoring } from './monitoring/index.ts';
+import type { Monitoring, MonitoringNeeds, MonitoringPorts } from './monitoring/index.ts';
+
+export interface HostWorld extends Pick<
+  MonitoringNeeds,
+  'tasks' | 'node' | 'tokenId' | 'policy' | 'rows' | 'working' | 'hubReached' | 'news' | 'clock'
+> {
+  /** Shown where nobody looks at the host. */
+  readonly vitals: (() => HostVitals | undefined) | undefined;
+  readonly inFlight: () => InFlight;
+  readonly registry: () => readonly GuestRecord[];
+}
+
+export function watchHost(ports: MonitoringPorts | undefined, world: HostWorld): Omit<Monitoring, 'look'> {
+  if (ports === undefined)
+    return {
+      run: () => Promise.resolve(),
+      findings: () => [],
+      vitals: () => world.vitals?.(),
+      disks: () => [],
+      tunnel: () => ({ is: 'none' }),
+    };
+  return createMonitoring({
+    ...ports,
+    ...world,
+    inHand: () => {
+      const { names, vmids } = world.inFlight();
+      return new Set([...vmids, ...world.registry().flatMap(({ name, vmid }) => (names.has(name) ? [vmid] : []))]);
+    },
+  });
+}
