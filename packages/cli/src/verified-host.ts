@@ -73,7 +73,7 @@ export function verifyHost(
     hostId,
     statement: opened.statement,
     // The digest is not of ages: a hub could have put in any.
-    report: reportAsOf(report, opened.statement.at),
+    report: reportAsOf(report, opened.statement.at, opened.statement.lastPassAt),
     trust: verifiedTrust(hostId, opened.statement, report),
     seen: opened.seen,
   };

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { backupPlan, desiredGuest, generationNumber, lineageId } from './desired-state.ts';
 import { signedStatement } from './host-statement.ts';
+import { hostVitals } from './host-state.ts';
 import { digest, hostEpoch, hostId } from './ids.ts';
 import { heldReference } from './poll.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
@@ -59,10 +60,25 @@ const summaryFields = {
 export const hostSummary = z.strictObject(summaryFields);
 export type HostSummary = z.output<typeof hostSummary>;
 
+/** What came with the last poll beside the report, and is of that moment. */
+export const shownHeartbeat = z.strictObject({
+  /** The host's clock as it asked; absent: it did not say. */
+  at: time.optional(),
+  /** Of its last completed pass, on its own clock. */
+  lastPassAt: time.optional(),
+  /** It polls seldom and reports at once only what matters. */
+  metered: z.boolean(),
+  vitals: hostVitals.optional(),
+});
+export type ShownHeartbeat = z.output<typeof shownHeartbeat>;
+
 export const hostDetail = z.strictObject({
   ...summaryFields,
+  /** Its ages are as of now. */
   report: report.optional(),
+  /** When this report came. Heartbeats since then said that it still stands. */
   reportAt: time.optional(),
+  heartbeat: shownHeartbeat.optional(),
   stale: z
     .strictObject({ lineage: lineageId, generation: generationNumber, since: time, hasText: z.boolean() })
     .optional(),

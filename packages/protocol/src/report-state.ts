@@ -28,7 +28,8 @@ export function digestOfReport(value: Report): Digest {
  * as the heartbeat told it.
  */
 export function reportAsOf(value: Report, now: number, lastPassAt?: number): Report {
-  const age = (at: number) => Math.max(0, Math.trunc(now) - at);
+  // Whose clock it is may be anybody's: an age stays one that the schema takes.
+  const age = (at: number) => Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.trunc(now) - at));
   const state = stateOfReport(value);
   return {
     ...state,

@@ -1,6 +1,6 @@
 /** `felhom status HOST`: what runs, what is stuck and what to do about it. */
 import type { Command } from 'commander';
-import type { HostDetail } from '@felhom/protocol';
+import type { HostDetail, Report } from '@felhom/protocol';
 import { formatAge, printableLine, renderFacts, renderReport, reportFacts } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
 import type { CommandContext } from '../command-context.ts';
@@ -17,8 +17,10 @@ export function addStatus(program: Command, context: CommandContext): void {
     .option('--json', 'print JSON')
     .action(async (name: string, options: { readonly json?: boolean }) => {
       const { now, host } = await context.withHub((hub) => hub.host(name));
-      const belief = await believe(context, host);
-      context.print(options, { ...host, belief }, () => renderStatus(host, now, context.style, belief));
+      const { belief, report } = await believe(context, host);
+      // What is called verified is what was verified: ages and the last pass are not the hub's then.
+      const shown = report === undefined ? host : { ...host, report };
+      context.print(options, { ...shown, belief }, () => renderStatus(shown, now, context.style, belief));
     });
 }
 
@@ -28,14 +30,17 @@ export type Belief =
   | { readonly is: 'hub-only'; readonly why: string; readonly next: string | undefined };
 
 /** Looking is allowed whatever the outcome; signing asks again, and insists. */
-async function believe(context: CommandContext, host: HostDetail): Promise<Belief> {
+async function believe(
+  context: CommandContext,
+  host: HostDetail,
+): Promise<{ readonly belief: Belief; readonly report?: Report }> {
   const pin = await loadPin(context.io, host.hostId);
   try {
-    const { statement, seen } = verifyHost(host.hostId, host, pin, context.machine.now());
+    const { statement, report, seen } = verifyHost(host.hostId, host, pin, context.machine.now());
     if (pin !== undefined) await savePin(context.io, host.hostId, { ...pin, current: seen });
-    return { is: 'verified', sequence: statement.sequence, at: statement.at };
+    return { belief: { is: 'verified', sequence: statement.sequence, at: statement.at }, report };
   } catch (error) {
-    if (error instanceof CliError) return { is: 'hub-only', why: error.message, next: error.next };
+    if (error instanceof CliError) return { belief: { is: 'hub-only', why: error.message, next: error.next } };
     throw error;
   }
 }
@@ -65,6 +70,10 @@ export function renderStatus(host: HostDetail, now: number, style: Style, belief
       ['host', style.paint('strong', host.hostId)],
       ['state', style.paint(stateTones[host.state], [host.state, ...forksOf(host), ...marksOf(host, now)].join(' '))],
       ['last contact', formatAge(host.lastContactAt, now)],
+      ...(host.heartbeat?.metered === true
+        ? [['metered', 'it polls seldom, and reports at once what matters'] as const]
+        : []),
+      ['last report', formatAge(host.reportAt, now)],
       ...(belief === undefined ? [] : [['what is shown', renderBelief(belief, now, style)] as const]),
       ['desired state', renderGenerations(host)],
       ['mailbox', renderMailbox(host)],

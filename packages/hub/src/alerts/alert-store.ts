@@ -13,6 +13,8 @@ import type { Message } from './message.ts';
 export interface WatchedHost {
   readonly hostId: HostId;
   readonly contactAt: number | undefined;
+  /** It said with its last poll that it polls seldom. */
+  readonly metered?: boolean;
   readonly reportDigest: string | undefined;
   readonly fork: { readonly since: number; readonly text: string } | undefined;
   readonly auditFork: { readonly since: number; readonly text: string } | undefined;

@@ -42,7 +42,7 @@ export function addOperatorRoutes(app: FastifyInstance, needs: OperatorRouteNeed
   app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'));
 
   const livenessOf = ({ hostId, contact, expectSeconds }: HostRow, now: number) =>
-    needs.liveness({ hostId, contactAt: contact?.at, expectSeconds }, now);
+    needs.liveness({ hostId, contactAt: contact?.at, expectSeconds, metered: contact?.metered }, now);
 
   app.get('/v1/hosts', asReader, async () => {
     const now = needs.now();

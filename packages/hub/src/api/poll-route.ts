@@ -7,6 +7,7 @@ import { deliver } from '../mailbox/deliver.ts';
 import type { RateLimiter } from '../rate-limit.ts';
 import type { HostRow, HubStore } from '../store/store.ts';
 import { hearTestimony } from '../testimony/hear-testimony.ts';
+import { heartbeatOf } from '../fleet/heartbeat.ts';
 import { authenticateHost } from './authenticate.ts';
 import type { AuthenticateNeeds } from './authenticate.ts';
 import { ProblemError } from './problem.ts';
@@ -79,6 +80,8 @@ async function answerPoll(
       sequence: poll.sequence,
       agentVersion: poll.agentVersion,
       held: JSON.stringify(poll.held),
+      heartbeat: JSON.stringify(heartbeatOf(poll)),
+      metered: poll.metered === true,
     },
     {
       report:

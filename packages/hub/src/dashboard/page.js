@@ -145,7 +145,10 @@
   }
 
   function facts(host, report) {
-    const rows = [['Last contact', since(host.lastContactAt)]];
+    const { heartbeat } = host;
+    const rows = [
+      ['Last heartbeat', since(host.lastContactAt) + (heartbeat?.metered ? ' (metered: it asks seldom)' : '')],
+    ];
     if (host.snoozedUntil !== undefined) rows.push(['Alerts', `snoozed until ${inTime(host.snoozedUntil)}`]);
     const held = host.held;
     const wanted = host.desired ? `generation ${host.desired.generation}` : 'none';
@@ -158,7 +161,7 @@
     rows.push(['Desired state', wanted + has]);
     if (report) {
       rows.push(['Last pass', since(report.lastPassAt)]);
-      rows.push(['Report', since(host.reportAt)]);
+      rows.push(['Last report', `${since(host.reportAt)}, as it still stands`]);
       rows.push([
         'Versions',
         `agent ${report.versions.agent}, node ${report.versions.node}` +
@@ -166,6 +169,7 @@
       ]);
       if (report.breakGlass.is === 'closed') rows.push(['Break-glass', 'closed']);
     }
+    if (heartbeat?.vitals) rows.push(['Vitals', vitalsText(heartbeat.vitals)]);
     const { waiting, taken } = host.mailbox;
     rows.push([
       'Mailbox',
@@ -177,6 +181,21 @@
         (host.auditCopy.full ? '; full, the hub takes no more of this host' : ''),
     ]);
     return make('dl', {}, ...rows.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
+  }
+
+  /** Numbers of the last heartbeat; what is not known is not said. */
+  function vitalsText({ cpuPercent, load1, memory, rootDisk, hottestC, pressure, targets }) {
+    const share = ({ usedBytes, totalBytes }) =>
+      `${totalBytes === 0 ? 0 : Math.round((100 * usedBytes) / totalBytes)} %`;
+    return [
+      ...(cpuPercent === undefined ? [] : [`CPU ${Math.round(cpuPercent)} %`]),
+      ...(load1 === undefined ? [] : [`load ${load1.toFixed(1)}`]),
+      ...(memory === undefined ? [] : [`memory ${share(memory)}`]),
+      ...(rootDisk === undefined ? [] : [`root disk ${share(rootDisk)}`]),
+      ...targets.map((target) => `${target.name} ${share(target)}`),
+      ...(hottestC === undefined ? [] : [`${Math.round(hottestC)} °C`]),
+      ...(pressure === undefined ? [] : [`waiting for IO ${Math.round(pressure.io)} %`]),
+    ].join(', ');
   }
 
   const section = (title, cards) => (cards.length === 0 ? [] : [make('h3', {}, title), ...cards]);

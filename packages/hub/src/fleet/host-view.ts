@@ -2,10 +2,11 @@
  * Hosts as operators see them. Derived at the moment of asking, from receipt times on the hub's clock. Pure. Whether a
  * host is there is judged where the alerts judge it.
  */
-import { heldReference, hostEpoch, parseVersionedJson, reportKind } from '@felhom/protocol';
+import { heldReference, hostEpoch, parseVersionedJson, reportAsOf, reportKind } from '@felhom/protocol';
 import type { HostDetail, HostState, HostSummary, HeldReference, Report, SignedStatement } from '@felhom/protocol';
 import type { Liveness } from '../liveness/judge.ts';
 import type { HostRow } from '../store/store.ts';
+import { readHeartbeat } from './heartbeat.ts';
 
 /** `liveness` is that of the watch at `now`. */
 export interface HostViews {
@@ -46,9 +47,15 @@ function detailOf(
   now: number,
 ): HostDetail {
   const epoch = hostEpoch.safeParse(host.contact?.hostEpoch);
+  const heartbeat = readHeartbeat(host.contact, liveness);
+  // The host's clock, as far as the hub can tell without asking it again.
+  const hostNow = now + (heartbeat?.at === undefined ? 0 : heartbeat.at - (host.contact?.at ?? now));
   return {
     ...summaryOf(host, report, liveness, now),
-    ...(report === undefined || host.report === undefined ? {} : { report, reportAt: host.report.at }),
+    ...(report === undefined || host.report === undefined
+      ? {}
+      : { report: reportAsOf(report, hostNow, heartbeat?.lastPassAt), reportAt: host.report.at }),
+    ...(heartbeat === undefined ? {} : { heartbeat }),
     ...(host.stale === undefined
       ? {}
       : {

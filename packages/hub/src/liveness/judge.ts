@@ -1,9 +1,11 @@
 /**
- * Is a host there? Judged by the time of receipt on the hub's own clock and by nothing that a host says. Pure.
+ * Is a host there? Judged by the time of receipt on the hub's own clock and by nothing that a host says, but for one word:
+ * that it is metered, which gives it one longer window and no other. Whoever can say that for a host can poll for it. Pure.
  *
  * The hub must not blame a host for its own absence: time before `up.since`, when the hub itself came (back), does not
  * count, and a host that had to back off meanwhile gets that time on top.
  */
+import { meteredPollSeconds } from '@felhom/protocol';
 import type { HostId } from '@felhom/protocol';
 
 export interface LivenessSettings {
@@ -25,8 +27,10 @@ const shortestPauseSeconds = 10;
 export function expectedWindowMs(
   settings: Pick<LivenessSettings, 'pollAfterSeconds' | 'slackSeconds'>,
   expectSeconds: number | undefined,
+  metered = false,
 ): number {
-  const fromPolls = Math.max(settings.pollAfterSeconds, shortestPauseSeconds) * polls * jitter + settings.slackSeconds;
+  const pause = Math.max(settings.pollAfterSeconds, metered ? meteredPollSeconds : shortestPauseSeconds);
+  const fromPolls = pause * polls * jitter + settings.slackSeconds;
   return Math.round(Math.max(fromPolls, expectSeconds ?? 0) * 1000);
 }
 
@@ -57,10 +61,12 @@ export interface WatchedContact {
   /** By receipt; `undefined`: never. */
   readonly contactAt: number | undefined;
   readonly expectSeconds: number | undefined;
+  /** Of its last poll. */
+  readonly metered?: boolean | undefined;
 }
 
 export function judge(host: WatchedContact, settings: LivenessSettings, up: HubUp, now: number): Liveness {
-  const windowMs = expectedWindowMs(settings, host.expectSeconds);
+  const windowMs = expectedWindowMs(settings, host.expectSeconds, host.metered);
   if (host.contactAt === undefined) return { is: 'never-seen', windowMs };
   // A receipt from the future is of a clock that was set back since, and says nothing about how long ago it was.
   const contactAt = host.contactAt > now + windowMs ? Number.NEGATIVE_INFINITY : Math.min(host.contactAt, now);
@@ -72,11 +78,11 @@ export function judge(host: WatchedContact, settings: LivenessSettings, up: HubU
 
 /** How long a host may take to come back after the hub did. An agent pauses at most twice as long as it was failing. */
 export function graceMs(
-  host: Pick<WatchedContact, 'expectSeconds'>,
+  host: Pick<WatchedContact, 'expectSeconds' | 'metered'>,
   settings: LivenessSettings,
   up: Pick<HubUp, 'awayMs' | 'pollAfterSecondsBefore'>,
 ): number {
   const pollAfterSeconds = Math.max(settings.pollAfterSeconds, up.pollAfterSecondsBefore);
-  const window = expectedWindowMs({ ...settings, pollAfterSeconds }, host.expectSeconds);
+  const window = expectedWindowMs({ ...settings, pollAfterSeconds }, host.expectSeconds, host.metered);
   return window + Math.min(settings.longestPauseSeconds * 1000 * jitter, 2 * up.awayMs);
 }

@@ -36,7 +36,7 @@ export const alertTables = `
 
 export function alertStoreOn(db: DatabaseSync): AlertStore {
   const hosts = db.prepare(
-    'SELECT h.host_id, h.contact_at, h.report_digest, h.fork_since, h.fork_text, ' +
+    'SELECT h.host_id, h.contact_at, h.metered, h.report_digest, h.fork_since, h.fork_text, ' +
       'h.audit_fork_since, h.audit_fork_text, h.stale_since, h.stale_generation, ' +
       'w.snoozed_until, w.expect_seconds FROM host h LEFT JOIN host_watch w ON w.host_id = h.host_id ORDER BY h.host_id',
   );
@@ -190,6 +190,7 @@ function toHost(row: Row): WatchedHost {
   return {
     hostId: hostIdSchema.parse(row['host_id']),
     contactAt: optionalInteger(row, 'contact_at'),
+    ...(row['metered'] === 1 ? { metered: true } : {}),
     reportDigest: optionalText(row, 'report_digest'),
     fork: forkText === undefined ? undefined : { since: integer(row, 'fork_since'), text: forkText },
     auditFork:

@@ -30,6 +30,7 @@ const upgrades: readonly string[] = [
   `,
   mailboxTables + testimonyTables,
   alertTables,
+  'ALTER TABLE host ADD COLUMN heartbeat TEXT; ALTER TABLE host ADD COLUMN metered INTEGER NOT NULL DEFAULT 0;',
 ];
 
 const keptDocuments = 100;
@@ -81,7 +82,8 @@ function storeOn(db: DatabaseSync): HubStore {
     'SELECT coalesce(max(generation), 0) AS highest FROM desired WHERE host_id = ? AND lineage = ?',
   );
   const contact = db.prepare(
-    'UPDATE host SET contact_at = ?, host_epoch = ?, sequence = ?, agent_version = ?, held = ? WHERE host_id = ?',
+    'UPDATE host SET contact_at = ?, host_epoch = ?, sequence = ?, agent_version = ?, held = ?, heartbeat = ?, ' +
+      'metered = ? WHERE host_id = ?',
   );
   const report = db.prepare('UPDATE host SET report_at = ?, report_digest = ?, report_text = ? WHERE host_id = ?');
   const stale = db.prepare(
@@ -133,7 +135,16 @@ function storeOn(db: DatabaseSync): HubStore {
     },
     async recordContact(hostId, row, changes) {
       inTransaction(db, () => {
-        contact.run(row.at, row.hostEpoch, row.sequence, row.agentVersion, row.held, hostId);
+        contact.run(
+          row.at,
+          row.hostEpoch,
+          row.sequence,
+          row.agentVersion,
+          row.held,
+          row.heartbeat ?? null,
+          row.metered === true ? 1 : 0,
+          hostId,
+        );
         if (changes.report !== undefined)
           report.run(changes.report.at, changes.report.digest, changes.report.text, hostId);
         if (changes.stale !== undefined) setStale(hostId, changes.stale);
@@ -219,6 +230,8 @@ function toContact(row: Row): ContactRow | undefined {
     sequence: integer(row, 'sequence'),
     agentVersion: text(row, 'agent_version'),
     held: text(row, 'held'),
+    ...(row['heartbeat'] === null ? {} : { heartbeat: text(row, 'heartbeat') }),
+    ...(row['metered'] === 1 ? { metered: true } : {}),
   };
 }
 

@@ -47,6 +47,10 @@ export interface ContactRow {
   readonly agentVersion: string;
   /** JSON of the held reference. */
   readonly held: string;
+  /** JSON of what came beside the report and is of that moment. The last one only: the hub keeps no history of it. */
+  readonly heartbeat?: string;
+  /** The host said that it polls seldom. */
+  readonly metered?: boolean;
 }
 
 export interface ReportRow {
