@@ -25,6 +25,7 @@ export function hostStorage(policy: string): StorageWorld {
       lsblk: tool('/usr/bin/lsblk'),
       blkid: tool('/usr/sbin/blkid'),
       findmnt: tool('/usr/bin/findmnt'),
+      blockdev: tool('/usr/sbin/blockdev'),
       chattr: tool('/usr/bin/chattr'),
       // Proxmox waits a minute for the lock of its configuration, and then for the server.
       perl: createHostCommand({ program: '/usr/bin/perl', timeoutMs: 110_000 }),

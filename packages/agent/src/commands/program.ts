@@ -27,6 +27,7 @@ import { defaultAdminSocket, defaultConfigFile, hostKeyDirectory } from './locat
 import type { JournaledSaga } from './open-host.ts';
 import { renderChecks, renderJournal, renderPlan } from './render.ts';
 import { addSignedCommands } from './signed-commands.ts';
+import { addStorageOfHost } from './storage-of-host.ts';
 import { addTrust } from './trust.ts';
 
 export interface ProgramIo {
@@ -221,6 +222,7 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
     },
   });
   addSignedCommands(program, { ...told, now: io.now, ask });
+  addStorageOfHost(program, { ...told, now: io.now });
   program
     .command('root-verb')
     .description(

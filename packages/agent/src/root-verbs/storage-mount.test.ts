@@ -1,17 +1,7 @@
-/** `mount` and `unmount`: which disk is left mounted under a name, on made-up disks and on real ones. */
+/** `mount` and `unmount`: which disk is left mounted under a name, on made-up disks. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -20,15 +10,12 @@ import { markText, mountPathOf } from '../storage-manifest.ts';
 import { mountTarget, unmountTarget } from './storage-mount.ts';
 import { mountUnitName } from './storage-units.ts';
 import type { StorageAnswer } from './storage-world.ts';
-import { declaredUsb, makeStorageHost, mark, noLoopDevices, realMounts, usb, uuid } from './test/storage-host.ts';
+import { declaredUsb, makeStorageHost, mark, usb, uuid } from './test/storage-host.ts';
 import type { MadeHost } from './test/storage-host.ts';
 
-function setUp(t: TestContext, clear = (): void => {}): MadeHost {
+function setUp(t: TestContext): MadeHost {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-storage-'));
-  t.after(() => {
-    clear();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
   const host = makeStorageHost(folder);
   host.declare(declaredUsb);
   return host;
@@ -149,54 +136,4 @@ test('another UUID in the declaration: the old device wants nothing any more', a
   const unit = mountUnitName('usb-1', host.world.mountRoot);
   assert.equal(readFileSync(join(host.folder, 'wants', unit), 'utf8'), 'dev-disk-by\\x2duuid-AAAA\\x2dBBBB.device');
   assert.ok(host.calls.includes(`disable ${unit}`));
-});
-
-test('a real disk: mounted, closed while it is away, a copy of its UUID refused', async (t) => {
-  const missing = noLoopDevices();
-  if (missing !== undefined) return t.skip(missing);
-  const undo: string[][] = [];
-  const host = setUp(t, () => {
-    for (const [program = '', ...args] of undo.toReversed())
-      try {
-        execFileSync(program, args, { stdio: 'ignore' });
-      } catch {
-        // It is gone already.
-      }
-  });
-  const world = realMounts(host.folder, host.world);
-  const path = mountPathOf('usb-1', world.mountRoot);
-  undo.push(['chattr', '-i', path]);
-  // Of this run alone: the machine's other loop devices are looked at too.
-  const own = randomUUID();
-  const makeDisk = (name: string): string => {
-    const image = join(host.folder, name);
-    writeFileSync(image, '');
-    truncateSync(image, 16 * 1024 * 1024);
-    execFileSync('mkfs.ext4', ['-q', '-U', own, image]);
-    const loop = execFileSync('losetup', ['--find', '--show', image], { encoding: 'utf8' }).trim();
-    undo.push(['losetup', '--detach', loop]);
-    return loop;
-  };
-  undo.push(['umount', path], ['umount', join(host.folder, 'aside')]);
-  const { serial: _, ...noSerial } = usb;
-  host.declare({ ...declaredUsb, target: { ...noSerial, uuid: own } });
-  const first = makeDisk('first.img');
-  const aside = join(host.folder, 'aside');
-  mkdirSync(aside);
-  execFileSync('mount', [first, aside]);
-  writeFileSync(join(aside, '.felhom-target'), markText(mark));
-  assert.match(textOf(await mountTarget(world, 'usb-1')), /is mounted at .*aside too/);
-  execFileSync('umount', [aside]);
-  assert.deepEqual(await mountTarget(world, 'usb-1'), { is: 'done' });
-  writeFileSync(join(path, 'copy.tar'), 'x');
-  assert.deepEqual(await unmountTarget(world, 'usb-1'), { is: 'done' });
-  assert.throws(() => writeFileSync(join(path, 'copy.tar'), 'x'), /EPERM|EACCES/, 'root writes below it');
-  assert.deepEqual(await mountTarget(world, 'usb-1'), { is: 'done' });
-  assert.equal(readFileSync(join(path, 'copy.tar'), 'utf8'), 'x');
-  const second = makeDisk('second.img');
-  assert.match(textOf(await mountTarget(world, 'usb-1')), /several disks have the UUID/);
-  await unmountTarget(world, 'usb-1');
-  execFileSync('losetup', ['--detach', first]);
-  assert.match(textOf(await mountTarget(world, 'usb-1')), new RegExp(`${second} has its UUID and bears no mark`));
-  assert.throws(() => writeFileSync(join(path, 'copy.tar'), 'x'), /EPERM|EACCES/);
 });

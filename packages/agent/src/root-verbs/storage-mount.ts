@@ -133,8 +133,8 @@ function unitText({ units }: StorageWorld, unit: string): string | undefined {
   }
 }
 
-/** `undefined`: nothing is mounted there any more. */
-async function takeAway(world: StorageWorld, name: string): Promise<string | undefined> {
+/** `undefined`: nothing is mounted there any more; else why it is. */
+export async function takeAway(world: StorageWorld, name: string): Promise<string | undefined> {
   const path = mountPathOf(name, world.mountRoot);
   if ((await mountsAt(world.tools, path)).length === 0) return undefined;
   const { code, stderr } = await world.systemctl(['stop', mountUnitName(name, world.mountRoot)]);

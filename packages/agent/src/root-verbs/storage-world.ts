@@ -5,6 +5,7 @@ import type { DiskTools } from './storage-disks.ts';
 import type { StorageRegistry } from './storage-registry.ts';
 
 export interface StorageTools extends DiskTools {
+  readonly blockdev: HostCommand;
   readonly chattr: HostCommand;
   readonly perl: HostCommand;
   readonly systemdCreds: HostCommand;

@@ -100,7 +100,11 @@ export function makeStorageHost(folder: string): MadeHost {
     }
     if (verb === 'stop') {
       if (host.busy) return said('', 1, 'target is busy');
-      if (mounts.delete(where)) empty(where);
+      const device = mounts.get(where);
+      if (device === undefined) return said('');
+      cpSync(where, join(folder, 'devices', device), { recursive: true });
+      mounts.delete(where);
+      empty(where);
       return said('');
     }
     const link = join(folder, 'wants', unit);
@@ -177,6 +181,7 @@ export function makeStorageHost(folder: string): MadeHost {
       blkid,
       findmnt,
       perl,
+      blockdev: async () => said(''),
       chattr: async () => said('', 1, 'Operation not supported'),
       systemdCreds: async () => said('', 1, 'there is none'),
     },
