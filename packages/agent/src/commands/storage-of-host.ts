@@ -1,5 +1,6 @@
 /** `felhom-agent storage` on a host as it is: the person at the terminal, and root's own places. */
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { systemRandom } from '../adapters/system-clock/index.ts';
@@ -28,6 +29,8 @@ export function addStorageOfHost(
       const { hostStorage } = await import('./host-storage.ts');
       // Files of root's are for root, whatever the shell was set to.
       process.umask(0o022);
+      // The socket of root's program lies beside it, and others have to come by.
+      mkdirSync(dirname(rootPlaces.run), { recursive: true, mode: 0o755 });
       ownFolder(rootPlaces.run);
       const turn = takeTurn({ folder: join(rootPlaces.run, 'turns') });
       if (turn.is === 'taken') throw new Error(`process ${turn.pid} is at work for root; try again in a moment`);

@@ -16,7 +16,7 @@ import {
   listStorage,
   planAttach,
 } from '../root-verbs/storage-door.ts';
-import type { StorageAnswer, StorageWorld } from '../root-verbs/storage-door.ts';
+import type { KeptCredential, StorageAnswer, StorageWorld } from '../root-verbs/storage-door.ts';
 import { renderPlan, renderStorage } from './storage-render.ts';
 
 export interface StorageContext {
@@ -166,17 +166,21 @@ async function keep(context: StorageContext, name: string): Promise<void> {
   await context.asRoot(async (world) => {
     const kept = await keepCredential(world, name, secret);
     if (kept.is === 'bad') return context.fail(`cannot keep the credential ${name}: ${kept.text}`);
-    context.print(
-      kept.is === 'sealed'
-        ? `${name}: sealed to this host\n`
-        : `${name}: kept in a file that only root reads; systemd-creds cannot seal here, so whoever takes the disk can read it\n`,
-    );
+    context.print(`${name}: ${keptHow(kept)}\n`);
     const held = world.registry.read();
     const users = held.is === 'held' ? held.manifest.targets : [];
     for (const { target, state } of users)
       if ('credential' in target && target.credential === name && state === 'attached')
         tell(context, await defineStorage(world, target.name, true), `${target.name}: Proxmox has it`);
   });
+}
+
+function keptHow(kept: Exclude<KeptCredential, { is: 'bad' }>): string {
+  if (kept.is === 'plain')
+    return 'kept in a file that only root reads; systemd cannot seal here, so whoever takes the disk can read it';
+  return kept.tpm
+    ? "sealed to this host's TPM"
+    : 'sealed to a key on this disk, for want of a TPM; whoever takes the disk can read it';
 }
 
 function tell({ print, fail }: StorageContext, answer: StorageAnswer, done: string): void {

@@ -1,5 +1,5 @@
 /**
- * Passwords of servers, at rest: sealed by systemd to this host (its TPM where it has one), or in a file that only root
+ * Passwords of servers, at rest: sealed by systemd to this host, or in a file that only root
  * reads where systemd cannot. They go to Proxmox on stdin and nowhere else. Proxmox keeps a copy of its own, unsealed, in
  * `/etc/pve/priv/storage`: that is its design, and nothing here makes it better.
  */
@@ -21,12 +21,14 @@ export type SecretAnswer =
 /** One line, because Proxmox writes it into a line of a file; and what PVE: CIFSPlugin.pm takes at most. */
 const usable = /^[\x20-\x7e]{1,256}$/;
 
+export type KeptCredential =
+  /** `tpm`: to the chip of this host; else to a key that lies on its disk too. */
+  | { readonly is: 'sealed'; readonly tpm: boolean }
+  | { readonly is: 'plain' }
+  | { readonly is: 'bad'; readonly text: string };
+
 /** Keeps a password under a name. On disk when it returns. `bad` where it can be none. Throws what the disk throws. */
-export async function keepCredential(
-  world: CredentialWorld,
-  name: string,
-  secret: string,
-): Promise<{ readonly is: 'sealed' | 'plain' } | { readonly is: 'bad'; readonly text: string }> {
+export async function keepCredential(world: CredentialWorld, name: string, secret: string): Promise<KeptCredential> {
   if (!usable.test(secret)) return { is: 'bad', text: 'it has to be one line of 1 to 256 printable ASCII characters' };
   ownFolder(world.credentials);
   const { sealed, plain } = filesOf(world, name);
@@ -34,7 +36,8 @@ export async function keepCredential(
   const [file, other] = text === undefined ? [plain, sealed] : [sealed, plain];
   placeFile(file, text ?? secret, 0o600, (draft) => renameSync(draft, file));
   rmSync(other, { force: true });
-  return { is: text === undefined ? 'plain' : 'sealed' };
+  if (text === undefined) return { is: 'plain' };
+  return { is: 'sealed', tpm: (await world.tools.systemdCreds(['has-tpm2', '--quiet'])).code === 0 };
 }
 
 /** The password of a name. Its text is in no error. */

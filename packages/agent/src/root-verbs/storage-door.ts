@@ -14,6 +14,7 @@ export { attachTarget, planAttach } from './storage-attach.ts';
 export type { AttachPlan } from './storage-attach.ts';
 export { detachTarget } from './storage-detach.ts';
 export { keepCredential } from './storage-credentials.ts';
+export type { KeptCredential } from './storage-credentials.ts';
 export { defineStorage } from './storage-define.ts';
 export { listStorage } from './storage-list.ts';
 export type { StorageList } from './storage-list.ts';
