@@ -12,6 +12,11 @@ export const hostPolicy = z.strictObject({
   v: z.literal(1),
   node: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9-]{0,62}$/),
   pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$/),
+  /** Whose tasks are the agent's: root clears nothing that another one left. */
+  token: z
+    .string()
+    .regex(/^[^\s:!/@]{1,60}@[A-Za-z][A-Za-z0-9._-]{1,31}![A-Za-z][A-Za-z0-9._-]{1,60}$/, 'USER@REALM!TOKENID')
+    .default('felhom-agent@pve!agent'),
   vmids: z.strictObject({ guests: range, scratch: range }),
   bridges: z.array(z.string()).min(1).max(32),
   /** Storages that guests' volumes may lie on. */

@@ -7,6 +7,7 @@ import { createSystemctl } from '../src/adapters/systemctl/index.ts';
 import type { RootWorld } from '../src/commands/root-verb.ts';
 import { makeStorageHost } from '../src/root-verbs/test/storage-host.ts';
 import { writeTrustText } from '../src/trust/index.ts';
+import { madeUpNode } from './made-up-node.ts';
 
 /** Units that run are files; nothing but what break-glass asks for. */
 const systemctl = `#!/bin/sh
@@ -66,7 +67,16 @@ export function rootIn(folder: string, now: number): RootWorld {
     },
     program: [],
     systemctl: createSystemctl({ program: at('systemctl') }),
-    tools: { pvesm: noTool, perl: noTool, findmnt: noTool, dd: noTool },
+    tools: {
+      pvesm: noTool,
+      perl: noTool,
+      findmnt: noTool,
+      dd: noTool,
+      slowPerl: noTool,
+      env: noTool,
+      smartctl: noTool,
+    },
+    guests: madeUpNode(at('node')),
     storage: makeStorageHost(at('storage')).world,
     sshKeygen: 'ssh-keygen',
     clock: { ...systemClock(), now: () => now },

@@ -127,15 +127,12 @@ const hostile: [name: string, input: string | Buffer, says: RegExp][] = [
     json({ v: 1, verb: 'archive-digest', archive: 'local:9001/x.raw' }),
     /not the volume id of a/,
   ],
-  ['key-test', json({ v: 1, verb: 'key-test', archive: 'pbs:backup/x' }), /root program does not do it/],
+  ['key-test of a file', json({ v: 1, verb: 'key-test', archive: 'pbs:backup/x' }), /not the volume id of a snapshot/],
   [
-    'scratch-read',
-    json({ v: 1, verb: 'scratch-read', vmid: 9800, volumes: [{ path: '/', samples: [] }] }),
-    /root program does not do it/,
+    'scratch-read of a guest that serves',
+    json({ v: 1, verb: 'scratch-read', vmid: 9001, volumes: [{ path: '/', samples: [] }] }),
+    /not in the range of scratch guests/,
   ],
-  ['unlock', json({ v: 1, verb: 'unlock', operation, vmid: 100 }), /root program does not do it/],
-  ['pool-ensure', json({ v: 1, verb: 'pool-ensure', operation, vmid: 100 }), /root program does not do it/],
-  ['reap-stub', json({ v: 1, verb: 'reap-stub', operation, vmid: 100, volumes: [] }), /root program does not do it/],
 ];
 for (const [name, input, says] of hostile)
   test(`${name}: refused before anything is looked at`, async (t) => {

@@ -20,6 +20,7 @@ import { systemClock } from '../adapters/system-clock/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
 import { createTrustFile, readRootOwned } from '../adapters/trust-file/index.ts';
 import { hostPolicy } from '../host-policy.ts';
+import type { HostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/index.ts';
 import type { HostCommand } from '../ports/host-command.ts';
 import type { Systemctl } from '../ports/systemctl.ts';
@@ -39,6 +40,8 @@ import {
 import type { StorageWorld } from '../root-verbs/storage-door.ts';
 import { hostStorage } from './host-storage.ts';
 import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts, Turn } from '../root-verbs/index.ts';
+import { keyTest, nodePlaces, scratchRead, serveGuest, smart } from '../root-verbs/guest-door.ts';
+import type { GuestWorld } from '../root-verbs/guest-door.ts';
 
 /** Where root's things are. Nobody who asks may choose any of it. */
 export interface RootPlaces {
@@ -72,7 +75,15 @@ export interface RootWorld {
   readonly program: readonly string[];
   readonly systemctl: Systemctl;
   /** What only reads: Proxmox's own tools, and what tells a device. */
-  readonly tools: ArchiveCommands & { readonly perl: HostCommand };
+  readonly tools: ArchiveCommands & {
+    readonly perl: HostCommand;
+    /** May take hours. */
+    readonly slowPerl: HostCommand;
+    /** `env`, for a program that is told by variables where its secrets are. */
+    readonly env: HostCommand;
+    readonly smartctl: HostCommand;
+  };
+  readonly guests: GuestWorld;
   readonly storage: StorageWorld;
   readonly sshKeygen: string;
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
@@ -99,11 +110,31 @@ export function hostRoot(): RootWorld {
       perl: createHostCommand({ program: '/usr/bin/perl' }),
       findmnt: createHostCommand({ program: '/usr/bin/findmnt' }),
       dd: createHostCommand({ program: '/usr/bin/dd' }),
+      slowPerl: createHostCommand({ program: '/usr/bin/perl', timeoutMs: 6 * 3_600_000 }),
+      env: createHostCommand({ program: '/usr/bin/env' }),
+      smartctl: createHostCommand({ program: '/usr/sbin/smartctl' }),
     },
+    guests: hostGuests(),
     storage: hostStorage(rootPlaces.policy),
     sshKeygen: '/usr/bin/ssh-keygen',
     clock: systemClock(),
     turnWaitMs: 60_000,
+  };
+}
+
+function hostGuests(): GuestWorld {
+  // Freeing a volume of a slow storage, a lock that somebody holds: root waits longer than the agent does.
+  const tool = (program: string, ...fixed: string[]) => createHostCommand({ program, fixed, timeoutMs: 600_000 });
+  return {
+    places: nodePlaces,
+    tools: {
+      perl: createHostCommand({ program: '/usr/bin/perl' }),
+      pct: tool('/usr/sbin/pct'),
+      pvesm: tool('/usr/sbin/pvesm'),
+      pvesh: tool('/usr/bin/pvesh'),
+      umount: tool('/usr/bin/nsenter', '--mount=/proc/1/ns/mnt', '--', '/usr/bin/umount'),
+      losetup: tool('/usr/sbin/losetup'),
+    },
   };
 }
 
@@ -139,6 +170,9 @@ export async function runRootVerb(io: RootVerbIo, world: RootWorld, signal: Abor
 type Answer =
   | RootAnswer
   | Awaited<ReturnType<typeof archiveDigest>>
+  | Awaited<ReturnType<typeof scratchRead>>
+  | Awaited<ReturnType<typeof keyTest>>
+  | Awaited<ReturnType<typeof smart>>
   // A list of its own, because what goes out on the wire is written.
   | { readonly is: 'done'; readonly volumes: VolumeId[] };
 
@@ -154,21 +188,33 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
   if (read.is === 'refused') return read;
   const { request } = read;
   switch (request.verb) {
-    // Both change nothing and may take hours, so they hold nobody up.
+    // These change nothing and may take hours, so they hold nobody up.
     case 'volumes-of': {
       const found = await volumesOf(world.tools.perl, request.vmid);
       return found.is === 'done' ? { is: 'done', volumes: [...found.volumes] } : found;
     }
     case 'archive-digest':
       return archiveDigest(world.tools, request.archive, signal);
+    case 'scratch-read': {
+      const policy = readPolicy(world.places, world.rootUid);
+      if ('bad' in policy) return refused(`cannot look into ${request.vmid}: ${policy.bad}`);
+      const { places } = world.guests;
+      return scratchRead({ places, policy }, world.tools.slowPerl, request.vmid, request.volumes);
+    }
+    case 'key-test':
+      return keyTest(world.guests.places, world.tools.env, request.archive);
+    case 'smart':
+      return smart(world.tools.smartctl, request.device);
+    case 'target-apply':
+      return refused(`cannot ${request.verb}: this release's root program does not do it`);
     case 'reap-stub':
     case 'unlock':
-    case 'pool-ensure':
-    case 'scratch-read':
-    case 'key-test':
-    case 'target-apply':
-    case 'smart':
-      return refused(`cannot ${request.verb}: this release's root program does not do it`);
+    case 'pool-ensure': {
+      const policy = () => readPolicy(world.places, world.rootUid);
+      return inTurn(world, request.verb, signal, (parts) =>
+        serveGuest(request, { ...parts, guests: world.guests, policy }),
+      );
+    }
     case 'trust-update':
     case 'break-glass-open':
     case 'break-glass-close':
@@ -178,14 +224,23 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'unmount':
     case 'storage-define':
     case 'show':
+      return inTurn(world, request.verb, signal, (parts) => serveVerb(request, parts, signal));
   }
+}
+
+/** Looking takes a turn too: no receipt means "not done" only while nobody is doing it. */
+async function inTurn(
+  world: RootWorld,
+  verb: HelperRequest['verb'],
+  signal: AbortSignal,
+  work: (parts: RootParts) => Promise<RootAnswer>,
+): Promise<RootAnswer> {
   ownFolder(world.places.run);
-  // Looking takes a turn too: no receipt means "not done" only while nobody is doing it.
   const turn = await waitForTurn(world, signal);
   if (turn.is === 'taken')
-    return { is: 'busy', text: `cannot ${request.verb}: process ${turn.pid} is at work for root; ask again` };
+    return { is: 'busy', text: `cannot ${verb}: process ${turn.pid} is at work for root; ask again` };
   try {
-    return await serveVerb(request, partsOf(world), signal);
+    return await work(partsOf(world));
   } finally {
     turn.end();
   }
@@ -217,16 +272,21 @@ function partsOf({ places, rootUid, clock, sshKeygen, systemctl, storage }: Root
   };
 }
 
+/** The ranges in which anything is done unsigned; root's, or nothing. */
+function readPolicy({ policy }: RootPlaces, rootUid: number): HostPolicy | { readonly bad: string } {
+  const owned = readRootOwned(policy, [rootUid]);
+  if (owned.is === 'unreadable') return { bad: owned.why.text };
+  const loaded = loadFile(policy, hostPolicy);
+  return loaded.is === 'bad' ? { bad: loaded.why.text } : loaded.value;
+}
+
 /** Both files are root's: what others can write says nothing about how far the host may be opened. */
 function readBreakGlass(places: RootPlaces, rootUid: number): ReturnType<RootParts['breakGlass']> {
-  const owned = (file: string) => readRootOwned(file, [rootUid]);
-  const glass = owned(places.breakGlass);
-  const policy = owned(places.policy);
+  const glass = readRootOwned(places.breakGlass, [rootUid]);
   if (glass.is === 'unreadable') return { bad: glass.why.text };
-  if (policy.is === 'unreadable') return { bad: policy.why.text };
-  const bounds = loadFile(places.policy, hostPolicy);
-  if (bounds.is === 'bad') return { bad: bounds.why.text };
-  const { maxMinutes } = bounds.value.breakGlass;
+  const policy = readPolicy(places, rootUid);
+  if ('bad' in policy) return policy;
+  const { maxMinutes } = policy.breakGlass;
   if (glass.is === 'none') return { settings: undefined, maxMinutes };
   const settings = loadFile<OpenOptions['settings']>(places.breakGlass, breakGlassSettings);
   return settings.is === 'bad' ? { bad: settings.why.text } : { settings: settings.value, maxMinutes };

@@ -18,7 +18,7 @@ export interface TurnOptions {
 /** Throws what the disk throws. Two that come in the same moment may both be told that it is taken. */
 export function takeTurn({ folder, pid = process.pid, proc = '/proc' }: TurnOptions): Turn {
   ownFolder(folder);
-  const startedAt = startOf(proc, String(pid));
+  const startedAt = startOfProcess(proc, String(pid));
   if (startedAt === undefined) throw new Error(`cannot take a turn: ${proc} does not know process ${pid}`);
   const mine = `${pid}.${startedAt}`;
   const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
@@ -27,7 +27,7 @@ export function takeTurn({ folder, pid = process.pid, proc = '/proc' }: TurnOpti
   for (const name of readdirSync(folder)) {
     const [, other = '', itsStart] = /^([1-9]\d*)\.(\d+)$/.exec(name) ?? [];
     if (name === mine || itsStart === undefined) continue;
-    if (startOf(proc, other) === itsStart) {
+    if (startOfProcess(proc, other) === itsStart) {
       end();
       return { is: 'taken', pid: Number(other) };
     }
@@ -36,8 +36,8 @@ export function takeTurn({ folder, pid = process.pid, proc = '/proc' }: TurnOpti
   return { is: 'mine', end };
 }
 
-/** proc(5): field 22 of stat, in clock ticks since boot. The name in field 2 may hold anything, brackets included. */
-function startOf(proc: string, pid: string): string | undefined {
+/** `undefined`: no such process, or one that has ended. proc(5): field 22 of stat, in clock ticks since boot. The name in field 2 may hold anything, brackets included. */
+export function startOfProcess(proc: string, pid: string): string | undefined {
   let stat: string;
   try {
     stat = readFileSync(join(proc, pid, 'stat'), 'utf8');
