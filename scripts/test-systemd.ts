@@ -34,8 +34,8 @@ const { status } = spawnSync(
   [
     '--disable-warning=ExperimentalWarning',
     '--test',
-    '--test-concurrency=3',
-    '--test-timeout=120000',
+    '--test-concurrency=2',
+    '--test-timeout=300000',
     '--test-reporter=spec',
     ...files,
   ],

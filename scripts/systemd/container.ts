@@ -20,8 +20,8 @@ export interface Container {
   write(file: string, text: string, mode?: string): Promise<void>;
   /** A property of a unit. */
   show(unit: string, property: string): Promise<string>;
-  /** Waits until `holds` does; throws with `what` after 30 seconds. Resolves with the milliseconds it took. */
-  until(what: string, holds: () => Promise<boolean>): Promise<number>;
+  /** Waits until `holds` does; throws with `what` after 30 seconds, or as told. Resolves with the milliseconds it took. */
+  until(what: string, holds: () => Promise<boolean>, longestMs?: number): Promise<number>;
 }
 
 const longestWaitMs = 30_000;
@@ -46,6 +46,8 @@ export async function bootContainer(t: TestContext, name: string): Promise<Conta
       '--boot',
       `--machine=${machine}`,
       '--private-network',
+      // For IPAddressDeny=, which a host has and a container has not by itself.
+      '--capability=CAP_BPF',
       '--volatile=overlay',
       '--resolv-conf=off',
       '--timezone=off',
@@ -72,7 +74,7 @@ export async function bootContainer(t: TestContext, name: string): Promise<Conta
   const inside = (): readonly string[] => ['-t', String(childOf(nspawn.pid ?? 0) ?? 0), '-a'];
   const container: Container = {
     run(command, { as, input = '' } = {}) {
-      const who = as === undefined ? [] : ['setpriv', `--reuid=${as}`, `--regid=${as}`, '--clear-groups', '--'];
+      const who = as === undefined ? [] : ['runuser', '-u', as, '--'];
       const env = ['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C.UTF-8'];
       return runProgram('nsenter', [...inside(), ...env, ...who, ...command], { input, timeoutMs: longestWaitMs });
     },
@@ -83,16 +85,18 @@ export async function bootContainer(t: TestContext, name: string): Promise<Conta
       return stdout.trim();
     },
     write: async (file, text, mode = '0644') => {
-      const { code, stderr } = await container.run(['install', '-D', '-m', mode, '/dev/stdin', file], { input: text });
+      const place = 'install -D -m "$1" /dev/null "$0" && cat > "$0"';
+      const { code, stderr } = await container.run(['sh', '-c', place, file, mode], { input: text });
       if (code !== 0) throw new Error(`cannot write ${file}: ${stderr}`);
     },
     show: (unit, property) => container.must('systemctl', 'show', '--value', '-p', property, unit),
-    until: async (what, holds) => {
+    until: async (what, holds, longestMs) => {
       const start = performance.now();
       await until(
         what,
         async () => ((await holds()) ? true : undefined),
         () => '',
+        longestMs,
       );
       return performance.now() - start;
     },
@@ -119,13 +123,18 @@ export async function install(container: Container): Promise<void> {
   await container.must('systemctl', 'daemon-reload');
 }
 
-async function until<T>(what: string, look: () => Promise<T | undefined>, said: () => string): Promise<T> {
-  const end = performance.now() + longestWaitMs;
+async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined>,
+  said: () => string,
+  longestMs = longestWaitMs,
+): Promise<T> {
+  const end = performance.now() + longestMs;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
-    if (performance.now() > end) throw new Error(`not within ${longestWaitMs / 1000} s: ${what}. ${said()}`);
-    await wait(20);
+    if (performance.now() > end) throw new Error(`not within ${longestMs / 1000} s: ${what}. ${said()}`);
+    await wait(100);
   }
 }
 
