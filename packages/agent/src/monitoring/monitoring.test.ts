@@ -4,7 +4,7 @@ import { reason } from '@felhom/protocol';
 import type { Upid, Vmid } from '@felhom/protocol';
 import { done, unknown } from '../kernel/saga.ts';
 import type { Outcome } from '../kernel/saga.ts';
-import type { DiskRow, HostSample, UnitState } from '../ports/host-facts.ts';
+import type { DiskRow, UnitState } from '../ports/host-facts.ts';
 import type { GuestRow, TaskRow } from '../ports/proxmox.ts';
 import type { IngressRule, RunningIngress } from '../ports/tunnel.ts';
 import { tunnelUnit } from './judge-tunnel.ts';
@@ -25,13 +25,13 @@ function host() {
     return value();
   };
   const world = {
-    sample: wellSample as HostSample,
+    sample: wellSample,
     units: done([...wellUnits, unit(tunnelUnit)]) as Outcome<readonly UnitState[]>,
-    synchronised: done(true) as Outcome<boolean>,
+    synchronised: done(true),
     reboot: done(undefined) as Outcome<string | undefined>,
     disks: done([]) as Outcome<readonly DiskRow[]>,
     smart: '{}',
-    connections: done(4) as Outcome<number>,
+    connections: done(4),
     ingress: done({ rules: [web], privateNetworks: false }) as Outcome<RunningIngress>,
     declared: done([web]) as Outcome<readonly IngressRule[] | undefined>,
     internet: true,

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Report } from '@felhom/protocol';
+import type { HostVitals, Report } from '@felhom/protocol';
 import { emptyReport } from '@felhom/protocol/report.fixture';
+import { metricNames, metricsTable } from './metric-names.ts';
+import type { MetricName } from './metric-names.ts';
 import { renderMetrics } from './metrics.ts';
 
 const now = Date.UTC(2026, 0, 10);
@@ -159,10 +163,126 @@ test('no series occurs twice, whatever the report repeats', () => {
   assert.equal(new Set(series).size, series.length);
 });
 
-test('the names that are documented are those that there are', async () => {
-  const { readFileSync } = await import('node:fs');
-  const source = readFileSync(new URL('metrics.ts', import.meta.url), 'utf8');
-  const documented = [...source.matchAll(/^ \* {3}(felhom_[a-z_]+)/gm)].map(([, name]) => name);
-  const made = [...source.matchAll(/gauge\(\s*'(felhom_[a-z_]+)'/g)].map(([, name]) => name);
-  assert.deepEqual(documented, made);
+const vitals: HostVitals = {
+  at: now - 5_000,
+  uptimeSeconds: 60,
+  cpuPercent: 12.5,
+  load1: 0.5,
+  memory: { usedBytes: 1, totalBytes: 2 },
+  rootDisk: { usedBytes: 3, totalBytes: 4 },
+  pressure: { cpu: 1, memory: 2, io: 3 },
+  hottestC: 45.5,
+  targets: [{ name: 'nas', usedBytes: 5, totalBytes: 6 }],
+};
+const target = {
+  name: 'nas',
+  type: 'nfs',
+  storage: 'nas',
+  role: 'vzdump-target',
+  class: 'slow',
+  identity: 'nfs:a:/b',
+  offsite: true,
+  state: 'disconnected',
+  since: now - hour,
+  why: 'gone',
+  flapping: true,
+};
+
+/** Everything that a report can say, so that every metric has a sample. */
+const whole = reportWith({
+  lastPassAt: now,
+  guests: [guest('cloud', 'running')],
+  findings: [
+    { key: 'host.hot', severity: 'warning', subject: 'host', text: 'x', advice: { text: 'y' }, since: 1 },
+    { key: 'disk.failed', severity: 'critical', subject: 'a', text: 'x', advice: { text: 'y' }, since: 1 },
+    { key: 'disk.failed', severity: 'critical', subject: 'b', text: 'x', advice: { text: 'y' }, since: 1 },
+  ],
+  backups: [
+    backup({
+      newest: { id: 'b', at: now, consistency: 'app', mode: 'snapshot', sizeBytes: 5 },
+      proven: { id: 'b', at: now, testedAt: now },
+      rtoMs: 1,
+      nextAt: now,
+    }),
+  ],
+  bulk: [{ guest: 'cloud', volume: 'mp1', decision: 'controller', newestAt: now }],
+  restoreTests: [tested('passed', 'healthy', now)],
+  restores: [{ id: 'r', guest: 'cloud', uid, kind: 'overwrite', state: 'undoable', at: now, until: now, text: '' }],
+  targets: [target],
+  disks: [{ device: 'sda', model: 'M', serial: 'S', health: 'failed', wornPercent: 3 }],
+  tunnel: { is: 'no-internet', since: 1, why: 'x' },
+});
+
+test('the host: state from the report, numbers from beside it', () => {
+  const text = renderMetrics(whole, now, vitals);
+  for (const line of [
+    'felhom_findings_by_key{key="disk.failed"} 2',
+    'felhom_target_state{target="nas",state="disconnected"} 1',
+    'felhom_target_state{target="nas",state="attached"} 0',
+    'felhom_target_flapping{target="nas"} 1',
+    'felhom_target_used_bytes{target="nas"} 5',
+    'felhom_tunnel_state{state="no-internet"} 1',
+    'felhom_tunnel_state{state="up"} 0',
+    'felhom_disk_health{disk="sda",model="M",serial="S",health="failed"} 1',
+    'felhom_disk_worn_percent{disk="sda",model="M",serial="S"} 3',
+    'felhom_host_cpu_percent 12.5',
+    'felhom_host_pressure_percent{of="io"} 3',
+    'felhom_host_hottest_celsius 45.5',
+    `felhom_host_vitals_timestamp_seconds ${(now - 5_000) / 1000}`,
+  ])
+    assert.ok(text.split('\n').includes(line), line);
+  const bare = renderMetrics(whole, now, { at: now, uptimeSeconds: 1, targets: [] });
+  assert.ok(!/cpu_percent|pressure|hottest|memory/.test(bare), 'what is not known has no sample');
+  assert.ok(!renderMetrics(whole, now).includes('felhom_host_'));
+});
+
+test('every name is documented with its labels, and every documented name is written', () => {
+  const seen = new Map<string, Set<string>>();
+  for (const line of renderMetrics(whole, now, vitals).split('\n')) {
+    const sample = /^(felhom_\w+)(?:\{(.*)\})? /.exec(line);
+    if (sample === null) continue;
+    const labels = seen.get(sample[1] ?? '') ?? new Set<string>();
+    for (const [, label] of (sample[2] ?? '').matchAll(/(\w+)="/g)) labels.add(label ?? '');
+    seen.set(sample[1] ?? '', labels);
+  }
+  assert.deepEqual([...seen.keys()].toSorted(), Object.keys(metricNames).toSorted());
+  for (const [name, { labels }] of Object.entries<MetricName>(metricNames))
+    // A fresh host has no Proxmox version yet.
+    assert.deepEqual(
+      [...(seen.get(name) ?? [])],
+      labels.filter((label) => label !== 'proxmox'),
+      name,
+    );
+});
+
+test('the documentation holds this very list', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../../docs/how-to/metrics.md'), 'utf8');
+  const plain = (text: string): string => text.replaceAll(/ {2,}/g, ' ').replaceAll(/-{3,}/g, '---');
+  assert.ok(
+    plain(page).includes(plain(metricsTable())),
+    `put this list into docs/how-to/metrics.md:\n${metricsTable()}`,
+  );
+});
+
+test('the dashboard that is shipped asks for documented names and labels only', () => {
+  const file = join(import.meta.dirname, '../../../../packaging/grafana/felhom-host.json');
+  const dashboard: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  const texts: string[] = [];
+  const walk = (value: unknown, key: string): void => {
+    if (typeof value === 'string' && (key === 'expr' || key === 'query' || key === 'definition')) texts.push(value);
+    else if (typeof value === 'object' && value !== null)
+      for (const [name, one] of Object.entries(value)) walk(one, name);
+  };
+  walk(dashboard, '');
+  const asked = new Set<string>();
+  for (const text of texts)
+    for (const [, name = '', filter] of text.matchAll(/\b(felhom_\w+)(?:\{([^}]*)\})?/g)) {
+      asked.add(name);
+      const known = (metricNames as Readonly<Record<string, MetricName>>)[name];
+      assert.ok(known !== undefined, `${name} is not a metric of ours`);
+      // Whoever scrapes adds these two.
+      for (const [, label = ''] of (filter ?? '').matchAll(/(\w+)\s*[!=]~?/g))
+        assert.ok([...known.labels, 'instance', 'job'].includes(label), `${name} has no label ${label}`);
+    }
+  assert.ok(asked.size >= 20, 'it shows something');
 });
