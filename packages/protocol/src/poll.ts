@@ -20,13 +20,15 @@ export const maxPollAnswerBytes = 6_291_456;
 
 export const maxAuditEntriesPerPoll = 100;
 
-/** Bodies above this are compressed, in both directions. Bytes. */
+/** Bodies above this are compressed with gzip, in both directions. Bytes. */
 export const compressedAboveBytes = 1024;
 /**
- * How many times its own size a compressed body may become; whoever sends sends as it is what would become more. What
- * people and programs write stays far below, and a bomb far above.
+ * Whether a body became so many times its own size that it is refused; who sends sends as it is what would. What people
+ * and programs write stays far below, and a bomb far above.
  */
-export const mostInflation = 100;
+export function inflatesTooMuch(compressedBytes: number, inflatedBytes: number): boolean {
+  return inflatedBytes > 65_536 && inflatedBytes > compressedBytes * 100;
+}
 
 /** A metered host polls no oftener, unless something changed that matters. A statement is signed upon while younger than 15 min. */
 export const meteredPollSeconds = 600;

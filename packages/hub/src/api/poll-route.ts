@@ -1,6 +1,15 @@
 /** POST /v1/poll: the one call that agents make. */
-import type { FastifyInstance } from 'fastify';
-import { digestOfReport, maxPollRequestBytes, parseVersioned, pollAnswer, pollRequestKind } from '@felhom/protocol';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import {
+  compressedAboveBytes,
+  digestOfReport,
+  maxPollRequestBytes,
+  parseVersioned,
+  pollAnswer,
+  pollRequestKind,
+} from '@felhom/protocol';
 import type { PollAnswer, PollRequest } from '@felhom/protocol';
 import { decidePoll } from '../fleet/decide-poll.ts';
 import { deliver } from '../mailbox/deliver.ts';
@@ -10,6 +19,7 @@ import { hearTestimony } from '../testimony/hear-testimony.ts';
 import { heartbeatOf } from '../fleet/heartbeat.ts';
 import { authenticateHost } from './authenticate.ts';
 import type { AuthenticateNeeds } from './authenticate.ts';
+import { inflate } from './inflate.ts';
 import { ProblemError } from './problem.ts';
 
 export interface PollRouteNeeds extends AuthenticateNeeds {
@@ -34,6 +44,23 @@ export function addPollRoute(app: FastifyInstance, needs: PollRouteNeeds): void 
           });
         hosts.set(request, host);
       },
+      // After the key was seen: nobody makes the hub inflate anything without one.
+      preParsing: async (request, _reply, payload) => {
+        const encoding = request.headers['content-encoding'] ?? 'identity';
+        if (encoding === 'identity') return payload;
+        if (encoding === 'gzip') return inflate(payload, 'POST /v1/poll', maxPollRequestBytes);
+        throw new ProblemError(
+          415,
+          'request.wrong-encoding',
+          'cannot serve POST /v1/poll: send it as it is, or as gzip',
+        );
+      },
+      onSend: async (request, reply, payload) => {
+        if (typeof payload !== 'string' || payload.length <= compressedAboveBytes || !takesGzip(request))
+          return payload;
+        reply.header('content-encoding', 'gzip').header('vary', 'accept-encoding').removeHeader('content-length');
+        return compress(payload);
+      },
     },
     async (request): Promise<PollAnswer> => {
       const host = hosts.get(request);
@@ -56,6 +83,13 @@ export function addPollRoute(app: FastifyInstance, needs: PollRouteNeeds): void 
       return answerPoll(needs, host, parsed.value, (text) => request.log.warn({ host: host.hostId }, text));
     },
   );
+}
+
+const compress = promisify(gzip);
+
+function takesGzip({ headers }: FastifyRequest): boolean {
+  const accepted = (headers['accept-encoding'] ?? '').split(',');
+  return accepted.some((one) => /^\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*$).*)?$/.test(one));
 }
 
 async function answerPoll(

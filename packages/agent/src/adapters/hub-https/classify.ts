@@ -90,6 +90,9 @@ export function classifyThrown(url: string, error: unknown): HubAnswer {
   const { code } = innermost(error);
   const tls = tlsCodes[code];
   if (tls !== undefined) return fail(tls.code, `cannot poll hub ${url}: ${tls.text}`);
+  // zlib's: what came says that it is gzip and is not.
+  if (code.startsWith('Z_'))
+    return fail('hub.unreadable-answer', `cannot poll hub ${url}: its answer is not whole gzip (${code})`);
   if (isUntrusted(code))
     return fail(
       'hub.certificate-untrusted',

@@ -7,6 +7,7 @@ import { createServer as createPlainServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { hostId } from '@felhom/protocol';
 import type { PollAnswer, PollRequest } from '@felhom/protocol';
 import { digest } from '@felhom/protocol';
@@ -137,6 +138,19 @@ const rows: { name: string; handler: Handler; code: string }[] = [
     handler: answering(200, json, JSON.stringify({ ...good, scratch: true })),
     code: 'hub.unreadable-answer',
   },
+  {
+    name: 'what is no gzip',
+    handler: answering(200, { ...json, 'content-encoding': 'gzip' }, JSON.stringify(good)),
+    code: 'hub.unreadable-answer',
+  },
+  {
+    name: 'half of a gzip',
+    handler: (_, response) => {
+      const packed = gzipSync(JSON.stringify(good));
+      response.writeHead(200, { ...json, 'content-encoding': 'gzip' }).end(packed.subarray(0, packed.length - 12));
+    },
+    code: 'hub.unreadable-answer',
+  },
   { name: 'hung up on', handler: (r) => void r.socket.destroy(), code: 'hub.unreachable' },
   {
     name: 'cut in the middle',
@@ -194,6 +208,84 @@ test('a body of 100 MB is cut off at the limit, not taken in', async (t) => {
   assert.match(answer.is === 'failed' ? answer.why.text : '', /larger than 6291456 bytes/);
   assert.ok(sent < 50_000_000, `${sent} bytes were sent`);
 });
+
+test('a compressed answer is read, and one that becomes too much is cut off at the limit', async (t) => {
+  const packed = (text: string | Buffer): Handler => {
+    const bytes = gzipSync(text);
+    return (_, response) => void response.writeHead(200, { ...json, 'content-encoding': 'gzip' }).end(bytes);
+  };
+  assert.deepEqual(await poll(t, packed(JSON.stringify(good))), { is: 'answered', answer: good });
+  const answer = await poll(t, packed(Buffer.alloc(50_000_000, 0x20)));
+  assert.equal(answer.is === 'failed' ? answer.why.code : answer.is, 'hub.answer-too-large');
+});
+
+/** Several polls on one client; answers what arrived, encoding and all, and the last answer. */
+async function pollsTo(t: TestContext, question: PollRequest, polls: number, statusOf: (encoding: string) => number) {
+  const heard: { readonly encoding: string; readonly bytes: Buffer }[] = [];
+  const server = createPlainServer((incoming, response) => {
+    const chunks: Buffer[] = [];
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+    incoming.on('end', () => {
+      const encoding = incoming.headers['content-encoding'] ?? 'none';
+      heard.push({ encoding, bytes: Buffer.concat(chunks) });
+      const status = statusOf(encoding);
+      if (status === 200) answering(200, json, JSON.stringify(good))(incoming, response);
+      else answering(status, problem, '{"title":"no"}')(incoming, response);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const hub = createHubHttps({ url: `http://127.0.0.1:${port}`, apiKey: canary, now: () => 0 });
+  t.after(async () => {
+    server.closeAllConnections();
+    server.close();
+    await hub.close();
+  });
+  let last: string | undefined;
+  for (let nth = 0; nth < polls; nth += 1) {
+    const answer = await hub.poll(question, new AbortController().signal);
+    last = answer.is === 'failed' ? answer.why.code : answer.is;
+  }
+  return { heard, last };
+}
+
+/** As texts of people are. */
+const words = Array.from({ length: 900 }, (_, nth) => `word ${nth * 7919}`).join(' ');
+const large: PollRequest = { ...request, heldText: words };
+
+test('a large poll is compressed, a small one is not, and one that would look like a bomb is not either', async (t) => {
+  const sent = await pollsTo(t, large, 1, () => 200);
+  assert.equal(sent.heard[0]?.encoding, 'gzip');
+  assert.deepEqual(JSON.parse(gunzipSync(sent.heard[0].bytes).toString('utf8')), large);
+  assert.ok(sent.heard[0].bytes.length < JSON.stringify(large).length / 2);
+  const others = [request, { ...request, heldText: 'a'.repeat(1_000_000) }];
+  for (const other of others)
+    assert.deepEqual(
+      (await pollsTo(t, other, 1, () => 200)).heard.map(({ encoding }) => encoding),
+      ['none'],
+    );
+});
+
+const older: [name: string, status: (encoding: string) => number, heard: string[], last: string][] = [
+  ['says 415', (encoding) => (encoding === 'gzip' ? 415 : 200), ['gzip', 'none', 'none', 'none'], 'answered'],
+  [
+    'takes it for broken JSON',
+    (encoding) => (encoding === 'gzip' ? 400 : 200),
+    ['gzip', 'none', 'none', 'none'],
+    'answered',
+  ],
+  ['refuses the poll itself', () => 400, ['gzip', 'none', 'gzip', 'none', 'gzip', 'none'], 'hub.refused'],
+  ['fails', () => 503, ['gzip', 'gzip', 'gzip'], 'hub.unavailable'],
+];
+for (const [name, status, encodings, last] of older)
+  test(`a hub that does not take compressed polls and ${name}: three polls are ${encodings.join(', ')}`, async (t) => {
+    const sent = await pollsTo(t, large, 3, status);
+    assert.deepEqual(
+      sent.heard.map(({ encoding }) => encoding),
+      encodings,
+    );
+    assert.equal(sent.last, last);
+  });
 
 test('a hub that takes its time beyond the limit is a timeout', async (t) => {
   const answer = await poll(t, () => undefined, { answerTimeoutMs: 50 });

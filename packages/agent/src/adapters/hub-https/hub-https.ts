@@ -1,8 +1,11 @@
 /** The hub over HTTPS: the only adapter of `ports/hub.ts`. */
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { Agent, request } from 'undici';
-import { maxPollAnswerBytes } from '@felhom/protocol';
+import { compressedAboveBytes, inflatesTooMuch, maxPollAnswerBytes } from '@felhom/protocol';
 import type { Hub } from '../../ports/hub.ts';
 import { classifyAnswer, classifyThrown, tooLarge } from './classify.ts';
+import type { RawAnswer } from './classify.ts';
 import { connectorFor, readUpTo, single } from '../https/index.ts';
 import type { ServerTrust } from '../https/index.ts';
 
@@ -49,27 +52,48 @@ export function createHubHttps(options: HubHttpsOptions): HubHttps {
   });
   const endpoint = new URL('/v1/poll', base).href;
   const authorization = `Bearer ${options.apiKey}`;
+  /** The hub turned a compressed poll down and took the same one plain: an older release, or something in between. */
+  let plainOnly = false;
+
+  async function send(body: string | Buffer, signal: AbortSignal): Promise<RawAnswer | undefined> {
+    const encoding = typeof body === 'string' ? {} : { 'content-encoding': 'gzip' };
+    const answer = await request(endpoint, {
+      method: 'POST',
+      dispatcher,
+      headers: {
+        authorization,
+        'content-type': 'application/json',
+        accept: 'application/json',
+        'accept-encoding': 'gzip',
+        ...encoding,
+      },
+      body,
+      // undici's own limits begin anew with every byte, so a hub that drips would hold the link for ever.
+      signal: AbortSignal.any([signal, AbortSignal.timeout(connectTimeout + timeout)]),
+    });
+    const text = await readUpTo(answer, limit);
+    if (text === undefined) return undefined;
+    return {
+      status: answer.statusCode,
+      contentType: single(answer.headers['content-type']),
+      retryAfter: single(answer.headers['retry-after']),
+      // Something in between that shows the request in its answer must not get the key into reports and logs.
+      body: text.replaceAll(options.apiKey, '…'),
+    };
+  }
+
   return {
     async poll(question, signal) {
       try {
-        const answer = await request(endpoint, {
-          method: 'POST',
-          dispatcher,
-          headers: { authorization, 'content-type': 'application/json', accept: 'application/json' },
-          body: JSON.stringify(question),
-          // undici's own limits begin anew with every byte, so a hub that drips would hold the link for ever.
-          signal: AbortSignal.any([signal, AbortSignal.timeout(connectTimeout + timeout)]),
-        });
-        const body = await readUpTo(answer, limit);
-        if (body === undefined) return tooLarge(url);
-        // Something in between that shows the request in its answer must not get the key into reports and logs.
-        const text = body.replaceAll(options.apiKey, '…');
-        return classifyAnswer(url, {
-          status: answer.statusCode,
-          contentType: single(answer.headers['content-type']),
-          retryAfter: single(answer.headers['retry-after']),
-          body: text,
-        });
+        const text = JSON.stringify(question);
+        const packed = plainOnly ? undefined : await compressed(text);
+        let raw = await send(packed ?? text, signal);
+        if (packed !== undefined && raw !== undefined && refusesBody(raw)) {
+          // Whoever cannot read a body has done nothing with it, so the same poll may go again.
+          raw = await send(text, signal);
+          plainOnly = raw !== undefined && !refusesBody(raw);
+        }
+        return raw === undefined ? tooLarge(url) : classifyAnswer(url, raw);
       } catch (error) {
         return classifyThrown(url, error);
       }
@@ -77,3 +101,16 @@ export function createHubHttps(options: HubHttpsOptions): HubHttps {
     close: () => dispatcher.close(),
   };
 }
+
+const pack = promisify(gzip);
+
+/** `undefined`: it is better sent as it is. */
+async function compressed(text: string): Promise<Buffer | undefined> {
+  const bytes = Buffer.from(text, 'utf8');
+  if (bytes.length <= compressedAboveBytes) return undefined;
+  const packed = await pack(bytes);
+  return inflatesTooMuch(packed.length, bytes.length) ? undefined : packed;
+}
+
+/** 415 says it; a hub that knows nothing of compression takes the bytes for broken JSON and says 400. */
+const refusesBody = ({ status }: RawAnswer): boolean => status === 415 || status === 400;
