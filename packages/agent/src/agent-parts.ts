@@ -83,6 +83,8 @@ export interface Agent {
   wake(): void;
   /** The first pass came to its end, however it ended. */
   readonly looked: Promise<void>;
+  /** Why nothing is changed now, as far as it is the same for all guests. */
+  trouble(): Reason | undefined;
   /** What must never stand still, for the watchdog. */
   progress(): readonly LoopProgress[];
   report(): Report;

@@ -328,23 +328,19 @@ export function createAgent(parts: AgentParts): Agent {
     else source.wakePoll();
   };
 
+  const policyTrouble = (): Reason | undefined =>
+    parts.policy() === undefined
+      ? reason('gate.policy-unreadable', 'the policy file of this host does not read')
+      : undefined;
+
   let shown: readonly Finding[] = [];
   const hostFindings = (): Finding[] => {
     const now = clock.now();
+    const noPolicy = policyTrouble();
     return [
-      ...(parts.policy() === undefined
-        ? [
-            findingOf(
-              'host.policy',
-              reason('gate.policy-unreadable', 'the policy file of this host does not read'),
-              startedAt,
-            ),
-          ]
-        : []),
+      ...(noPolicy === undefined ? [] : [findingOf('host.policy', noPolicy, startedAt)]),
       // Without a policy there are no passes, and the policy has its own finding.
-      ...(passTrouble === undefined || parts.policy() === undefined
-        ? []
-        : [findingOf('host.pass-failed', passTrouble, now)]),
+      ...(passTrouble === undefined || noPolicy !== undefined ? [] : [findingOf('host.pass-failed', passTrouble, now)]),
       ...source.findings(now),
       ...signed.findings(),
       ...protection.findings(),
@@ -381,6 +377,7 @@ export function createAgent(parts: AgentParts): Agent {
     },
     wake: () => loop.wake(),
     looked: firstLook.promise,
+    trouble: () => policyTrouble() ?? passTrouble,
     progress: () => progress.loops(),
     report,
     held: () => source.held(),

@@ -47,9 +47,9 @@ async function supervised(
 }
 
 const agentOf = (progress: () => readonly LoopProgress[], looked: Promise<void> = Promise.resolve()) =>
-  ({ looked, progress, guests: () => [], sagas: () => [] }) satisfies Pick<
+  ({ looked, progress, trouble: () => undefined, guests: () => [], sagas: () => [] }) satisfies Pick<
     Agent,
-    'looked' | 'progress' | 'guests' | 'sagas'
+    'looked' | 'progress' | 'trouble' | 'guests' | 'sagas'
   >;
 
 test('an agent that moves is fed three times per watchdog', async () => {

@@ -12,7 +12,7 @@ const patienceInWatchdogs = 10;
 
 /** Resolves once `signal` is aborted. */
 export async function superviseAgent(
-  agent: Pick<Agent, 'looked' | 'progress' | 'guests' | 'sagas'>,
+  agent: Pick<Agent, 'looked' | 'progress' | 'trouble' | 'guests' | 'sagas'>,
   { supervisor, clock, log }: { readonly supervisor: Supervisor; readonly clock: Clock; readonly log: Log },
   signal: AbortSignal,
 ): Promise<void> {
@@ -24,7 +24,7 @@ export async function superviseAgent(
 }
 
 async function feed(
-  agent: Pick<Agent, 'progress' | 'guests' | 'sagas'>,
+  agent: Pick<Agent, 'progress' | 'trouble' | 'guests' | 'sagas'>,
   supervisor: Supervisor,
   clock: Clock,
   log: Log,
@@ -69,8 +69,11 @@ export async function superviseDegraded(
 
 const feedEveryMs = ({ watchdogMs }: Supervisor): number => Math.min(10_000, (watchdogMs ?? 30_000) / 3);
 
-const atWork = (agent: Pick<Agent, 'guests' | 'sagas'>): string =>
-  `guests: ${agent.guests().length}, at work: ${agent.sagas().length}`;
+function atWork(agent: Pick<Agent, 'trouble' | 'guests' | 'sagas'>): string {
+  const trouble = agent.trouble();
+  if (trouble !== undefined) return `degraded: ${trouble.text}`;
+  return `guests: ${agent.guests().length}, at work: ${agent.sagas().length}`;
+}
 
 async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   await clock.sleep(ms, signal).catch(() => undefined);
