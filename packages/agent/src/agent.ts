@@ -377,7 +377,7 @@ export function createAgent(parts: AgentParts): Agent {
     },
     wake: () => loop.wake(),
     looked: firstLook.promise,
-    trouble: () => policyTrouble() ?? passTrouble,
+    trouble: () => policyTrouble() ?? passTrouble ?? nodeTrouble(),
     progress: () => progress.loops(),
     report,
     held: () => source.held(),
