@@ -3,7 +3,7 @@
  * process is the first of a container, and what is mounted for it. Reads only. Throws what cannot be read: nothing there
  * would prove something.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Vmid } from '@felhom/protocol';
 
@@ -77,8 +77,11 @@ export function isInPool({ etcPve }: NodePlaces, pool: string, vmid: Vmid): bool
  * config_file_lock. proc_locks(5): `MAJOR:MINOR:INODE`, the first two in hex.
  */
 export function isConfigHeld({ locks, proc }: NodePlaces, vmid: Vmid): boolean {
-  const { dev, ino } = statSync(join(locks, `pve-config-${vmid}.lock`), { bigint: true, throwIfNoEntry: false }) ?? {};
-  if (dev === undefined || ino === undefined) return false;
+  const file = join(locks, `pve-config-${vmid}.lock`);
+  const facts = lstatSync(file, { bigint: true, throwIfNoEntry: false });
+  if (facts === undefined) return false;
+  if (!facts.isFile()) throw new Error(`cannot use ${file}: it is no file`);
+  const { dev, ino } = facts;
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
   const hex = (n: bigint): string => n.toString(16).padStart(2, '0');

@@ -68,6 +68,7 @@ sub walk {
 }
 sub sample {
   my ($root, $name) = @_;
+  return 'null' if $name =~ /\\0/;
   my $file = at(fileno($root), $name, 0, 1 | 2 | 4 | 8) or return 'null';
   return 'null' if !S_ISREG((stat($file))[2]);
   my ($sha, $size) = (Digest::SHA->new(256), 0);
