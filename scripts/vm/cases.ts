@@ -3,6 +3,7 @@ import type { VmCase } from './case.ts';
 import { memoryIsLimited, reachesReady, watchdogEndsAHungAgent } from './cases/agent-unit.ts';
 import { guestServesWithoutAgent } from './cases/guest-goes-on.ts';
 import { refusesWhatIsNoVerb } from './cases/root-helper.ts';
+import { mountsByUuid, refusesAnotherDisk, tellsAPulledStick } from './cases/sticks.ts';
 
 export const cases: readonly VmCase[] = [
   reachesReady,
@@ -10,4 +11,7 @@ export const cases: readonly VmCase[] = [
   memoryIsLimited,
   refusesWhatIsNoVerb,
   guestServesWithoutAgent,
+  mountsByUuid,
+  tellsAPulledStick,
+  refusesAnotherDisk,
 ];

@@ -32,6 +32,7 @@ const packages = [
   'iproute2',
   'procps',
   'util-linux',
+  'e2fsprogs',
   'kmod',
   'libatomic1',
   'ca-certificates',

@@ -27,6 +27,13 @@ export async function install(vm: Machine): Promise<void> {
   await vm.must(`mkdir -p /opt/felhom/node_modules/@felhom && cd /opt/felhom/node_modules && ${links.join(' && ')}`);
   const asking = readFileSync(join(import.meta.dirname, 'inside/ask-root.mjs'), 'utf8');
   await vm.must('cat > /usr/local/lib/ask-root.mjs && chmod 644 /usr/local/lib/ask-root.mjs', { input: asking });
+  // Without KVM, beside others, even Node takes its time to start.
+  await vm.must(
+    'mkdir -p /run/systemd/system/felhom-agent.service.d && cat > /run/systemd/system/felhom-agent.service.d/vm.conf',
+    {
+      input: '[Service]\nTimeoutStartSec=10min\n',
+    },
+  );
   await vm.must('systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload');
 }
 

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { connectQmp } from './qmp.ts';
 import type { Qmp } from './qmp.ts';
-import { runProgram } from './run-program.ts';
+import { mustRun, runProgram } from './run-program.ts';
 import type { Ended } from './run-program.ts';
 
 export interface MachineFiles {
@@ -37,6 +37,10 @@ export interface Machine {
   plug(stick: Stick): Promise<void>;
   /** Pulls it, without a word to the guest. Resolves when QEMU has taken the command. */
   pull(name: string): Promise<void>;
+  /** `localhost:port` in the VM leads to that of this machine. */
+  reach(port: number): Promise<void>;
+  /** For files of this machine that live as long as the VM does. */
+  readonly folder: string;
   /** What the kernel said on its console. */
   console(): string;
   end(): Promise<void>;
@@ -144,7 +148,7 @@ async function start(
     });
     const line = (text: string): string[] => [...ssh, 'root@127.0.0.1', text];
     const run: Machine['run'] = (text, options = {}) =>
-      runProgram('ssh', line(text), { signal, timeoutMs: 120_000, ...options });
+      runProgram('ssh', line(text), { signal, timeoutMs: 300_000, ...options });
     const must: Machine['must'] = async (text, options) => {
       const { code, stdout, stderr } = await run(text, options);
       if (code !== 0)
@@ -197,6 +201,12 @@ async function start(
         await gone;
         await qmp.execute('blockdev-del', { 'node-name': `disk-${name}` });
       },
+      async reach(port) {
+        await mustRun('ssh', [...ssh, '-O', 'forward', '-R', `${port}:127.0.0.1:${port}`, 'root@127.0.0.1'], {
+          signal,
+        });
+      },
+      folder,
       console: () => readFileSync(join(folder, 'console'), 'utf8'),
     };
   } catch (error) {

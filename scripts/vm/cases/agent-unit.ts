@@ -18,7 +18,7 @@ export const reachesReady: VmCase = {
 };
 
 /** The unit's own patience is a minute; the test has less. */
-const shortWatchdog = 10;
+const shortWatchdog = 20;
 
 export const watchdogEndsAHungAgent: VmCase = {
   name: 'an agent that hangs is ended by its watchdog and started again',
@@ -32,7 +32,7 @@ export const watchdogEndsAHungAgent: VmCase = {
       const start = performance.now();
       await until(
         'another agent runs and is ready',
-        90,
+        300,
         async () =>
           (await property(vm, agentUnit, 'ActiveState')) === 'active' &&
           ![pid, '0'].includes(await property(vm, agentUnit, 'MainPID')),
@@ -42,7 +42,7 @@ export const watchdogEndsAHungAgent: VmCase = {
       assert.equal((await vm.run(`kill -0 ${pid}`)).code, 1, 'the hung one is still there');
       return `${((performance.now() - start) / 1000).toFixed(1)} s from SIGSTOP to READY, of which ${shortWatchdog} s are the watchdog`;
     } finally {
-      await vm.must(`rm -r ${folder} && systemctl daemon-reload && systemctl restart ${agentUnit}`);
+      await vm.must(`rm ${folder}/test.conf && systemctl daemon-reload && systemctl restart ${agentUnit}`);
     }
   },
 };
@@ -58,10 +58,9 @@ export const memoryIsLimited: VmCase = {
       Number(/^oom_kill (\d+)$/m.exec(await vm.must(`cat ${group}/memory.events`))?.[1]);
     const [before, pid] = [await kills(), await property(vm, agentUnit, 'MainPID')];
     // One line that never ends has to be kept whole.
-    const hog = await vm.run(
-      `echo 0 > /proc/self/oom_score_adj; echo $$ > ${group}/cgroup.procs; exec tail -n 1 /dev/zero`,
-    );
-    assert.equal(hog.code, 137, `${hog.stdout}${hog.stderr}`);
+    const hog = `echo 0 > /proc/self/oom_score_adj; echo $$ > ${group}/cgroup.procs; exec tail -n 1 /dev/zero`;
+    const ended = await vm.must(`sh -c '${hog}'; echo $?`);
+    assert.equal(ended.split('\n').at(-1), '137', ended);
     assert.equal(await kills(), before + 1);
     assert.equal(await property(vm, agentUnit, 'MainPID'), pid, 'the agent itself was ended');
     return `limit ${limit / 2 ** 20} MiB, the agent itself takes ${Math.round(Number(await vm.must(`cat ${group}/memory.current`)) / 2 ** 20)} MiB`;

@@ -1,0 +1,71 @@
+/** A stick is pulled and plugged again, and it is measured until who knows of it. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { agentUnit } from './case.ts';
+import type { HubSide } from './hub-side.ts';
+import type { Machine, Stick } from './machine.ts';
+import type { TestTarget } from './targets.ts';
+
+export interface Pull {
+  /** By the VM's clock: from the kernel's word that the device is gone to the agent's that the target is away. */
+  readonly kernelToAgentMs: number;
+  /** By this machine's clock: from the command to QEMU to the report in the store of the hub. */
+  readonly commandToHubMs: number;
+  /** By this machine's clock: from the command that plugs it again to the report that it is attached. */
+  readonly plugToAttachedMs: number;
+}
+
+export const stickOf = ({ name, file, serial }: TestTarget, port = 1): Stick => ({ name, file, serial, port });
+
+/** At most one poll out of turn per three seconds: what comes sooner waits for its turn, and that is not measured here. */
+const restMs = 3_500;
+
+/** It has to be plugged in and attached. */
+export async function pullAndPlug(vm: Machine, hub: HubSide, target: TestTarget): Promise<Pull> {
+  await wait(restMs);
+  const cursor = await vm.must('journalctl -n 0 -q --show-cursor | sed -n "s/^-- cursor: //p"');
+  const pulled = performance.now();
+  await vm.pull(target.name);
+  const commandToHubMs = (await hub.untilTold(target.name, 'disconnected', 60)) - pulled;
+  const kernelToAgentMs = betweenWords(
+    await vm.must(`journalctl -q -o json --after-cursor='${cursor}' _TRANSPORT=kernel + _SYSTEMD_UNIT=${agentUnit}`),
+    target.name,
+  );
+  await wait(restMs);
+  const plugged = performance.now();
+  await vm.plug(stickOf(target));
+  const plugToAttachedMs = (await hub.untilTold(target.name, 'attached', 120)) - plugged;
+  return { kernelToAgentMs, commandToHubMs, plugToAttachedMs };
+}
+
+interface Entry {
+  readonly MESSAGE: string;
+  readonly FELHOM_TARGET?: string;
+  readonly FELHOM_STATE?: string;
+  readonly __MONOTONIC_TIMESTAMP: string;
+  readonly __REALTIME_TIMESTAMP: string;
+  /** When the kernel wrote its line, microseconds since it started. */
+  readonly _SOURCE_MONOTONIC_TIMESTAMP?: string;
+  /** When the agent sent its record. */
+  readonly _SOURCE_REALTIME_TIMESTAMP?: string;
+}
+
+/** Lines of `journalctl -o json`. Throws where one of the two said nothing. */
+export function betweenWords(journal: string, target: string): number {
+  const entries = journal
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Entry);
+  const kernel = entries.find(({ MESSAGE }) => MESSAGE.includes('USB disconnect'));
+  const agent = entries.find((entry) => entry.FELHOM_TARGET === target && entry.FELHOM_STATE === 'disconnected');
+  if (kernel === undefined || agent === undefined)
+    throw new Error(`cannot tell how long it took: ${kernel === undefined ? 'the kernel' : 'the agent'} said nothing`);
+  return (sentAt(agent) - sentAt(kernel)) / 1000;
+}
+
+/** Microseconds since the kernel started, by its own clock; journald's own time is later by what it had to wait. */
+function sentAt(entry: Entry): number {
+  if (entry._SOURCE_MONOTONIC_TIMESTAMP !== undefined) return Number(entry._SOURCE_MONOTONIC_TIMESTAMP);
+  const received = Number(entry.__MONOTONIC_TIMESTAMP);
+  const sent = entry._SOURCE_REALTIME_TIMESTAMP;
+  return sent === undefined ? received : received - (Number(entry.__REALTIME_TIMESTAMP) - Number(sent));
+}
