@@ -134,7 +134,7 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
       if (status?.is === 'degraded') fail(`cannot tell the metrics: ${status.why.text}`);
       else if (status !== undefined) {
         const { renderMetrics } = await import('../overview/metrics.ts');
-        io.stdout.write(renderMetrics(status.report, io.now()));
+        io.stdout.write(renderMetrics(status.report, io.now(), status.vitals));
       }
     });
   program

@@ -22,6 +22,7 @@ import { defaultAdminSocket } from './locations.ts';
 import { openHost } from './open-host.ts';
 import type { OpenHost } from './open-host.ts';
 import { createGuestDoor } from './serve-guests.ts';
+import { serveMetrics } from './serve-metrics.ts';
 import { superviseAgent, superviseDegraded } from './supervise.ts';
 import { agentVersion } from '../version.ts';
 
@@ -111,7 +112,10 @@ async function attemptRun(
   log.info('agent started', { version: agentVersion, host: config.value.host });
   agent.start();
   const until = AbortSignal.any([signal, halt.signal]);
-  const served = door.serve(agent, until);
+  const served = Promise.all([
+    door.serve(agent, until),
+    serveMetrics(config.value, agent, { clock, log, signal: until }),
+  ]);
   await superviseAgent(agent, { supervisor, clock, log }, until);
   supervisor.stopping();
   await served;
@@ -144,7 +148,12 @@ function journalTrouble(error: unknown): { is: 'second-agent' | 'degraded'; why:
 function routesOf(host: OpenHost): AdminRoutes {
   const { agent } = host;
   return {
-    'GET /v1/status': (): AgentStatus => ({ is: 'running', report: agent.report(), source: host.describeSource() }),
+    'GET /v1/status': (): AgentStatus => ({
+      is: 'running',
+      report: agent.report(),
+      source: host.describeSource(),
+      vitals: agent.vitals(),
+    }),
     'GET /v1/plan': (signal) => agent.preview(signal),
     'GET /v1/doctor': (signal) => host.examine(signal),
     'GET /v1/journal': (limit) => host.journalView(limit),
