@@ -145,7 +145,7 @@ test('a large answer is compressed for whoever asks, and for nobody else', async
       sequence,
       ...(held === undefined ? {} : { held }),
     });
-    return post(question, accepts === undefined ? undefined : { 'accept-encoding': accepts });
+    return accepts === undefined ? post(question) : post(question, { 'accept-encoding': accepts });
   };
   for (const accepts of ['gzip', 'br, gzip;q=0.5', 'deflate,GZIP'.toLowerCase()]) {
     const answer = await ask(accepts);
@@ -155,7 +155,7 @@ test('a large answer is compressed for whoever asks, and for nobody else', async
   }
   for (const accepts of [undefined, 'br', 'gzip;q=0', 'gzip;q=0.0', 'xgzip']) {
     const answer = await ask(accepts);
-    assert.equal(answer.headers['content-encoding'], undefined, accepts);
+    assert.equal(answer.headers['content-encoding'], undefined, String(accepts));
     assert.match(answer.bytes.toString('utf8'), /"is":"document"/);
   }
   const offer = (await ask(undefined)).bytes.toString();
