@@ -211,7 +211,7 @@ function stub(set: Set): void {
   stampOf(node.writeConfig(9001, 'lock: create\n'), -1);
   node.writeTask({});
   node.setVolumes([disk(0), disk(1), 'local:9002/vm-9002-disk-0.raw']);
-  node.mount('/var/lib/lxc/9001/rootfs', '/var/lib/lxc/9001/rootfs/srv', '/var/lib/lxc/90010/rootfs', '/srv');
+  node.mount('/var/lib/lxc/9001/rootfs/srv', '/var/lib/lxc/9001/rootfs', '/var/lib/lxc/90010/rootfs', '/srv');
   node.setLoops({ '/dev/loop0': '/srv/images/9001/vm-9001-disk-0.raw', '/dev/loop7': '/srv/other.raw' });
 }
 
