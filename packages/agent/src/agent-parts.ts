@@ -7,6 +7,7 @@ import type { Held } from './hub-link/index.ts';
 import type { Clock, CrashPoints, Journal, Outcome, Random, SagaStatus } from './kernel/index.ts';
 import type { LocalApi } from './local-api/index.ts';
 import type { NodeCheck } from './node-check/index.ts';
+import type { MonitoringPorts } from './monitoring/index.ts';
 import type { PlannedEffect } from './open-work.ts';
 import type { GuestWitness } from './ports/guest-witness.ts';
 import type { HostHelper } from './ports/host-helper.ts';
@@ -21,11 +22,15 @@ import type {
   NodePackages,
   PveTasks,
   Snapshots,
+  StorageEntries,
   Stores,
   VolumeMover,
 } from './ports/proxmox.ts';
 import type { HostKey, SignatureVerifier } from './ports/signatures.ts';
 import type { SignedHelper } from './ports/signed-helper.ts';
+import type { StorageDevices } from './ports/storage-devices.ts';
+import type { StorageHelper } from './ports/storage-helper.ts';
+import type { ManifestRead } from './storage-manifest.ts';
 import type { TrustStore } from './ports/trust-store.ts';
 import type { LocalContact } from './protection/index.ts';
 import type { LoopProgress } from './progress.ts';
@@ -37,6 +42,7 @@ export interface ProxmoxPorts {
   readonly destroyer: GuestDestroyer;
   readonly tasks: PveTasks;
   readonly stores: Stores;
+  readonly entries: StorageEntries;
   readonly backups: BackupWriter;
   readonly remover: BackupRemover;
   readonly snapshots: Snapshots;
@@ -58,6 +64,12 @@ export interface AgentParts {
   readonly helper: HostHelper;
   readonly signedHelper: SignedHelper;
   readonly witness: GuestWitness;
+  /** The targets that root declared, and what is seen of them. */
+  readonly storage: {
+    readonly devices: StorageDevices;
+    readonly manifest: () => ManifestRead;
+    readonly helper: StorageHelper;
+  };
   /** Where guests find this host; `undefined`: they cannot ask anything of it. */
   readonly localContact: () => LocalContact | undefined;
   /** IANA name, for schedules that name no zone of their own. */
@@ -70,6 +82,8 @@ export interface AgentParts {
   readonly source: DesiredSource;
   /** Numbers of now, for the heartbeat; must be cheap. `undefined`: not known, and then none are sent. */
   readonly vitals?: (() => HostVitals | undefined) | undefined;
+  /** The host itself, where this process runs on it; absent: nobody looks at it. */
+  readonly monitoring?: MonitoringPorts | undefined;
   readonly reconcile: { readonly intervalMs: number; readonly pauseMs: number };
   /** The process has to begin again: the fence is lost, or the journal failed. */
   readonly onHalt: (why: Reason) => void;
@@ -88,6 +102,8 @@ export interface Agent {
   /** What must never stand still, for the watchdog. */
   progress(): readonly LoopProgress[];
   report(): Report;
+  /** Numbers of the host of now; `undefined` where nobody looks at it, or not yet. */
+  vitals(): HostVitals | undefined;
   held(): Held;
   guests(): readonly GuestRecord[];
   sagas(): readonly SagaStatus[];

@@ -15,6 +15,7 @@ import {
   fenceMover,
   fenceSignedHelper,
   fenceSnapshots,
+  fenceStorageHelper,
   fenceWriter,
 } from './adapters/fenced-ports/index.ts';
 import { createGuestRegistry } from './adapters/guest-registry/index.ts';
@@ -38,6 +39,7 @@ import { createReconcileLoop, gatherFacts, newPassMemory, pass } from './reconci
 import type { Observation, PassReport } from './reconcile/index.ts';
 import { createRemovalStore } from './removal/index.ts';
 import { sagaForEffect } from './saga-for-effect.ts';
+import { createStorage } from './storage/index.ts';
 import { createRefusals, parkedSaga } from './jobs/index.ts';
 import { createSagaRegistry } from './saga-registry.ts';
 import { asPlanned, journaledSagas, openSagas, unreadSubjects, withWaiting } from './open-work.ts';
@@ -46,6 +48,7 @@ import { createProgress } from './progress.ts';
 import { createProtection } from './protection/index.ts';
 import type { Agent, AgentParts } from './agent-parts.ts';
 import { createSignedWork } from './signed-work.ts';
+import { watchHost } from './watch-host.ts';
 
 const evidence: Evidence = { is: 'desired-state' };
 
@@ -68,6 +71,23 @@ export function createAgent(parts: AgentParts): Agent {
     journal.openSagas().includes(id),
   );
   const signedHelper = fenceSignedHelper(parts.signedHelper, fence);
+  const storage = createStorage({
+    ...parts,
+    ...parts.storage,
+    helper: fenceStorageHelper(parts.storage.helper, fence),
+    entries: proxmox.entries,
+    documents: journal,
+    mayMend: () => signed.policy()?.hold.host === false,
+    status: () => runner.status(),
+    changed: () => {
+      source.wakePoll();
+      // What waited for the target, or is going on with it.
+      loop.wake();
+    },
+  });
+  /** With the declared targets in it. */
+  const joined = (policy: HostPolicy | undefined): HostPolicy | undefined =>
+    policy === undefined ? undefined : storage.policyWith(policy);
   const protection = createProtection({
     ...parts,
     registry,
@@ -80,13 +100,14 @@ export function createAgent(parts: AgentParts): Agent {
       const trust = parts.trustStore.read();
       return trust.is === 'held' ? trust.document.floors : undefined;
     },
-    policy: () => signed.policy(),
+    policy: () => joined(signed.policy()),
     status: () => runner.status(),
     removing: () => signed.jobs.removing(),
     nodeTrouble: () => nodeTrouble(),
     permissionsSound: () => nodeTrouble() === undefined,
     clockIsSteady: () => signed.time.standing().is === 'steady',
     wake: () => loop.wake(),
+    away: (on) => storage.away(on),
     submit: (...asked) => admission.submit(...asked),
     consents: {
       standing: (guest) => signed.consentOf(guest),
@@ -95,6 +116,7 @@ export function createAgent(parts: AgentParts): Agent {
   });
   const needs = {
     ...protection.sagaNeeds,
+    targets: storage,
     backups: fenceBackupWriter(proxmox.backups, fence),
     remover: fenceBackupRemover(proxmox.remover, fence),
     snapshots: fenceSnapshots(proxmox.snapshots, fence),
@@ -114,7 +136,7 @@ export function createAgent(parts: AgentParts): Agent {
     policy: (): HostPolicy => {
       const policy = parts.policy();
       if (policy === undefined) throw new Error('cannot go on: the policy file of this host does not read');
-      return policy;
+      return storage.policyWith(policy);
     },
     tokenId: parts.tokenId,
   };
@@ -160,7 +182,7 @@ export function createAgent(parts: AgentParts): Agent {
       {
         stores: proxmox.stores,
         hostEpoch: journal.hostEpoch,
-        policy: parts.policy(),
+        policy: joined(parts.policy()),
         registry: registry.all(),
         observation,
         holds: signedHolds(),
@@ -194,6 +216,24 @@ export function createAgent(parts: AgentParts): Agent {
     return strangersOf({ observation: seen, registry: registry.all(), policy }).filter(({ vmid }) => !kept.has(vmid));
   };
 
+  const inFlight = (): InFlight =>
+    withWaiting(inFlightOf(openSagas(journal, runner.status())), signed.jobs.removing(), protection.kept());
+
+  const monitoring = watchHost(parts.monitoring, {
+    tasks: proxmox.tasks,
+    node: proxmox.facts,
+    tokenId: parts.tokenId,
+    clock,
+    inFlight,
+    vitals: parts.vitals,
+    policy: () => parts.policy()?.monitoring,
+    registry: () => registry.all(),
+    rows: () => observation?.rows.values(),
+    working: () => runner.status().some(({ parked }) => parked === undefined),
+    hubReached: () => source.hubReached(clock.now()),
+    news: () => source.news(),
+  });
+
   const packages = rememberPackages(proxmox.facts, clock);
   const memory = newPassMemory();
   const passNeeds = (policy: HostPolicy, submit: (effect: GuestEffect, seen: Observation) => Promise<Submission>) => ({
@@ -204,8 +244,7 @@ export function createAgent(parts: AgentParts): Agent {
     desired: () => heldForPlanning(source.held()),
     registry: () => registry.all(),
     policy: () => policy,
-    inFlight: (): InFlight =>
-      withWaiting(inFlightOf(openSagas(journal, runner.status())), signed.jobs.removing(), protection.kept()),
+    inFlight,
     submit,
     sawServing: (record: GuestRecord) => registry.put({ ...record, servedAt: clock.now() }),
     now: () => clock.now(),
@@ -239,7 +278,7 @@ export function createAgent(parts: AgentParts): Agent {
     nodeCheck = await checkHost({ facts: proxmox.facts, packages }, policy, parts.tokenId, signal);
     passes.moved();
     admission.blocked.beginPass();
-    const result = await pass(passNeeds(policy, submitTo(signal)), memory, signal);
+    const result = await pass(passNeeds(storage.policyWith(policy), submitTo(signal)), memory, signal);
     if (result.observation.problem === undefined) admission.blocked.endPass(unreadSubjects(registry.all(), result));
     observation = result.observation;
     return result;
@@ -306,7 +345,7 @@ export function createAgent(parts: AgentParts): Agent {
         records: registry.all(),
         lossOf: (saga) => parkedSaga(saga, runner.status(), journal)?.loss,
         protection: protection.report(),
-        host: { targets: [], disks: [], tunnel: { is: 'none' } },
+        host: { targets: storage.report(), disks: [...monitoring.disks()], tunnel: monitoring.tunnel() },
         strangers: observation === undefined ? [] : strangersIn(observation),
       }),
     );
@@ -344,6 +383,8 @@ export function createAgent(parts: AgentParts): Agent {
       ...source.findings(now),
       ...signed.findings(),
       ...protection.findings(),
+      ...monitoring.findings(),
+      ...storage.findings(),
       ...(nodeCheck.is === 'not-checked' && lastPass !== undefined
         ? [findingOf('host.proxmox-unreachable', nodeCheck.why, now)]
         : findingsOf(nodeCheck, now)),
@@ -358,7 +399,7 @@ export function createAgent(parts: AgentParts): Agent {
         auditLog.append({ at, kind: 'desired.refused', text: why.text, detail: { code: why.code } });
     },
     report,
-    vitals: parts.vitals,
+    vitals: () => monitoring.vitals(),
     wake: () => loop.wake(),
     sequence,
     signed: signed.traffic,
@@ -368,7 +409,9 @@ export function createAgent(parts: AgentParts): Agent {
   return {
     start: () => {
       // Both run until `life` ends. Only a journal that cannot be written any more makes them fail.
-      for (const work of [source.run(life.signal), loop.run(life.signal)]) void work.catch(stopWorking);
+      for (const work of [source.run(life.signal), loop.run(life.signal), storage.run(life.signal)])
+        void work.catch(stopWorking);
+      void monitoring.run(life.signal);
     },
     stop: async () => {
       const why = reason('agent.stopping', 'the agent is stopping; open sagas go on at the next start');
@@ -380,6 +423,7 @@ export function createAgent(parts: AgentParts): Agent {
     trouble: () => policyTrouble() ?? passTrouble ?? nodeTrouble(),
     progress: () => progress.loops(),
     report,
+    vitals: () => monitoring.vitals(),
     held: () => source.held(),
     guests: () => registry.all(),
     sagas: () => runner.status(),
@@ -433,7 +477,7 @@ export function createAgent(parts: AgentParts): Agent {
     if (policy === undefined) throw new Error('the policy file of this host does not read');
     await source.refresh();
     const planned: PlannedEffect[] = [];
-    const needsOfLook = passNeeds(policy, async (effect, seen) => {
+    const needsOfLook = passNeeds(storage.policyWith(policy), async (effect, seen) => {
       observation = seen;
       const decision = await door.preview(effect, evidence, signal);
       planned.push(asPlanned(effect, decision));

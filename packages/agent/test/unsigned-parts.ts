@@ -10,7 +10,7 @@ import { createHostKey } from '../src/host-key/index.ts';
 
 export function unsignedParts(): Pick<
   AgentParts,
-  'hostKey' | 'verifier' | 'trustStore' | 'signedHelper' | 'witness' | 'timeZone' | 'localContact'
+  'hostKey' | 'verifier' | 'trustStore' | 'signedHelper' | 'witness' | 'storage' | 'timeZone' | 'localContact'
 > {
   const { privateKey } = generateKeyPairSync('ed25519');
   return {
@@ -23,6 +23,15 @@ export function unsignedParts(): Pick<
     witness: {
       sample: () => Promise.resolve({ is: 'unreadable', text: 'nobody looks' }),
       watch: () => undefined,
+    },
+    storage: {
+      devices: {
+        look: () => Promise.resolve({ mounts: [], disks: [] }),
+        watch: () => undefined,
+        probe: () => Promise.resolve({ is: 'hangs' }),
+      },
+      manifest: () => ({ is: 'none' }),
+      helper: noHelper(),
     },
     timeZone: 'UTC',
     localContact: () => undefined,

@@ -31,6 +31,8 @@ export interface BackupParams {
 export interface BackupState {
   readonly vmid: Vmid;
   readonly ran: boolean;
+  /** Of the target when it began; absent where nobody declared it. */
+  readonly attachment: string;
   /** The operation's nonce: in the notes of the archive, and the name of its record. */
   readonly id: string;
   /** The node's clock in seconds before the call. */

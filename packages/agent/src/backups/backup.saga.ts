@@ -1,6 +1,6 @@
 /**
  * One backup of one guest. It is good only when its task, the listing, the device, the size and the bytes agree [R8];
- * until then it has no record, and what has no record is never counted and never restored.
+ * until then it has no record, and what has no record is never counted and never restored. It ends when its target goes.
  *
  *   assess   the guest is ours and free, the storage is there and has room, the apps are still held
  *   dump     POST vzdump; known by a nonce that only its notes carry
@@ -26,6 +26,7 @@ import type { BackupContext, BackupParams, BackupState, Partly } from './backup-
 import { capture } from './capture-step.ts';
 import { noteMarker, probeMarker, writeMarker } from './marker.ts';
 import type { BackupNeeds } from './needs.ts';
+import { onTarget } from './on-target.ts';
 import { formatNotes, parseNotes } from './notes.ts';
 import { clearLeft, findLeft } from './release-guest.ts';
 import { hear, noWords, tellLine } from './task-words.ts';
@@ -41,9 +42,9 @@ export const backup: SagaDefinition<BackupParams, BackupState, BackupNeeds> = {
   steps: [
     { name: 'assess', readOnly: true, run: assess },
     { name: 'dump', intend: noteDump, run: dump, probe: probeDump, undo: takeBack },
-    { name: 'capture', readOnly: true, run: capture },
-    { name: 'finish', readOnly: true, run: finish },
-    { name: 'verify', readOnly: true, run: verify },
+    { name: 'capture', readOnly: true, run: onTarget(capture) },
+    { name: 'finish', readOnly: true, run: onTarget(finish) },
+    { name: 'verify', readOnly: true, run: onTarget(verify) },
     { name: 'record', readOnly: true, run: record },
     { name: 'release', run: release, probe: probeRelease },
     { name: 'marker', intend: noteMarker, run: writeMarker, probe: probeMarker },
@@ -93,11 +94,15 @@ async function assess(ctx: BackupContext, signal: AbortSignal): Promise<Outcome<
     return refused(
       reason('backup.tier-unknown', `cannot back up guest ${guest.name}: tier ${tier} does not lie on ${storage}`),
     );
+  const away = await ctx.needs.targets.check(storage);
+  if (away !== undefined) return refused(away);
+  const attachment = ctx.needs.targets.attachment(storage);
   const fit = await storageFits(ctx, signal);
   if (fit.is !== 'done') return fit;
   if (lease !== undefined && !ctx.needs.leases.isHeld(guest.uid, lease)) return refused(leaseEnded(ctx));
   const status = await ctx.needs.reader.status(vmid, signal);
-  return status.is === 'done' ? done({ vmid, ran: status.value.status === 'running' }) : status;
+  if (status.is !== 'done') return status;
+  return done({ vmid, ran: status.value.status === 'running', ...(attachment === undefined ? {} : { attachment }) });
 }
 
 /** Room for what the last one of this guest took there and a quarter more. */

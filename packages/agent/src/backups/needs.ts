@@ -1,5 +1,5 @@
 /** What the sagas of backups need besides what every guest saga needs; `agent.ts` composes it once. */
-import type { ContentManifest, Digest, GuestUid, StorageId } from '@felhom/protocol';
+import type { ContentManifest, Digest, GuestUid, Reason, StorageId } from '@felhom/protocol';
 import type { BackupRecord } from '../catalogue/backup-record.ts';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { ProtectionNeeds } from '../guests/needs.ts';
@@ -12,6 +12,20 @@ export interface QuiesceLeases {
   captured(guest: GuestUid, lease: string): void;
 }
 
+/** Whether the right thing lies under a storage, as far as somebody declared what that is [R8]. */
+export interface TargetGuard {
+  /** Looks, and asks the target itself. Why nothing may begin there; `undefined`: nothing is known against it. */
+  check(storage: string): Promise<Reason | undefined>;
+  /** Another word after each time that it was away; `undefined`: nobody declared it. */
+  attachment(storage: string): string | undefined;
+  /** The work's signal is aborted when the target goes away meanwhile. */
+  whileAttached<T>(
+    storage: string,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<{ readonly is: 'ended'; readonly value: T } | { readonly is: 'dropped'; readonly why: Reason }>;
+}
+
 export interface BackupNeeds extends ProtectionNeeds {
   readonly catalogue: Catalogue;
   readonly manifests: {
@@ -20,6 +34,7 @@ export interface BackupNeeds extends ProtectionNeeds {
     ): { readonly digest: Digest; readonly manifest: ContentManifest; readonly at: number } | undefined;
   };
   readonly leases: QuiesceLeases;
+  readonly targets: TargetGuard;
   /** The target of a tier, and the device that must lie under it where the policy names one. */
   tierOf(name: string): { readonly storage: StorageId; readonly device?: string } | undefined;
   /** Whether this manifest differs so much from the one before that what was there before must not be pruned [R12]. */

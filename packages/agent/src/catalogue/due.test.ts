@@ -23,6 +23,7 @@ function dues(more: Partial<DueInput> = {}): Dues {
     nodeBusy: false,
     inHand: [],
     heldStorages: new Set(),
+    away: () => undefined,
     ...more,
   });
 }

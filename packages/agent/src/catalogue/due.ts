@@ -30,6 +30,8 @@ export interface BackupFailure {
   /** Of the last one. */
   readonly at: number;
   readonly text: string;
+  /** Its target went away: it is tried again as soon as that is back. */
+  readonly targetAway?: boolean | undefined;
 }
 
 /** A due backup that its controller can see, or could until a vzdump began. */
@@ -57,6 +59,8 @@ export interface DueInput {
   readonly inHand: readonly { readonly guest: GuestUid; readonly tier: string }[];
   /** Storages that other heavy work is on, or is queued for: a restore-test, a recovery. */
   readonly heldStorages: ReadonlySet<string>;
+  /** Not `undefined` where the target of a storage is not attached: what is due there waits, holds nobody up, and goes on when it is back. */
+  readonly away: (storage: string) => unknown;
 }
 
 interface DueSlot {
@@ -74,7 +78,7 @@ export type DueVerdict =
   /** `not-yet`: its jitter, or too soon after the one before. */
   | ({ readonly is: 'wait'; readonly why: 'not-yet' | 'window' | 'back-off'; readonly until: number } & DueSlot)
   /** `node-busy`: a vzdump runs or is queued, or something else is on its storage; `queue`: others are before it. */
-  | ({ readonly is: 'wait'; readonly why: 'node-busy' | 'queue' } & DueSlot)
+  | ({ readonly is: 'wait'; readonly why: 'node-busy' | 'queue' | 'target-away' } & DueSlot)
   | ({ readonly is: 'announce'; readonly graceUntil: number } & DueSlot)
   | ({ readonly is: 'take'; readonly consistency: 'crash'; readonly why: 'nobody-to-ask' | 'grace-over' } & DueSlot);
 
@@ -127,7 +131,8 @@ export function dueBackups(input: DueInput): Dues {
         input.failures.find((failure) => same(failure, is)),
         now,
       );
-      if (waits === undefined) ready.push({ decision, due, guest });
+      if (input.away(tier.storage) !== undefined) put({ is: 'wait', why: 'target-away', ...due });
+      else if (waits === undefined) ready.push({ decision, due, guest });
       else put({ is: 'wait', ...waits, ...due });
     }
 
@@ -253,7 +258,7 @@ function waitOf(
   now: number,
 ): { readonly why: 'not-yet' | 'window' | 'back-off'; readonly until: number } | undefined {
   if (now < notBefore) return { why: 'not-yet', until: notBefore };
-  const retryAt = failure === undefined ? 0 : failure.at + backOffMs(failure.attempts);
+  const retryAt = failure === undefined || failure.targetAway === true ? 0 : failure.at + backOffMs(failure.attempts);
   if (now < retryAt) return { why: 'back-off', until: retryAt };
   const opens = intoWindow(tier, now);
   // What desired state calls the right time of day does not outweigh the signed floor.

@@ -15,6 +15,7 @@ import { createCgroupWitness } from '../adapters/cgroup-witness/index.ts';
 import { createPveClient, createPveHttps, tokenShape } from '../adapters/pve-http/index.ts';
 import type { PveClient } from '../adapters/pve-http/index.ts';
 import { openHostKey } from '../adapters/host-key-file/index.ts';
+import { createManifestFile } from '../adapters/storage-manifest-file/index.ts';
 import { openJournal } from '../adapters/sqlite-journal/index.ts';
 import { createSshKeygenVerifier } from '../adapters/ssh-keygen/index.ts';
 import { createTrustFile } from '../adapters/trust-file/index.ts';
@@ -34,6 +35,8 @@ import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { Log } from '../ports/log.ts';
 import type { LocalContact } from '../protection/index.ts';
 import { agentVersion } from '../version.ts';
+import { monitoringPorts, storageDevicesOf } from './host-ports.ts';
+import type { SeenCertificates } from './host-ports.ts';
 import { hostKeyDirectory } from './locations.ts';
 
 export interface OpenHost {
@@ -67,13 +70,14 @@ export type Opened = { readonly is: 'open'; readonly host: OpenHost } | { readon
 /** The node behind a configuration, and what root wrote about it: all that needs neither journal nor hub. */
 interface HostNode {
   readonly proxmox: PveClient;
-  readonly helper: HostHelper | undefined;
+  readonly helper: (HostHelper & StorageHelper) | undefined;
   readonly signedHelper: SignedHelper | undefined;
   readonly tokenId: string;
   /** As it was when the node was opened. */
   readonly policy: HostPolicy;
   /** As it is now; `undefined` while the file does not read. */
   readonly policyFile: () => HostPolicy | undefined;
+  readonly certificates: SeenCertificates;
 }
 
 function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
@@ -100,8 +104,16 @@ function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
     };
   const trust = loadTrust(config.proxmox.trust);
   if (trust.is === 'bad') return trust;
+  const certificates: SeenCertificates = { proxmox: undefined, hub: undefined };
   const proxmox = createPveClient({
-    transport: createPveHttps({ url: config.proxmox.url, trust: trust.value, now: () => clock.now() }),
+    transport: createPveHttps({
+      url: config.proxmox.url,
+      trust: trust.value,
+      now: () => clock.now(),
+      certificateSeen: (endsAt) => {
+        certificates.proxmox = endsAt;
+      },
+    }),
     node: policy.node,
     token: token.value,
     clock,
@@ -109,7 +121,7 @@ function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
   const helper = config.helper === undefined ? undefined : openHelper(config.helper, clock);
   const signedHelper = config.signedHelper === undefined ? helper : openHelper(config.signedHelper, clock);
   const tokenId = token.value.slice(0, token.value.indexOf('='));
-  return { is: 'loaded', value: { proxmox, helper, signedHelper, tokenId, policy, policyFile } };
+  return { is: 'loaded', value: { proxmox, helper, signedHelper, tokenId, policy, policyFile, certificates } };
 }
 
 const openHelper = (way: RootHelper, clock: Clock): HostHelper & SignedHelper & StorageHelper =>
@@ -142,7 +154,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
   const node = openNode(config, world.clock);
   if (node.is === 'bad') return node;
   const { proxmox, helper, signedHelper, tokenId, policy, policyFile } = node.value;
-  const source = openSourceOf(config, world.clock);
+  const source = openSourceOf(config, world.clock, node.value.certificates);
   if (source.is === 'bad') return source;
   const journal = openJournal({ directory: config.stateDirectory, clock: world.clock, random: world.random });
   // After the journal, which proves that the state directory is this agent's alone.
@@ -165,6 +177,16 @@ export function openHost(config: AgentConfig, world: World): Opened {
       tokenId,
       helper: helper ?? noHelper(),
       witness: createCgroupWitness(config.kernel.cgroup),
+      storage: {
+        devices: storageDevicesOf(config),
+        manifest: createManifestFile(config.storageFile, { ownerUids: [config.trustOwner] }),
+        helper: node.value.helper ?? noHelper(),
+      },
+      monitoring: monitoringPorts(config, world, {
+        proxmox,
+        helper: node.value.helper,
+        certificates: node.value.certificates,
+      }),
       timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
       localContact: world.localContact,
       signedHelper: signedHelper ?? noHelper(),
@@ -233,7 +255,7 @@ interface BuiltSource {
   close(): Promise<void>;
 }
 
-function openSourceOf(config: AgentConfig, clock: Clock): Result<BuiltSource> {
+function openSourceOf(config: AgentConfig, clock: Clock, certificates: SeenCertificates): Result<BuiltSource> {
   const { desired } = config;
   if ('file' in desired)
     return {
@@ -248,7 +270,15 @@ function openSourceOf(config: AgentConfig, clock: Clock): Result<BuiltSource> {
   if (key.is === 'bad') return key;
   const trust = loadTrust(desired.hub.trust);
   if (trust.is === 'bad') return trust;
-  const hub = createHubHttps({ url: desired.hub.url, apiKey: key.value, trust: trust.value, now: () => clock.now() });
+  const hub = createHubHttps({
+    url: desired.hub.url,
+    apiKey: key.value,
+    trust: trust.value,
+    now: () => clock.now(),
+    certificateSeen: (endsAt) => {
+      certificates.hub = endsAt;
+    },
+  });
   return {
     is: 'loaded',
     value: { source: { is: 'hub', hub }, text: `hub ${new URL(desired.hub.url).origin}`, close: () => hub.close() },

@@ -11,6 +11,7 @@ const stored = z.strictObject({
   attempts: z.number().int().min(1),
   at: z.number().int().min(0),
   text: z.string().max(1000),
+  targetAway: z.boolean().optional(),
 });
 const prefix = 'backup-failure/';
 
@@ -29,7 +30,15 @@ export function createBackupFailures(documents: Pick<Documents, 'get' | 'put' | 
       const key = keyOf(guest, tier);
       const found = documents.get(key);
       const attempts = (found === undefined ? 0 : stored.parse(found.body).attempts) + 1;
-      const body = { guest, tier, attempts, at: Math.max(0, Math.trunc(now)), text: why.text.slice(0, 1000) };
+      const targetAway = why.code === 'backup.target-dropped' || why.code === 'storage.target-away';
+      const body = {
+        guest,
+        tier,
+        attempts,
+        at: Math.max(0, Math.trunc(now)),
+        text: why.text.slice(0, 1000),
+        ...(targetAway ? { targetAway } : {}),
+      };
       documents.put({ key, v: 1, body });
     },
     clear(guest, tier) {

@@ -8,6 +8,7 @@ export interface LookNeeds {
   readonly stores: Stores;
   readonly tasks: PveTasks;
   readonly clock: Pick<Clock, 'now' | 'monotonicMs'>;
+  readonly away: (storage: string) => unknown;
 }
 
 export interface Look {
@@ -31,7 +32,7 @@ export interface Looker {
 /** A listing makes Proxmox touch the storage; between backups nothing changes that anybody waits for. */
 const listingAgeMs = 10 * 60_000;
 
-export function createLooker({ stores, tasks, clock }: LookNeeds): Looker {
+export function createLooker({ stores, tasks, clock, away }: LookNeeds): Looker {
   let archives: ReadonlyMap<StorageId, readonly StoreItem[]> = new Map();
   let storages: readonly StorageRow[] | undefined;
   let listedAt: number | undefined;
@@ -52,9 +53,14 @@ export function createLooker({ stores, tasks, clock }: LookNeeds): Looker {
     listedAt = clock.monotonicMs();
   };
 
+  /** What was listed of a target that has gone since says nothing any more. */
+  const present = (): typeof archives => new Map([...archives].filter(([storage]) => away(storage) === undefined));
+
   return {
     async look(tiers, signal) {
-      const wanted = [...new Set(tiers.map(({ storage }) => storage))].toSorted();
+      const wanted = [...new Set(tiers.map(({ storage }) => storage))]
+        .filter((storage) => away(storage) === undefined)
+        .toSorted();
       const asked = wanted.join();
       if (wanted.length === 0) return { nodeBusy: false, archives: new Map(), listedAt: listedWall, storages };
       if (listedAt === undefined || asked !== listedFor || clock.monotonicMs() - listedAt >= listingAgeMs) {
@@ -64,13 +70,13 @@ export function createLooker({ stores, tasks, clock }: LookNeeds): Looker {
       const running = await tasks.find({ type: 'vzdump' }, signal);
       return {
         nodeBusy: running.is !== 'done' || running.value.some(({ endTime }) => endTime === undefined),
-        archives,
+        archives: present(),
         listedAt: listedWall,
         storages,
       };
     },
     listed: (storage) => {
-      const items = archives.get(storage as StorageId);
+      const items = present().get(storage as StorageId);
       return items === undefined ? undefined : new Set(items.map(({ volid }) => volid));
     },
     refresh: () => {

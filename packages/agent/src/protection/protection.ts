@@ -44,6 +44,7 @@ export interface ProtectionNeeds
       | 'nodeTrouble'
       | 'permissionsSound'
       | 'wake'
+      | 'away'
     >,
     Pick<InForceNeeds, 'desired' | 'floors' | 'zone'> {
   readonly version: string;
@@ -93,7 +94,7 @@ const clockStepMs = 60_000;
 
 export function createProtection(needs: ProtectionNeeds): Protection {
   const { journal, clock, registry } = needs;
-  const looker = createLooker({ stores: needs.proxmox.stores, tasks: needs.proxmox.tasks, clock });
+  const looker = createLooker({ ...needs.proxmox, clock, away: needs.away });
   const inForce = createInForce({
     documents: journal,
     desired: needs.desired,

@@ -20,6 +20,7 @@ function bench(records: readonly BackupRecord[], answer: (id: string) => Outcome
       byId: (id) => kept.get(id),
       put: (changed) => void kept.set(changed.id, changed),
     },
+    away: () => undefined,
     clock: { now: () => now, monotonicMs: () => now },
     log: { warn: () => undefined },
     budget: { bytesPerStorage: 2 ** 40, everyMs: 7 * day },

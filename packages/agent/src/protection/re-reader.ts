@@ -14,6 +14,8 @@ export interface ReReaderNeeds {
   readonly clock: Pick<Clock, 'now' | 'monotonicMs'>;
   readonly log: Pick<Log, 'warn'>;
   readonly budget: IntegrityBudget;
+  /** What lies there cannot be read now, which says nothing about it. */
+  readonly away: (storage: string) => unknown;
   readonly reRead: (record: BackupRecord, now: number, signal: AbortSignal) => Promise<Outcome<Integrity>>;
 }
 
@@ -27,7 +29,7 @@ const failedRestsMs = 3_600_000;
 /** It was looked at, and the listing goes on saying otherwise. */
 const doubtRestsMs = 24 * 3_600_000;
 
-export function createReReader({ catalogue, clock, log, budget, reRead }: ReReaderNeeds): ReReader {
+export function createReReader({ catalogue, clock, log, budget, away, reRead }: ReReaderNeeds): ReReader {
   let reading = false;
   /** Monotonic time of the last look, by id. */
   const lookedAt = new Map<string, number>();
@@ -38,9 +40,10 @@ export function createReReader({ catalogue, clock, log, budget, reRead }: ReRead
   };
 
   const choose = (doubted: ReadonlySet<string>): BackupRecord | undefined => {
-    const records = catalogue.all();
-    const known = new Set(records.map(({ id }) => id));
+    const all = catalogue.all();
+    const known = new Set(all.map(({ id }) => id));
     for (const id of lookedAt.keys()) if (!known.has(id)) lookedAt.delete(id);
+    const records = all.filter(({ storage }) => away(storage) === undefined);
     const [afterDoubt, afterFailure] = [restsFor(doubtRestsMs), restsFor(failedRestsMs)];
     const first = records.find((record) => doubted.has(record.id) && !afterDoubt(record));
     const others = records.filter((record) => !afterFailure(record));
@@ -52,6 +55,8 @@ export function createReReader({ catalogue, clock, log, budget, reRead }: ReRead
       const read = await reRead(record, clock.now(), signal);
       // Its record may have changed, or gone, meanwhile.
       const now = catalogue.byId(id);
+      // It went while it was read.
+      if (away(record.storage) !== undefined) return;
       if (read.is !== 'done') log.warn('a backup could not be read again', { backup: id, why: read.why.code });
       else if (now !== undefined) catalogue.put({ ...now, integrity: read.value });
     } catch (error) {

@@ -36,7 +36,7 @@ import { notKept } from './not-kept.ts';
 import { retentionFindings } from './retention-findings.ts';
 import { createStaleMarkers } from './stale-markers.ts';
 import type { ForeignArchive } from './stale-markers.ts';
-import { underWay } from './under-way.ts';
+import { heldStorages, underWay } from './under-way.ts';
 import type { UnderWay } from './under-way.ts';
 import { shortOfRoom, windowFindings } from './windows.ts';
 import type { FinishWindow } from './windows.ts';
@@ -68,6 +68,8 @@ export interface RoundNeeds {
   readonly permissionsSound: () => boolean;
   /** The only door. */
   readonly submit: (effect: ProtectionEffect, signal: AbortSignal) => Promise<Submission>;
+  /** Why nothing on a storage may be read, written or removed now: its target is not attached. */
+  readonly away: (storage: string) => Reason | undefined;
   readonly finishWindow: FinishWindow;
   /** Since when guests can reach the local API; `undefined`: they cannot. */
   readonly listeningSince: () => number | undefined;
@@ -108,6 +110,7 @@ export function createRound(needs: RoundNeeds): Round {
     clock,
     log: needs.log,
     budget: integrityBudget,
+    away: needs.away,
     reRead: (record, now, signal) =>
       reRead({ stores: needs.proxmox.stores, helper: needs.helper }, record, now, signal),
   });
@@ -195,6 +198,7 @@ export function createRound(needs: RoundNeeds): Round {
         name === 'backup' && guest !== undefined && tier !== undefined ? [{ guest, tier }] : [],
       ),
       heldStorages: heldStorages(needs.status()),
+      away: needs.away,
     });
     announced = due.announced;
     for (const { guest: uid, tier, verdict } of due.decisions) {
@@ -290,6 +294,7 @@ export function createRound(needs: RoundNeeds): Round {
       nodeTrouble: needs.nodeTrouble(),
       freeBytes: look.storages?.find(({ storage }) => storage === scratchStorageOf(policy))?.availableBytes,
       freeScratch: freeScratch(policy, pass),
+      away: needs.away,
     });
     if (tests.next !== undefined) {
       const { guest, tier, backup } = tests.next;
@@ -489,9 +494,6 @@ export function createRound(needs: RoundNeeds): Round {
     forget: (uid) => failures.forget(uid),
   };
 }
-
-const heldStorages = (status: readonly SagaStatus[]): ReadonlySet<string> =>
-  new Set(status.flatMap(({ lanes }) => lanes.flatMap((lane) => /^storage:(.*)$/.exec(lane)?.[1] ?? [])));
 
 /** A controller that was not heard of for so long is not asked to hold still. */
 const speaksMs = 3 * 60_000;

@@ -41,3 +41,7 @@ export function underWay(journal: Pick<Journal, 'recordsOf'>, status: readonly S
     };
   });
 }
+
+/** Storages that heavy work is on, or is queued for. */
+export const heldStorages = (status: readonly SagaStatus[]): ReadonlySet<string> =>
+  new Set(status.flatMap(({ lanes }) => lanes.flatMap((lane) => /^storage:(.*)$/.exec(lane)?.[1] ?? [])));

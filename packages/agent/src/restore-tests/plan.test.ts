@@ -111,6 +111,7 @@ const facts = (change: Partial<TestFacts>): TestFacts => ({
   nodeTrouble: undefined,
   freeBytes: 100 * 2 ** 30,
   freeScratch: 10,
+  away: () => undefined,
   ...change,
 });
 

@@ -32,6 +32,8 @@ export interface TestFacts {
   readonly freeBytes: number | undefined;
   /** VMIDs of the scratch range that nothing has. */
   readonly freeScratch: number;
+  /** Why nothing on a storage can be read now. */
+  readonly away: (storage: string) => Reason | undefined;
 }
 
 export interface TestPlan {
@@ -57,7 +59,7 @@ export function planTests(facts: TestFacts): TestPlan {
   const always = whyNotNow(facts);
   const skipped: { guest: GuestRecord; tier: string; why: Reason }[] = [];
   for (const { guest, tier, backup } of due) {
-    const why = always ?? noRoom(facts, guest);
+    const why = always ?? awayOf(facts, backup) ?? noRoom(facts, guest);
     if (why === undefined) {
       const { id, archive, sha256 } = backup;
       const next: RestoreTestParams = {
@@ -113,6 +115,11 @@ function whyNotNow(facts: TestFacts): Reason | undefined {
   if (facts.freeScratch < 1)
     return reason('restore-test.no-room', 'cannot test a restore: no VMID of the scratch range is free');
   return undefined;
+}
+
+function awayOf(facts: TestFacts, { storage }: BackupRecord): Reason | undefined {
+  const why = facts.away(storage) ?? facts.away(scratchStorageOf(facts.policy));
+  return why === undefined ? undefined : reason('restore-test.not-now', `cannot test a restore now: ${why.text}`);
 }
 
 /** By what the guest's volumes may hold at most: how much is in the archive only the guest says, which may lie. */

@@ -20,7 +20,7 @@ function handClock() {
     bootMs: () => now,
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
-        if (signal.aborted) return void reject(signal.reason as Error);
+        signal.throwIfAborted();
         waiting.push({ at: now + ms, wake: resolve });
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       }),
@@ -100,7 +100,7 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
     random: { bytes: (count) => new Uint8Array(count) },
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
     mayMend: () => world.mayMend,
-    inUse: () => world.used,
+    status: () => [{ lanes: [...world.used].map((name) => `storage:${name}`) } as never],
     changed: () => (world.news += 1),
   });
   const stop = new AbortController();
@@ -162,7 +162,7 @@ test('a host without targets is not watched, asks nothing and writes nothing', a
 
 test('a disk that does not answer holds up neither the events nor anybody else', async (t) => {
   const { world, state, settle, advance, storage } = await bench(t);
-  let answer = (_: Probe): void => undefined;
+  let answer: (found: Probe) => void = () => undefined;
   world.probe = () => new Promise((resolve) => (answer = resolve));
   world.used.add('usb-backup');
   await advance(61_000);

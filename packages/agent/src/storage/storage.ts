@@ -6,7 +6,7 @@
 import { reason, targetIdentity } from '@felhom/protocol';
 import type { Finding, HostVitals, Reason, ReportedTarget, StorageTarget } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
-import type { Clock, Documents, Outcome, Random } from '../kernel/index.ts';
+import type { Clock, Documents, Outcome, Random, SagaStatus } from '../kernel/index.ts';
 import type { Log } from '../ports/log.ts';
 import type { StorageEntries, StorageEntry } from '../ports/proxmox.ts';
 import type { Probe, SeenDevices, StorageDevices } from '../ports/storage-devices.ts';
@@ -32,8 +32,8 @@ export interface StorageNeeds {
   readonly log: Log;
   /** Whether anything may be changed on this host now. */
   readonly mayMend: () => boolean;
-  /** Storages that something is written to or read from now. */
-  readonly inUse: () => ReadonlySet<string>;
+  /** Whoever works on a storage holds its lane. */
+  readonly status: () => readonly SagaStatus[];
   /** A target went away or came back. */
   readonly changed: () => void;
 }
@@ -201,13 +201,11 @@ export function createStorage(needs: StorageNeeds): Storage {
       target.type === 'pbs'
         ? ({ is: 'pbs', server: target.server, port: target.port } as const)
         : ({ is: 'path', path: path ?? '', markFile } as const);
-    const answered = devices
-      .probe(question, isDisk(target) ? probeLimitMs.disk : probeLimitMs.share)
-      .then((found) => {
-        asked.set(target.name, { of, found, at: clock.monotonicMs() });
-        judge();
-      })
-      .finally(() => asking.delete(target.name));
+    const answered = (async () => {
+      const found = await devices.probe(question, isDisk(target) ? probeLimitMs.disk : probeLimitMs.share);
+      asked.set(target.name, { of, found, at: clock.monotonicMs() });
+      judge();
+    })().finally(() => asking.delete(target.name));
     asking.set(target.name, answered);
     return answered;
   };
@@ -227,7 +225,7 @@ export function createStorage(needs: StorageNeeds): Storage {
   };
 
   const askWhereDue = (failed: (error: unknown) => void): void => {
-    const used = needs.inUse();
+    const used = new Set(needs.status().flatMap(({ lanes }) => lanes.map((lane) => lane.replace(/^storage:/, ''))));
     for (const declared of inUseByRoot())
       if (canBeAsked(declared) && isDueToAsk(declared, used)) void ask(declared).catch(failed);
   };

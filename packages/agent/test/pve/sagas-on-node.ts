@@ -85,6 +85,11 @@ export function sagasOnNode(node: NodeUnderTest, on: AgentOnNode, helper: HostHe
     audit: createAuditLog(journal),
     manifests: { latest: () => undefined, byDigest: () => undefined },
     leases: { isHeld: () => false, captured: () => undefined },
+    targets: {
+      check: () => Promise.resolve(undefined),
+      attachment: () => undefined,
+      whileAttached: async (_, signal, work) => ({ is: 'ended', value: await work(signal) }),
+    },
     tierOf: (name) => (name === tier ? { storage: backupStorage } : undefined),
     quickTierOf: () => tier,
     // None of its guests has a controller.

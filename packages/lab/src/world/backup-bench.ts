@@ -54,6 +54,8 @@ export interface BackupBench {
   readonly captured: string[];
   /** The device that the tier declares. */
   device: string | undefined;
+  /** What is known of the storage; nothing unless told. */
+  targets: BackupNeeds['targets'];
   mayPrune: (record: BackupRecord) => boolean;
   life(): BenchLife;
   boot(cutsAt?: (point: CrashPoint, nth: number) => boolean): BenchLife;
@@ -69,6 +71,13 @@ export interface BackupBench {
 }
 
 const storage = 'backup' as StorageId;
+
+/** A storage that nobody declared. */
+export const undeclared: BackupNeeds['targets'] = {
+  check: () => Promise.resolve(undefined),
+  attachment: () => undefined,
+  whileAttached: async (_, signal, work) => ({ is: 'ended', value: await work(signal) }),
+};
 
 export async function createBackupBench(
   options: { readonly seed?: number; readonly pace?: Partial<Pace>; readonly guest?: Partial<LabGuest> } = {},
@@ -101,6 +110,7 @@ export async function createBackupBench(
     leases,
     captured,
     device: undefined,
+    targets: undeclared,
     mayPrune: () => true,
     life: now,
     guest,
@@ -132,6 +142,7 @@ export async function createBackupBench(
             captured.push(`${uid} ${lease}`);
           },
         },
+        targets: bench.targets,
         tierOf: (name) =>
           name === 'local' ? { storage, ...(bench.device === undefined ? {} : { device: bench.device }) } : undefined,
         isMassChange: () => false,

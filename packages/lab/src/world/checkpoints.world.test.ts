@@ -32,6 +32,7 @@ import type {
 } from '@felhom/agent';
 import type { StorageId, VolumeId } from '@felhom/protocol';
 import { fileMember } from '../fake-pve/storage/index.ts';
+import { undeclared } from './backup-bench.ts';
 import { labGuest } from './desired.ts';
 import type { LabGuest } from './desired.ts';
 import { createSimWorld, helperPort, sendTo } from './sim-world.ts';
@@ -70,6 +71,7 @@ async function bench(seed: number, extra: Partial<LabGuest> = {}) {
       catalogue: createCatalogue(on),
       manifests: { latest: () => undefined },
       leases: { isHeld: () => false, captured: () => undefined },
+      targets: undeclared,
       tierOf: (name) => (name === 'local' ? { storage: 'backup' as StorageId } : undefined),
       quickTierOf: () => 'local',
       isMassChange: () => false,

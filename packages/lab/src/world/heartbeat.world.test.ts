@@ -27,7 +27,9 @@ async function quietWorld(options: Quiet = {}): Promise<SimWorld> {
   const { agent } = world.boot();
   const quiet = (): boolean => {
     const { converged, backups, queue } = agent.report();
-    return converged && queue.length === 0 && backups.length === 2 && backups.every(({ newest }) => newest !== undefined);
+    return (
+      converged && queue.length === 0 && backups.length === 2 && backups.every(({ newest }) => newest !== undefined)
+    );
   };
   assert.ok(await world.until(quiet, 3 * hour), JSON.stringify(agent.report().backups));
   // The hub has heard all of it.

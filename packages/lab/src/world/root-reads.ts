@@ -36,9 +36,9 @@ export async function archiveDigest(node: FakeNode, archive: string): Promise<He
   }
 }
 
-/** The first part of a path on the disk is the device. */
+/** The first part of a path on the disk is the device, written as a name of a file can be. */
 function deviceOf(node: FakeNode, storage: string): string {
-  return node.storage.archives.diskPath(storage, 'x').split('/').filter(Boolean)[0] ?? storage;
+  return decodeURIComponent(node.storage.archives.diskPath(storage, 'x').split('/').find(Boolean) ?? storage);
 }
 
 /** As the guest's own root sees it: the volume that is mounted nearest above a path, other asked paths left out. */

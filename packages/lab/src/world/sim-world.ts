@@ -34,6 +34,8 @@ import type { LabPerson } from './people.ts';
 import { signJob } from './sign-job.ts';
 import type { JobOverrides, SignedJob } from './sign-job.ts';
 import { simHostKey } from './sim-host-key.ts';
+import { createSimTargets } from './sim-targets.ts';
+import type { SimTargets } from './sim-targets.ts';
 import { createSimWitness } from './sim-witness.ts';
 import type { SimWitness } from './sim-witness.ts';
 import { createSimGuests } from './sim-guests.ts';
@@ -78,6 +80,8 @@ export interface SimWorld extends EnrolledNode {
   readonly hostKey: HostKey;
   readonly root: SimRoot;
   readonly witness: SimWitness;
+  /** None unless a disk is attached. */
+  readonly targets: SimTargets;
   /** With `programs` only. */
   readonly guests: SimGuests | undefined;
   /** A job as these people's command line would sign it now, bound to the last statement that the hub has. */
@@ -137,6 +141,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     trustStore: root.store,
   };
   const witness = createSimWitness(enrolled.node, clock);
+  const targets = createSimTargets(enrolled, clock);
   const guests =
     options.programs === true
       ? createSimGuests({
@@ -183,6 +188,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       helper: helperPort(enrolled, power.off),
       ...signed,
       witness: { sample: (...asked) => whilePowered(power.off, witness.sample(...asked)), watch: () => undefined },
+      storage: targets.parts(power.off),
       localContact: () => ({ authority: simAuthority, address: '192.168.1.2:8470' }),
       timeZone: 'UTC',
       signedHelper: poweredHelper(root.helper, power.off),
@@ -208,6 +214,7 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
     hostKey,
     root,
     witness,
+    targets,
     guests,
     sign: (kind, params, signers, overrides) => {
       const heard = hub.lastStatement();
@@ -293,6 +300,7 @@ function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
     breakGlassClose: (...asked) => whilePowered(off, helper.breakGlassClose(...asked)),
     breakGlassShow: (...asked) => whilePowered(off, helper.breakGlassShow(...asked)),
     witness: (...asked) => whilePowered(off, helper.witness(...asked)),
+    targetApply: (...asked) => whilePowered(off, helper.targetApply(...asked)),
     show: (...asked) => whilePowered(off, helper.show(...asked)),
   };
 }

@@ -51,6 +51,8 @@ export interface SimRoot {
   put(document: TrustDocument | undefined): void;
   /** Until when break-glass is open, milliseconds since the epoch. */
   readonly openUntil: () => number | undefined;
+  /** Names of the storage targets that were attached by a signed job. */
+  readonly targets: () => readonly string[];
   /** How the next verb that changes something comes to nothing, or seems to. */
   trip(how: Mishap): void;
 }
@@ -77,6 +79,7 @@ export function createSimRoot(
   let glass: { readonly until: number } | undefined;
   /** Ids of jobs that root carried out: none is good for a second time. */
   const consumed = new Set<string>();
+  const targets = new Set<string>();
   /** The largest count that the agent told, per epoch, the present one last. */
   let witnessed: readonly { readonly epoch: string; readonly count: number }[] = [];
   /** Written when a verb has done its work, under the operation it was asked for. */
@@ -141,6 +144,19 @@ export function createSimRoot(
     return done(undefined);
   };
 
+  const targetApply = async (envelope: string, signal: AbortSignal): Promise<Outcome<void>> => {
+    const opened = await open(envelope, signal);
+    if (opened.is === 'refused') return opened;
+    const { job, people, document } = opened;
+    if (job.kind !== 'target-attach' && job.kind !== 'target-detach') return refuse(`${job.kind} changes no target`);
+    if (job.host !== document.host) return refuse(`it is for host ${job.host}`);
+    if (people.length < peopleNeeded(document, ['destroy', 'disclose'], 1)) return refuse('more people have to sign');
+    if (clock.now() < job.notBefore || clock.now() >= job.expiresAt) return refuse('it is not its time');
+    if (job.kind === 'target-attach') targets.add(job.params.declaration.name);
+    else targets.delete(job.params.target);
+    return done(undefined);
+  };
+
   /** The timer is of the host's own, and needs nobody. */
   const openUntil = (): number | undefined =>
     glass !== undefined && clock.now() < glass.until ? glass.until : undefined;
@@ -153,6 +169,7 @@ export function createSimRoot(
       held = document;
     },
     openUntil,
+    targets: () => [...targets],
     trip: (how) => {
       mishap = how;
     },
@@ -166,6 +183,9 @@ export function createSimRoot(
           glass = undefined;
           return done(undefined);
         }),
+      // Disks are root's own matter; here it only matters that nobody gets one attached without the signatures.
+      targetApply: (operation, envelope, signal) =>
+        once('target-apply', operation, () => targetApply(envelope, signal)),
       show: async (operation) => done(receipts.get(operation)),
       witness: async (epoch, count) => {
         const last = witnessed.at(-1);

@@ -7,6 +7,7 @@ import { unknown } from '../../kernel/saga.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import type { HostHelper } from '../../ports/host-helper.ts';
 import type { SignedHelper } from '../../ports/signed-helper.ts';
+import type { StorageHelper } from '../../ports/storage-helper.ts';
 import type {
   BackupRemover,
   BackupWriter,
@@ -65,6 +66,15 @@ export function fenceMover(mover: VolumeMover, fence: Check): VolumeMover {
   return { reassign: (...call) => ifHeld(fence, () => mover.reassign(...call)) };
 }
 
+export function fenceStorageHelper(helper: StorageHelper, fence: Check): StorageHelper {
+  return {
+    smart: (...call) => helper.smart(...call),
+    mount: (...call) => ifHeld(fence, () => helper.mount(...call)),
+    unmount: (...call) => ifHeld(fence, () => helper.unmount(...call)),
+    storageDefine: (...call) => ifHeld(fence, () => helper.storageDefine(...call)),
+  };
+}
+
 export function fenceHelper(helper: HostHelper, fence: Check): HostHelper {
   return {
     volumesOf: (...call) => helper.volumesOf(...call),
@@ -81,6 +91,7 @@ export function fenceHelper(helper: HostHelper, fence: Check): HostHelper {
 export function fenceSignedHelper(helper: SignedHelper, fence: Check): SignedHelper {
   return {
     breakGlassShow: (...call) => helper.breakGlassShow(...call),
+    targetApply: (...call) => ifHeld(fence, () => helper.targetApply(...call)),
     witness: (...call) => ifHeld(fence, () => helper.witness(...call)),
     show: (...call) => helper.show(...call),
     trustUpdate: (...call) => ifHeld(fence, () => helper.trustUpdate(...call)),

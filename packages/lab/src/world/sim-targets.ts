@@ -1,0 +1,252 @@
+/**
+ * Disks that can be pulled, on the fake node: what kernel, udev and systemd would show of them, root's declarations, and
+ * root's helper for storage. systemd unmounts a pulled disk a moment later and mounts a declared one that is plugged in.
+ */
+import { requiredAcl, storageManifest } from '@felhom/agent';
+import type { AgentParts, Probe, SeenDevices, StorageHelper } from '@felhom/agent';
+import { reason, storageTarget } from '@felhom/protocol';
+import type { StorageTarget } from '@felhom/protocol';
+import type { EnrolledNode } from './enrolled-node.ts';
+
+type Parts = AgentParts['storage'];
+type Outcome<T> = Awaited<ReturnType<StorageHelper['mount']>> | { readonly is: 'done'; readonly value: T };
+type Disk = Extract<StorageTarget, { type: 'usb' | 'local-dir' }>;
+
+export interface SimDisk {
+  readonly uuid: string;
+  readonly serial: string;
+  /** What the mark file on it says; `undefined`: it has none. */
+  mark: string | undefined;
+}
+
+export interface SimTargets {
+  readonly parts: (off: AbortSignal) => Parts;
+  /** Root attaches a new disk: its mark is on it, it is mounted, declared, and Proxmox has an entry. */
+  attach(name: string, changes?: Readonly<Record<string, unknown>>): Promise<SimDisk>;
+  /** The disk of a target leaves its port, whatever is going on. */
+  pull(name: string): void;
+  /** A disk is put into the port of a target: its own, unless told. */
+  plugIn(name: string, disk?: SimDisk): void;
+  /** What the mark file of a target's disk answers with, until told otherwise. */
+  answer(name: string, probe: Probe | 'as it is'): void;
+  /** Verbs that root's helper was asked, `<verb> <target>`. */
+  readonly asked: readonly string[];
+  /** systemd mounts what is plugged in; without it root has to. */
+  mountsByItself: boolean;
+  /** Event lines reach the agent; without them its slow look is all that there is. */
+  tellsEvents: boolean;
+}
+
+interface Port {
+  readonly target: Disk;
+  readonly own: SimDisk;
+  disk: SimDisk | undefined;
+  mounted: boolean;
+  appearance: number;
+}
+
+const mountPath = (name: string): string => `/mnt/felhom/${name}`;
+const deviceId = ({ uuid }: SimDisk): string => `ext4:${uuid}`;
+/** Measured: systemd has unmounted a quarter of a second after the kernel lost the disk. */
+const systemdMs = 250;
+const user = 'felhom-agent@pve';
+
+export function createSimTargets(
+  { node, policy }: Pick<EnrolledNode, 'node' | 'policy'>,
+  clock: { now(): number; sleep(ms: number, signal: AbortSignal): Promise<void> },
+): SimTargets {
+  const { hardware } = node.storage;
+  const ports = new Map<string, Port>();
+  const listeners = new Set<() => void>();
+  const answers = new Map<string, Probe>();
+  const asked: string[] = [];
+  const never = new AbortController().signal;
+  let appearances = 0;
+  let declared: readonly unknown[] = [];
+
+  const tell = (): void => {
+    if (targets.tellsEvents) for (const listener of listeners) listener();
+  };
+  const portOf = (name: string): Port => {
+    const port = ports.get(name);
+    if (port === undefined) throw new Error(`there is no target ${name}`);
+    return port;
+  };
+  const asRoot = async (
+    method: 'POST' | 'PUT' | 'GET',
+    path: string,
+    params: Record<string, unknown>,
+  ): Promise<string> => {
+    const answer = await node.handle({ method, path, params, as: 'root@pam' });
+    return answer.status === 200 ? '' : answer.reason;
+  };
+
+  const mount = (name: string): void => {
+    const port = portOf(name);
+    if (port.disk === undefined || port.mounted) return;
+    hardware.mount(mountPath(name), deviceId(port.disk));
+    port.mounted = true;
+    tell();
+  };
+
+  const define = async ({ storage, name, role }: Disk): Promise<string> => {
+    const content = role === 'vzdump-target' ? 'backup' : 'images,rootdir';
+    const params = { content, is_mountpoint: 'yes', 'prune-backups': 'keep-all=1' };
+    const wrong = await asRoot('GET', `/storage/${storage}`, {});
+    const written =
+      wrong === ''
+        ? await asRoot('PUT', `/storage/${storage}`, params)
+        : await asRoot('POST', '/storage', { storage, type: 'dir', path: mountPath(name), ...params });
+    if (written !== '') return written;
+    const acl = requiredAcl({ pool: policy.pool, node: node.name, bridges: policy.bridges, storages: [storage] });
+    const entry = acl.entries.find(({ path }) => path === `/storage/${storage}`);
+    return asRoot('PUT', '/access/acl', {
+      path: `/storage/${storage}`,
+      roles: entry?.role ?? '',
+      users: user,
+      propagate: 1,
+    });
+  };
+
+  const seen = (paths: readonly string[]): SeenDevices => {
+    const shown = [...ports.values()].map((port) => ({
+      port,
+      disk:
+        port.disk === undefined
+          ? undefined
+          : {
+              device: `sd${port.target.name}`,
+              uuid: port.disk.uuid,
+              fileSystem: 'ext4',
+              serials: [port.disk.serial],
+              appearance: `8:16 ${port.appearance}`,
+            },
+    }));
+    return {
+      disks: shown.flatMap(({ disk }) => disk ?? []),
+      mounts: shown.flatMap(({ port, disk }) => {
+        const path = mountPath(port.target.name);
+        if (!port.mounted || !paths.includes(path)) return [];
+        return [{ path, fileSystem: 'ext4', source: `/dev/sd${port.target.name}`, readOnly: false, disk }];
+      }),
+    };
+  };
+
+  const helped = async (
+    verb: string,
+    name: string,
+    work: (port: Port) => Promise<string> | string,
+  ): Promise<Outcome<void>> => {
+    asked.push(`${verb} ${name}`);
+    const wrong = await work(portOf(name));
+    return wrong === '' ? { is: 'done', value: undefined } : { is: 'refused', why: reason('helper.refused', wrong) };
+  };
+
+  const targets: SimTargets = {
+    asked,
+    mountsByItself: true,
+    tellsEvents: true,
+    parts: (off) => {
+      const own = new Set<() => void>();
+      const ifOn = <T>(value: T): Promise<T> =>
+        off.aborted ? new Promise<never>(() => undefined) : Promise.resolve(value);
+      off.addEventListener('abort', () => own.forEach((listener) => listeners.delete(listener)), { once: true });
+      return {
+        devices: {
+          look: (paths) => ifOn(seen(paths)),
+          watch: (onEvent, signal) => {
+            own.add(onEvent);
+            listeners.add(onEvent);
+            signal.addEventListener('abort', () => listeners.delete(onEvent), { once: true });
+          },
+          probe: async (question, limitMs) => {
+            const port = [...ports.values()].find(
+              ({ target }) => question.is === 'path' && question.path === mountPath(target.name),
+            );
+            const told = port === undefined ? undefined : answers.get(port.target.name);
+            if (told?.is === 'hangs') await clock.sleep(limitMs, never);
+            if (told !== undefined) return ifOn(told);
+            if (port?.disk === undefined) return ifOn({ is: 'fails', text: 'Input/output error' });
+            const { mark } = port.disk;
+            const sizes = { usedBytes: 2 ** 30, totalBytes: 500 * 2 ** 30 };
+            return ifOn({ is: 'answers', sizes, ...(mark === undefined ? {} : { mark: `${mark}\n` }) });
+          },
+        },
+        manifest: () =>
+          declared.length === 0
+            ? { is: 'none' }
+            : { is: 'held', manifest: storageManifest.parse({ v: 1, targets: declared }) },
+        helper: {
+          mount: (_, name) =>
+            helped('mount', name, ({ disk, target }) => {
+              if (disk?.uuid !== target.uuid) return 'another disk is there';
+              mount(name);
+              return '';
+            }),
+          unmount: (_, name) => helped('unmount', name, () => 'it is busy'),
+          storageDefine: (_, name) => helped('storage-define', name, ({ target }) => define(target)),
+          smart: () => Promise.resolve({ is: 'done', value: '{}' }),
+        },
+      };
+    },
+    attach: async (name, changes = {}) => {
+      const nth = ports.size + 1;
+      const own: SimDisk = {
+        uuid: `0000000${nth}-0000-4000-8000-000000000000`,
+        serial: `SERIAL${nth}`,
+        mark: String(nth).repeat(32),
+      };
+      const target = storageTarget.parse({
+        type: 'usb',
+        name,
+        storage: `usb-${name}`,
+        role: 'vzdump-target',
+        class: 'slow',
+        uuid: own.uuid,
+        serial: own.serial,
+        fileSystem: 'ext4',
+        ...changes,
+      }) as Disk;
+      ports.set(name, { target, own, disk: undefined, mounted: false, appearance: 0 });
+      addDevice(own);
+      targets.plugIn(name);
+      mount(name);
+      declared = [...declared, { target, state: 'attached', mark: own.mark, iops: 90, attachedAt: clock.now() }];
+      const wrong = await define(target);
+      if (wrong !== '') throw new Error(`cannot define the storage of ${name}: ${wrong}`);
+      tell();
+      return own;
+    },
+    pull: (name) => {
+      const port = portOf(name);
+      port.disk = undefined;
+      // What the node writes from now on goes nowhere.
+      if (port.mounted) hardware.unmount(mountPath(name));
+      tell();
+      void clock.sleep(systemdMs, never).then(() => {
+        if (port.disk !== undefined) return;
+        port.mounted = false;
+        tell();
+      });
+    },
+    plugIn: (name, disk) => {
+      const port = portOf(name);
+      appearances += 1;
+      port.disk = disk ?? port.own;
+      port.appearance = appearances;
+      port.mounted = false;
+      addDevice(port.disk);
+      tell();
+      // The unit asks for the device by its UUID.
+      if (targets.mountsByItself && port.disk.uuid === port.target.uuid)
+        void clock.sleep(systemdMs, never).then(() => mount(name));
+    },
+    answer: (name, probe) => void (probe === 'as it is' ? answers.delete(name) : answers.set(name, probe)),
+  };
+
+  const addDevice = (disk: SimDisk): void => {
+    if (hardware.device(deviceId(disk)) === undefined)
+      hardware.add({ id: deviceId(disk), capacityBytes: 500 * 2 ** 30 });
+  };
+  return targets;
+}
