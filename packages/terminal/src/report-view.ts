@@ -1,6 +1,7 @@
 /** A host's report as people read it: the same for the operator's command line and for the one on the host. */
-import type { BlockedAction, Report, ReportedJob } from '@felhom/protocol';
+import type { BlockedAction, HostVitals, Report, ReportedJob } from '@felhom/protocol';
 import { backupFact, backupSections } from './backup-view.ts';
+import { hostFacts, renderTargets } from './host-view.ts';
 import { renderProgress } from './progress.ts';
 import { createStyle } from './style.ts';
 import type { Style, Tone } from './style.ts';
@@ -22,11 +23,14 @@ export function reportFacts(
   report: Report,
   now: number,
   style = createStyle(false),
+  /** Numbers of now, where the reader has them. */
+  vitals?: HostVitals,
 ): readonly (readonly [string, string])[] {
   const { agent, node, proxmox } = report.versions;
   const backups = backupFact(report, style);
   return [
     ['last pass', formatAge(report.lastPassAt, now)],
+    ...hostFacts(report, vitals, now, style),
     ...(backups === undefined ? [] : [['backups', backups] as const]),
     ['trust', trustLine(report.trust, now)],
     ...(report.breakGlass.is === 'closed' ? [] : [['break-glass', breakGlassLine(report.breakGlass, now)] as const]),
@@ -106,6 +110,7 @@ export function renderReport(report: Report, { now, style, blockedAdvice, host }
   return [
     section('Guests', [renderGuests(report, style)]),
     ...backupSections(report, { now, style, host }).map(([title, blocks]) => section(title, blocks)),
+    section('Storage targets', report.targets.length === 0 ? [] : [renderTargets(report.targets, now, style)]),
     section(
       'In progress',
       report.sagas.map((saga) => {

@@ -92,7 +92,10 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
   const renderStatus = (status: AgentStatus): string =>
     status.is === 'degraded'
       ? `${style.paint('bad', 'degraded')}  ${status.why.text}\nNothing is changed; the agent looks again every few seconds.\n`
-      : renderFacts([['desired state', status.source], ...reportFacts(status.report, io.now(), style)], style) +
+      : renderFacts(
+          [['desired state', status.source], ...reportFacts(status.report, io.now(), style, status.vitals)],
+          style,
+        ) +
         '\n' +
         renderReport(status.report, {
           now: io.now(),

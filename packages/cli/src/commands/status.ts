@@ -77,7 +77,7 @@ export function renderStatus(host: HostDetail, now: number, style: Style, belief
       ...(belief === undefined ? [] : [['what is shown', renderBelief(belief, now, style)] as const]),
       ['desired state', renderGenerations(host)],
       ['mailbox', renderMailbox(host)],
-      ...(host.report === undefined ? [] : reportFacts(host.report, now, style)),
+      ...(host.report === undefined ? [] : reportFacts(host.report, now, style, host.heartbeat?.vitals)),
     ],
     style,
   );
