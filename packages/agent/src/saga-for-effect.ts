@@ -26,7 +26,7 @@ import { freeGuest, liftQuarantine, quarantine } from './removal/index.ts';
 import type { Removal } from './removal/index.ts';
 import type { SignedOrder } from './admission/index.ts';
 import { breakGlassClose, breakGlassOpen } from './break-glass/index.ts';
-import { trustChange } from './trust/index.ts';
+import { targetChange, trustChange } from './trust/index.ts';
 
 export type SagaChoice =
   | {
@@ -103,6 +103,9 @@ function changeTrust(before: Digest, signed: SignedOrder | undefined): SagaChoic
   const { jobId, envelope, after } = signed;
   return saga(trustChange, { jobId, envelope, before, after });
 }
+
+const changeTarget = (signed: SignedOrder | undefined): SagaChoice =>
+  signed === undefined ? unsigned : saga(targetChange, { jobId: signed.jobId, envelope: signed.envelope });
 
 /** What nobody signed for has no stage: a saga's own leftovers are taken back by that saga, never from here. */
 function remove(effect: Of<'guest-remove' | 'guest-decommission'>, removal: RemovalOf): SagaChoice {
@@ -222,6 +225,8 @@ const choices: Choices = {
   'floor-change': ({ before }, _known, _removal, signed) => changeTrust(before, signed),
   'break-glass-open': ({ minutes }, _known, _removal, signed) =>
     signed === undefined ? unsigned : saga(breakGlassOpen, { jobId: signed.jobId, envelope: signed.envelope, minutes }),
+  'target-attach': (_effect, _known, _removal, signed) => changeTarget(signed),
+  'target-detach': (_effect, _known, _removal, signed) => changeTarget(signed),
   'break-glass-close': (_effect, _known, _removal, signed) =>
     saga(breakGlassClose, { reason: signed === undefined ? 'the agent closes it' : `job ${signed.jobId}` }),
 };

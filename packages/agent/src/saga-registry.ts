@@ -12,7 +12,7 @@ import { restoreTest, sweepScratch } from './restore-tests/index.ts';
 import { finishRestore, restoreCopy, restoreInPlace, restoreOverwrite, undoRestore } from './restores/index.ts';
 import { createRegistry } from './kernel/index.ts';
 import type { SagaRegistry } from './kernel/index.ts';
-import { trustChange } from './trust/index.ts';
+import { targetChange, trustChange } from './trust/index.ts';
 
 export function createSagaRegistry(): SagaRegistry {
   return createRegistry([
@@ -30,6 +30,7 @@ export function createSagaRegistry(): SagaRegistry {
     trustChange,
     breakGlassOpen,
     breakGlassClose,
+    targetChange,
     backup,
     pruneBackup,
     deleteBackup,

@@ -295,6 +295,15 @@ const rows: readonly Row[] = [
     says: /which the host does not report[^]*pruning may then delete it/,
   },
   {
+    command: 'target-attach',
+    operands: [
+      'type: usb\nname: usb-1\nstorage: usb1\nrole: vzdump-target\nclass: slow\nuuid: AAAA-BBBB\nfileSystem: ext4\n',
+    ],
+    kind: 'target-attach',
+    people: 1,
+    says: /attach storage target usb-1: ext4:AAAA-BBBB, as vzdump-target[^]*goes to a disk that can be taken away/,
+  },
+  {
     command: 'target-detach',
     operands: ['usb'],
     options: target,

@@ -7,6 +7,7 @@ import { lossSetItems } from './blocked-action.ts';
 import { digest, guestName, guestUid, hostEpoch, hostId, vmid, volumeId } from './ids.ts';
 import type { Versioned } from './parse.ts';
 import { parsePublicKey } from './sshsig.ts';
+import { storageTarget } from './storage-target.ts';
 import { floorNames, trustDocument } from './trust-document.ts';
 
 const time = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -118,8 +119,10 @@ export const job = z.discriminatedUnion('kind', [
   }),
   kind('backup-delete', { guest, backup }),
   kind('backup-unprotect', { guest, backup }),
-  // Those whose machinery is a later piece: their shape and their row of the gate are here, carrying out is refused.
+  // Targets. `serial`: `-` where the declaration has none; `uuid`: of a server its identity; `idFile`: the mark.
+  kind('target-attach', { declaration: storageTarget }),
   kind('target-detach', target.shape),
+  // Those whose machinery is a later piece: their shape and their row of the gate are here, carrying out is refused.
   kind('target-wipe', target.shape),
   kind('target-re-point', { ...target.shape, to: text }),
   kind('downgrade', { product: z.enum(['agent', 'controller', 'golden']), version: text, digest }),

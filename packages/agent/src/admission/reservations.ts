@@ -92,6 +92,8 @@ export function reservationOf(effect: BuiltEffect): Reservation | undefined {
     case 'floor-change':
     case 'break-glass-open':
     case 'break-glass-close':
+    case 'target-attach':
+    case 'target-detach':
       return undefined;
   }
 }

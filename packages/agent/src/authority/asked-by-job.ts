@@ -98,6 +98,19 @@ export function askedByJob(effect: JobEffect, facts: GuestFacts | undefined): As
       };
     case 'break-glass-close':
       return ofHost('close break-glass');
+    case 'target-attach':
+      return ofHost(`attach storage target ${effect.target} (${effect.identity})`, {
+        target: effect.target,
+        identity: effect.identity,
+        declaration: effect.declaration,
+      });
+    case 'target-detach':
+      return ofHost(`detach storage target ${effect.target}`, {
+        target: effect.target,
+        serial: effect.serial,
+        uuid: effect.uuid,
+        idFile: effect.idFile,
+      });
     case 'backup-force':
       return {
         ...ofGuest(effect.guest, `back up guest ${effect.guest.name} to ${effect.tier} now, beyond its quota`),

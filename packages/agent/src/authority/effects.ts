@@ -144,6 +144,20 @@ export type JobEffect =
       readonly consents: readonly string[];
     }
   | { readonly kind: 'break-glass-close' }
+  /** `declaration`: digest of the whole of it; `identity`: what tells the target from any other. */
+  | {
+      readonly kind: 'target-attach';
+      readonly target: string;
+      readonly identity: string;
+      readonly declaration: Digest;
+    }
+  | {
+      readonly kind: 'target-detach';
+      readonly target: string;
+      readonly serial: string;
+      readonly uuid: string;
+      readonly idFile: string;
+    }
   | { readonly kind: 'backup-force'; readonly guest: GuestRef; readonly tier: string }
   | { readonly kind: 'backup-delete' | 'backup-unprotect'; readonly guest: GuestRef; readonly backup: BackupBytes }
   | {
@@ -254,14 +268,13 @@ type GuestBackupEffect =
   | { readonly kind: 'saga-undo' | 'saga-finish'; readonly sagaId: string; readonly step: string };
 
 type TargetEffect =
-  | { readonly kind: 'target-attach'; readonly target: string; readonly identity: string }
   | {
       readonly kind: 'target-change' | 'target-class-change' | 'target-role-change' | 'target-re-point';
       readonly target: string;
       readonly from: string;
       readonly to: string;
     }
-  | { readonly kind: 'target-decommission' | 'target-detach' | 'target-wipe'; readonly target: string }
+  | { readonly kind: 'target-decommission' | 'target-wipe'; readonly target: string }
   | { readonly kind: 'target-creds-rotate'; readonly target: string };
 
 type HostEffect =

@@ -83,6 +83,9 @@ const rootMay = {
   'trust-change': false,
   'floor-change': false,
   'break-glass-open': false,
+  // Root does it at the host itself: felhom-agent storage.
+  'target-attach': false,
+  'target-detach': false,
   // Takes a copy more; whoever is root on the host can run vzdump anyway.
   'backup-force': true,
   'backup-delete': false,

@@ -91,6 +91,8 @@ export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPol
     case 'floor-change':
     case 'break-glass-open':
     case 'break-glass-close':
+    case 'target-attach':
+    case 'target-detach':
     case 'backup-run':
     case 'backup-force':
     case 'backup-prune':

@@ -86,7 +86,7 @@ export const desiredStateRows = {
     16,
     'target: new or changed address, export, repository, fingerprint, namespace; encryption off; removable; local path',
     ['disclose'],
-    { binds: ['target identity'], availableSince: 'backups' },
+    { binds: ['target identity'] },
   ),
   'target-class': signed(17, 'target class, once it is set', ['divert'], { availableSince: 'backups' }),
   'target-role': signed(18, 'target role, decommissioned, detach, wipe', ['destroy'], { availableSince: 'backups' }),

@@ -32,7 +32,6 @@ export const jobRows = {
     binds: ['loss set', 'quarantine', 'backups kept or not'],
   }),
   'job-target-detach': signed(7, 'detach or re-point a target', ['destroy', 'disclose'], {
-    availableSince: 'backups',
     binds: ['serial', 'UUID', 'id file'],
   }),
   'job-target-wipe': signed(7, 'wipe a target', ['destroy', 'disclose'], {

@@ -121,6 +121,8 @@ trust-change          7  +  <1  changed     | 7  +  <1  changed     | +       po
 floor-change          3  +  <1  changed     | 3  +  <1  changed     | on-hold policy-unreadable +         +         +
 break-glass-open      4  +  <1  changed     | 4  +  <1  changed     | +       policy-unreadable +         +         +
 break-glass-close     1  +  <1  changed     | 1  +  <1  changed     | +       policy-unreadable +         +         +
+target-attach         4  +  <1  changed     | 4  +  <1  changed     | on-hold policy-unreadable +         +         +
+target-detach         4  +  <1  changed     | 4  +  <1  changed     | on-hold policy-unreadable +         +         +
 backup-force          1  +  <1  changed     | 1  +  <1  changed     | +       policy-unreadable foreign   not-seen  +
 backup-delete         3  +  <1  changed     | 3  +  <1  changed     | on-hold policy-unreadable +         +         +
 backup-unprotect      3  +  <1  changed     | 3  +  <1  changed     | on-hold policy-unreadable +         +         +

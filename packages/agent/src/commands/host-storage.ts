@@ -2,6 +2,7 @@
 import { createHostCommand } from '../adapters/host-command/index.ts';
 import { loadFile } from '../adapters/config-file/index.ts';
 import { createManifestFile } from '../adapters/storage-manifest-file/index.ts';
+import { systemRandom } from '../adapters/system-clock/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
 import { readRootOwned } from '../adapters/trust-file/index.ts';
 import { hostPolicy } from '../host-policy.ts';
@@ -14,6 +15,8 @@ const rootUid = 0;
 /** `policy`: the root-owned file that names node and pool. */
 export function hostStorage(policy: string): StorageWorld {
   const tool = (program: string) => createHostCommand({ program, timeoutMs: 60_000 });
+  const random = systemRandom();
+  const hex = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex');
   return {
     registry: { file: manifestFile, read: createManifestFile(manifestFile, { ownerUids: [rootUid] }) },
     units: '/etc/systemd/system',
@@ -31,6 +34,8 @@ export function hostStorage(policy: string): StorageWorld {
       perl: createHostCommand({ program: '/usr/bin/perl', timeoutMs: 110_000 }),
       systemdCreds: tool('/usr/bin/systemd-creds'),
     },
+    newMark: () => hex(16),
+    random: () => Number.parseInt(hex(6), 16) / 2 ** 48,
     node: () => {
       const owned = readRootOwned(policy, [rootUid]);
       if (owned.is === 'unreadable') return { bad: owned.why.text };

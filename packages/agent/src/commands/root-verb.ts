@@ -205,8 +205,6 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
       return keyTest(world.guests.places, world.tools.env, request.archive);
     case 'smart':
       return smart(world.tools.smartctl, request.device);
-    case 'target-apply':
-      return refused(`cannot ${request.verb}: this release's root program does not do it`);
     case 'reap-stub':
     case 'unlock':
     case 'pool-ensure': {
@@ -220,6 +218,7 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'break-glass-close':
     case 'break-glass-show':
     case 'witness':
+    case 'target-apply':
     case 'mount':
     case 'unmount':
     case 'storage-define':

@@ -3,7 +3,6 @@ import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import { systemRandom } from '../adapters/system-clock/index.ts';
 import { ownFolder, takeTurn } from '../root-verbs/index.ts';
 import { addStorage } from './storage.ts';
 import type { StorageContext } from './storage.ts';
@@ -14,11 +13,8 @@ export function addStorageOfHost(
   program: Command,
   told: Pick<StorageContext, 'print' | 'fail' | 'style' | 'now'>,
 ): void {
-  const random = systemRandom();
   addStorage(program, {
     ...told,
-    random: () => Number.parseInt(Buffer.from(random.bytes(6)).toString('hex'), 16) / 2 ** 48,
-    newMark: () => Buffer.from(random.bytes(16)).toString('hex'),
     confirm: process.stdin.isTTY ? ask : undefined,
     readStdin,
     uid: process.getuid?.(),

@@ -16,7 +16,7 @@ import {
   listStorage,
   planAttach,
 } from '../root-verbs/storage-door.ts';
-import type { KeptCredential, StorageAnswer, StorageWorld } from '../root-verbs/storage-door.ts';
+import type { ChangeAnswer, KeptCredential, StorageWorld } from '../root-verbs/storage-door.ts';
 import { renderPlan, renderStorage } from './storage-render.ts';
 
 export interface StorageContext {
@@ -26,10 +26,6 @@ export interface StorageContext {
   readonly style: Style;
   /** Wall time, milliseconds since the epoch. */
   readonly now: () => number;
-  /** From 0 to just below 1. */
-  readonly random: () => number;
-  /** 32 hex digits that nobody can guess. */
-  readonly newMark: () => string;
   /** `undefined`: there is nobody to ask. */
   readonly confirm: ((question: string) => Promise<boolean>) | undefined;
   /** All of stdin, at most 4 KiB. */
@@ -124,7 +120,7 @@ async function attachOne(context: StorageContext, file: string | undefined, flag
   const draft = draftOf(file, flags);
   if (draft.is === 'bad') return context.fail(draft.text);
   const planned = await context.asRoot(async (world) => {
-    const answer = await planAttach(world, draft.draft, context);
+    const answer = await planAttach(world, draft.draft, context.now);
     if (answer.is === 'plan') context.print(renderPlan(answer.plan, world, context.style));
     return answer;
   });
@@ -135,7 +131,7 @@ async function attachOne(context: StorageContext, file: string | undefined, flag
     if (context.confirm === undefined) return context.fail('nothing was done: there is nobody to ask; add --yes');
     if (!(await context.confirm(`Attach ${plan.target.name}?`))) return context.fail('nothing was done');
   }
-  const options = { mark: context.newMark(), now: context.now(), takeOver: flags.takeOver === true };
+  const options = { now: context.now(), takeOver: flags.takeOver === true };
   const answer = await context.asRoot((world) => attachTarget(world, plan, options));
   tell(context, answer, `${plan.target.name} is attached: ${targetIdentity(plan.target)}`);
 }
@@ -183,7 +179,7 @@ function keptHow(kept: Exclude<KeptCredential, { is: 'bad' }>): string {
     : 'sealed to a key on this disk, for want of a TPM; whoever takes the disk can read it';
 }
 
-function tell({ print, fail }: StorageContext, answer: StorageAnswer, done: string): void {
+function tell({ print, fail }: StorageContext, answer: ChangeAnswer, done: string): void {
   if (answer.is === 'done') print(`${done}\n`);
   else fail(answer.text);
 }

@@ -13,6 +13,7 @@ import { planLater } from './kinds/later.ts';
 import { planReRegister } from './kinds/re-register.ts';
 import { planRestoreCopy, planRestoreInPlace, planRestoreOverwrite, planRollback } from './kinds/restores.ts';
 import { planSaga } from './kinds/saga.ts';
+import { planTargetAttach, planTargetDetach } from './kinds/targets.ts';
 import { planTrustChange } from './kinds/trust-change.ts';
 
 const catalog: { readonly [K in JobKind]: PlanJob<K> } = {
@@ -35,7 +36,8 @@ const catalog: { readonly [K in JobKind]: PlanJob<K> } = {
   rollback: planRollback,
   'backup-delete': planBackupDelete,
   'backup-unprotect': planBackupUnprotect,
-  'target-detach': planLater,
+  'target-attach': planTargetAttach,
+  'target-detach': planTargetDetach,
   'target-wipe': planLater,
   'target-re-point': planLater,
   downgrade: planLater,

@@ -44,6 +44,7 @@ const classesOf: ReadonlyMap<string, readonly EffectClass[]> = new Map<string, r
   ['free-guest', ['destroy']],
   ['adopt', ['destroy']],
   ['break-glass-open', ['disclose']],
+  ['target-change', ['destroy', 'disclose']],
   ...['restore-overwrite', 'restore-in-place', 'undo-restore', 'finish-restore', 'rollback', 'delete-backup'].map(
     (name) => [name, ['destroy']] as const,
   ),

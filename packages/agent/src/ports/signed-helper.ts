@@ -11,6 +11,8 @@ export interface SignedHelper {
    * the document that is in force, and refuses on its own account [R13].
    */
   trustUpdate(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
+  /** Attaches or detaches a storage target as the envelope says; the helper verifies it again itself [R13]. */
+  targetApply(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
   /** Starts the second, otherwise absent tunnel for as long as the envelope says; it closes by itself [R9]. */
   breakGlassOpen(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
   /** Needs nobody's signature: closing only narrows. */

@@ -12,8 +12,6 @@ export interface StorageHelper {
   unmount(operation: HelperOperation, target: string, signal: AbortSignal): Promise<Outcome<void>>;
   /** Makes the entry of Proxmox what the declaration says, and puts it into the agent's pool. */
   storageDefine(operation: HelperOperation, target: string, signal: AbortSignal): Promise<Outcome<void>>;
-  /** Attaches, detaches, wipes or re-points a target as the operator's envelope says; verified again by root [R13]. */
-  targetApply(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
   /** What a disk says of itself, as `smartctl --json --all` prints it. Reads only; never wakes a sleeping disk. */
   smart(device: string, signal: AbortSignal): Promise<Outcome<string>>;
 }

@@ -11,6 +11,7 @@ import { closeBreakGlass, openBreakGlass, showBreakGlass } from './break-glass.t
 import type { BreakGlassPlace, OpenOptions } from './break-glass.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
 import type { Receipts } from './receipts.ts';
+import { applyTarget } from './target-apply.ts';
 import { trustUpdate } from './trust-update.ts';
 import { serveStorage } from './storage-serve.ts';
 import type { StorageRequest } from './storage-serve.ts';
@@ -25,6 +26,7 @@ interface Signed {
 export type RootRequest =
   | ({ readonly verb: 'trust-update' } & Signed)
   | ({ readonly verb: 'break-glass-open' } & Signed)
+  | ({ readonly verb: 'target-apply' } & Signed)
   | { readonly verb: 'break-glass-close'; readonly operation: HelperOperation }
   | { readonly verb: 'break-glass-show' }
   | StorageRequest
@@ -85,6 +87,11 @@ export async function serveVerb(request: RootRequest, parts: RootParts, signal: 
       const shown = await showBreakGlass(place);
       if (shown.is === 'unclear') return { is: 'busy', text: `cannot look at break-glass: ${shown.text}` };
       return { is: 'done', openUntil: shown.is === 'open' ? shown.until : null };
+    }
+    case 'target-apply': {
+      const { storage } = parts;
+      if (storage === undefined) return refused('cannot change targets: this host has no storage of its own');
+      return once(request, parts, (host) => applyTarget({ ...parts, storage, host }, request.envelope, signal));
     }
     case 'mount':
     case 'unmount':

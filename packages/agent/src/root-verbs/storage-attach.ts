@@ -18,10 +18,9 @@ import { forgetMount, mountDisk, mountTarget, rightDisk, takeAway } from './stor
 import { onEntry } from './storage-proxmox.ts';
 import { declare } from './storage-registry.ts';
 import { fastFrom, measureReads } from './storage-speed.ts';
-import type { SpeedOptions } from './storage-speed.ts';
 import { isDisk } from './storage-units.ts';
 import { busyWith, refusedBy } from './storage-world.ts';
-import type { StorageAnswer, StorageWorld } from './storage-world.ts';
+import type { ChangeAnswer, StorageAnswer, StorageWorld } from './storage-world.ts';
 
 export interface AttachPlan {
   /** Whole: with the class, and with the serial of the disk that was found. */
@@ -38,10 +37,8 @@ export interface AttachPlan {
 export type PlanAnswer =
   { readonly is: 'plan'; readonly plan: AttachPlan } | { readonly is: 'refused' | 'busy'; readonly text: string };
 
-export type Speed = Pick<SpeedOptions, 'now' | 'random'>;
-
-/** Looks and measures; changes nothing. `draft`: a declaration, whose class may be missing. */
-export async function planAttach(world: StorageWorld, draft: object, speed: Speed): Promise<PlanAnswer> {
+/** Looks and measures; changes nothing. `draft`: a declaration, whose class may be missing. `now`: milliseconds. */
+export async function planAttach(world: StorageWorld, draft: object, now: () => number): Promise<PlanAnswer> {
   const classProposed = !('class' in draft);
   const parsed = storageTarget.safeParse(classProposed ? { ...draft, class: 'slow' } : draft);
   if (!parsed.success) {
@@ -70,7 +67,7 @@ export async function planAttach(world: StorageWorld, draft: object, speed: Spee
     // A UUID can be copied; what the device says of itself less easily [R8].
     const whole = storageTarget.safeParse({ ...target, serial: target.serial ?? (disk.serial || undefined) });
     if (whole.success) target = whole.data;
-    iops ??= await measureReads({ ...disk, ...speed, blockdev: world.tools.blockdev });
+    iops ??= await measureReads({ ...disk, now, random: world.random, blockdev: world.tools.blockdev });
   }
   // Set once; what a person says counts more than what was measured.
   if (classProposed) target = { ...target, class: known?.target.class ?? ((iops ?? 0) >= fastFrom ? 'fast' : 'slow') };
@@ -106,8 +103,6 @@ function takenBy(others: readonly DeclaredTarget[], target: StorageTarget): stri
 }
 
 export interface AttachOptions {
-  /** 32 hex digits, new ones. */
-  readonly mark: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** A disk that bears a mark this host did not give it becomes a target of this host. */
@@ -118,10 +113,10 @@ export interface AttachOptions {
 export async function attachTarget(
   world: StorageWorld,
   { target, known, disk, iops }: AttachPlan,
-  { mark, now, takeOver }: AttachOptions,
-): Promise<StorageAnswer> {
+  { now, takeOver }: AttachOptions,
+): Promise<ChangeAnswer> {
   const { name } = target;
-  let marked = known?.mark ?? mark;
+  let mark = known?.mark ?? world.newMark();
   if (isDisk(target)) {
     if (disk === undefined) return refusedBy('attach', name, 'its disk was not found');
     const mounted = await mountDisk(world, target, disk);
@@ -132,10 +127,10 @@ export async function attachTarget(
         await letGo(world, name, known);
         return refusedBy('attach', name, foreign(there, known));
       }
-      marked = mark;
+      mark = world.newMark();
     }
     try {
-      if (there !== marked) writeMark(mounted.path, marked);
+      if (there !== mark) writeMark(mounted.path, mark);
     } catch (error) {
       await letGo(world, name, known);
       return busyWith('attach', name, `its mark cannot be written: ${(error as Error).message}`);
@@ -144,7 +139,7 @@ export async function attachTarget(
   declare(world.registry, {
     target,
     state: 'attached',
-    mark: marked,
+    mark,
     ...(iops === undefined ? {} : { iops }),
     attachedAt: known?.state === 'attached' ? known.attachedAt : now,
   });
@@ -172,7 +167,7 @@ async function letGo(world: StorageWorld, name: string, known: DeclaredTarget | 
 }
 
 /** It is written down: that it is not all done is no refusal any more. */
-const afterAll = (name: string, answer: StorageAnswer): StorageAnswer =>
+const afterAll = (name: string, answer: StorageAnswer): ChangeAnswer =>
   answer.is === 'done'
     ? answer
-    : { is: 'busy', text: `${name} is declared and not in use yet; the same order again goes on: ${answer.text}` };
+    : { is: 'begun', text: `${name} is declared and not in use yet; the same order again goes on: ${answer.text}` };

@@ -8,11 +8,11 @@ import { defineStorage } from './storage-define.ts';
 import { forgetMount } from './storage-mount.ts';
 import { declare, declaredIn } from './storage-registry.ts';
 import { isDisk } from './storage-units.ts';
-import { busyWith, refusedBy } from './storage-world.ts';
-import type { StorageAnswer, StorageWorld } from './storage-world.ts';
+import { refusedBy } from './storage-world.ts';
+import type { ChangeAnswer, StorageWorld } from './storage-world.ts';
 
 /** The same twice does it once, and goes on where the first ended. */
-export async function detachTarget(world: StorageWorld, name: string): Promise<StorageAnswer> {
+export async function detachTarget(world: StorageWorld, name: string): Promise<ChangeAnswer> {
   const found = declaredIn(world.registry, name);
   if (found.is !== 'declared') return { is: found.is, text: `cannot detach ${name}: ${found.text}` };
   const { declared } = found;
@@ -26,7 +26,10 @@ export async function detachTarget(world: StorageWorld, name: string): Promise<S
   const open = [...(off.is === 'done' ? [] : [off.text]), ...(left === undefined ? [] : [left])];
   return open.length === 0
     ? { is: 'done' }
-    : busyWith('finish detaching', name, `it is decommissioned; the same order again goes on: ${open.join('; ')}`);
+    : {
+        is: 'begun',
+        text: `${name} is decommissioned and not all out of use yet; the same order again goes on: ${open.join('; ')}`,
+      };
 }
 
 /** A line of a guest's config, in a snapshot too, that names a volume of the storage. */

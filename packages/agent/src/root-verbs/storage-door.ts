@@ -18,4 +18,4 @@ export type { KeptCredential } from './storage-credentials.ts';
 export { defineStorage } from './storage-define.ts';
 export { listStorage } from './storage-list.ts';
 export type { StorageList } from './storage-list.ts';
-export type { StorageAnswer, StorageTools, StorageWorld } from './storage-world.ts';
+export type { ChangeAnswer, StorageAnswer, StorageWorld } from './storage-world.ts';

@@ -1,7 +1,7 @@
 /** Disks as targets on real file systems: loop devices and mount(8), for who is root; systemd is a stand-in. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,10 +11,10 @@ import { markText, mountPathOf } from '../storage-manifest.ts';
 import { attachTarget, planAttach } from './storage-attach.ts';
 import { detachTarget } from './storage-detach.ts';
 import { mountTarget, unmountTarget } from './storage-mount.ts';
-import type { StorageAnswer } from './storage-world.ts';
+import type { ChangeAnswer } from './storage-world.ts';
 import { declaredUsb, makeStorageHost, mark, noLoopDevices, realMounts, usb } from './test/storage-host.ts';
 
-const textOf = (answer: StorageAnswer): string => (answer.is === 'done' ? 'done' : `${answer.is}: ${answer.text}`);
+const textOf = (answer: ChangeAnswer): string => (answer.is === 'done' ? 'done' : `${answer.is}: ${answer.text}`);
 
 /** `undefined` after it has said why there can be none. All of it is gone after the test. */
 function setUp(t: TestContext) {
@@ -92,16 +92,16 @@ test('attached: measured, marked, and the same disk again after it was detached'
   const perl = async () => ({ code: 0, stdout: JSON.stringify({ entry: null, pooled: false }), stderr: '' });
   const { class: _, ...draft } = target;
   let ticks = 0;
-  const speed = { now: () => (ticks += 0.01), random: () => randomBytes(1).readUInt8() / 256 };
-  const planned = await planAttach({ ...world, tools: { ...world.tools, perl } }, draft, speed);
+  const planned = await planAttach({ ...world, tools: { ...world.tools, perl } }, draft, () => (ticks += 0.01));
   assert.ok(planned.is === 'plan', JSON.stringify(planned));
   assert.equal(planned.plan.disk?.device, loop);
   assert.ok((planned.plan.iops ?? 0) > 0, 'not measured');
   assert.equal(planned.plan.target.class, 'fast');
-  const options = { mark, now: 1, takeOver: false };
+  const options = { now: 1, takeOver: false };
+  const first = world.newMark();
   // Mounting and marking are real; what Proxmox says is not what this is about.
   assert.match(textOf(await attachTarget(world, planned.plan, options)), /declared and not in use yet/);
-  assert.equal(readFileSync(join(path, '.felhom-target'), 'utf8'), markText(mark));
+  assert.equal(readFileSync(join(path, '.felhom-target'), 'utf8'), markText(first));
   assert.equal(statSync(join(path, '.felhom-target')).mode & 0o777, 0o444);
   assert.deepEqual(await mountTarget(world, 'usb-1'), { is: 'done' });
   assert.deepEqual(await detachTarget(world, 'usb-1'), { is: 'done' });
@@ -109,7 +109,7 @@ test('attached: measured, marked, and the same disk again after it was detached'
   const known = world.registry.read();
   assert.ok(known.is === 'held');
   const again = { ...planned.plan, known: known.manifest.targets[0] };
-  await attachTarget(world, again, { ...options, mark: 'e'.repeat(32) });
-  assert.equal(readFileSync(join(path, '.felhom-target'), 'utf8'), markText(mark));
+  await attachTarget({ ...world, newMark: () => 'e'.repeat(32) }, again, options);
+  assert.equal(readFileSync(join(path, '.felhom-target'), 'utf8'), markText(first));
   assert.deepEqual(await mountTarget(world, 'usb-1'), { is: 'done' });
 });

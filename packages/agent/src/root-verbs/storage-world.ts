@@ -22,6 +22,10 @@ export interface StorageWorld {
   readonly guestConfigs: readonly string[];
   readonly systemctl: Systemctl;
   readonly tools: StorageTools;
+  /** 32 hex digits that nobody can guess. */
+  readonly newMark: () => string;
+  /** From 0 to just below 1. */
+  readonly random: () => number;
   /** From the root-owned policy, as it is now. */
   readonly node: () => { readonly node: string; readonly pool: string } | { readonly bad: string };
 }
@@ -30,6 +34,9 @@ export type StorageAnswer =
   | { readonly is: 'done' }
   /** `refused`: nothing was changed. `busy`: it is not as it should be; ask again. */
   | { readonly is: 'refused' | 'busy'; readonly text: string };
+
+/** What takes several parts. `begun`: it is written down and not all done; the same order again goes on from there. */
+export type ChangeAnswer = StorageAnswer | { readonly is: 'begun'; readonly text: string };
 
 export const refusedBy = (verb: string, name: string, why: string): StorageAnswer => ({
   is: 'refused',

@@ -15,7 +15,7 @@ import type { JobFile, Meaning } from './job-file.ts';
 import { reRegister } from './re-register.ts';
 import { restoreCopy, restoreInPlace, restoreOverwrite, rollback } from './restores.ts';
 import { saga } from './saga.ts';
-import { targetDetach, targetRePoint, targetWipe } from './targets.ts';
+import { targetAttach, targetDetach, targetRePoint, targetWipe } from './targets.ts';
 import { trustChange } from './trust-change.ts';
 
 export const jobFiles = {
@@ -38,6 +38,7 @@ export const jobFiles = {
   rollback,
   'backup-delete': backupDelete,
   'backup-unprotect': backupUnprotect,
+  'target-attach': targetAttach,
   'target-detach': targetDetach,
   'target-wipe': targetWipe,
   'target-re-point': targetRePoint,

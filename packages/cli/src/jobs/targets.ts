@@ -1,5 +1,7 @@
-/** Jobs about storage targets: their shape is known, their machinery comes later. */
-import { meaning, operand, requiredOption } from './job-file.ts';
+/** Jobs about storage targets. Wiping and re-pointing come later: their shape is known, hosts of this release refuse. */
+import { describeIssues, leavesHost, storageTarget, targetIdentity } from '@felhom/protocol';
+import { YAMLParseError, parse } from 'yaml';
+import { meaning, operand, requiredOption, usage } from './job-file.ts';
 import type { Given, JobFile } from './job-file.ts';
 
 const targetOperand = ['<target>', 'name of the target'] as const;
@@ -17,9 +19,39 @@ const targetOf = (given: Given) => ({
 const words = (target: { readonly target: string; readonly serial: string; readonly uuid: string }): string =>
   `target ${target.target} (serial ${target.serial}, UUID ${target.uuid})`;
 
+export const targetAttach: JobFile<'target-attach'> = {
+  kind: 'target-attach',
+  commands: [
+    {
+      name: 'target-attach',
+      about: 'make a disk with a file system, or a server, a storage target; formats nothing',
+      operands: [['<file>', 'the declaration, YAML or JSON; felhom-agent storage attach --help names its fields']],
+      options: [],
+      params: async (_, given) => {
+        const text = await given.readFile(operand(given, 0));
+        try {
+          const declaration = storageTarget.safeParse(parse(text, { maxAliasCount: 0 }));
+          if (declaration.success) return { declaration: declaration.data };
+          throw usage(`the declaration does not read: ${describeIssues(declaration.error)}`);
+        } catch (error) {
+          if (error instanceof YAMLParseError) throw usage('the file is neither YAML nor JSON');
+          throw error;
+        }
+      },
+    },
+  ],
+  meaning: ({ declaration }) =>
+    meaning(`attach storage target ${declaration.name}: ${targetIdentity(declaration)}, as ${declaration.role}`, {
+      widens: leavesHost(declaration)
+        ? [`Data of the guests goes to ${targetIdentity(declaration)}.`]
+        : [`Data of the guests goes to a disk that can be taken away: ${targetIdentity(declaration)}.`],
+      notes: [`In Proxmox it is storage ${declaration.storage}.`],
+      classes: ['disclose'],
+    }),
+};
+
 export const targetDetach: JobFile<'target-detach'> = {
   kind: 'target-detach',
-  later: true,
   commands: [
     {
       name: 'target-detach',

@@ -29,6 +29,8 @@ export interface SimTargets {
   plugIn(name: string, disk?: SimDisk): void;
   /** What the mark file of a target's disk answers with, until told otherwise. */
   answer(name: string, probe: Probe | 'as it is'): void;
+  /** Nothing that touches a target comes back from now on: no probe, not even one that is over. */
+  hang(name: string): void;
   /** Verbs that root's helper was asked, `<verb> <target>`. */
   readonly asked: readonly string[];
   /** systemd mounts what is plugged in; without it root has to. */
@@ -59,6 +61,7 @@ export function createSimTargets(
   const ports = new Map<string, Port>();
   const listeners = new Set<() => void>();
   const answers = new Map<string, Probe>();
+  const hung = new Set<string>();
   const asked: string[] = [];
   const never = new AbortController().signal;
   let appearances = 0;
@@ -164,6 +167,7 @@ export function createSimTargets(
               ({ target }) => question.is === 'path' && question.path === mountPath(target.name),
             );
             const told = port === undefined ? undefined : answers.get(port.target.name);
+            if (port !== undefined && hung.has(port.target.name)) return new Promise<never>(() => undefined);
             if (told?.is === 'hangs') await clock.sleep(limitMs, never);
             if (told !== undefined) return ifOn(told);
             if (port?.disk === undefined) return ifOn({ is: 'fails', text: 'Input/output error' });
@@ -241,6 +245,7 @@ export function createSimTargets(
       if (targets.mountsByItself && port.disk.uuid === port.target.uuid)
         void clock.sleep(systemdMs, never).then(() => mount(name));
     },
+    hang: (name) => void hung.add(name),
     answer: (name, probe) => void (probe === 'as it is' ? answers.delete(name) : answers.set(name, probe)),
   };
 

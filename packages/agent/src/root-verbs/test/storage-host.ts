@@ -185,6 +185,8 @@ export function makeStorageHost(folder: string): MadeHost {
       chattr: async () => said('', 1, 'Operation not supported'),
       systemdCreds: async () => said('', 1, 'there is none'),
     },
+    newMark: () => 'c'.repeat(32),
+    random: () => 0.5,
     node: () => ({ node: 'pve1', pool: 'felhom' }),
   };
   return Object.assign(host, {
