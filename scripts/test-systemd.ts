@@ -34,7 +34,7 @@ const { status } = spawnSync(
   [
     '--disable-warning=ExperimentalWarning',
     '--test',
-    '--test-concurrency=2',
+    '--test-concurrency=4',
     '--test-timeout=300000',
     '--test-reporter=spec',
     ...files,

@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { configure } from './configuration.ts';
 import { bootContainer, install } from './container.ts';
-import { silentServer, askPort } from './stand-ins.ts';
+import { askPort } from './stand-ins.ts';
 
 const agent = 'felhom-agent.service';
+/** All is well but for the node, which no container has. */
+const awaitsProxmox = /^degraded: cannot .*ECONNREFUSED/;
 
 test('the agent as a service', async (t) => {
   const container = await bootContainer(t, 'agent');
@@ -49,7 +51,8 @@ test('the agent as a service', async (t) => {
     await container.write('/etc/felhom/policy.yaml', 'v: 1\nnode: [');
     await container.until('it says so', async () => (await status()).includes('/etc/felhom/policy.yaml'));
     await configure(container);
-    await container.until('it works', async () => (await status()).startsWith('guests: 0'));
+    // No Proxmox is there either, and that is the next thing to say.
+    await container.until('it goes on', async () => awaitsProxmox.test(await status()));
     assert.deepEqual([await container.show(agent, 'MainPID'), await container.show(agent, 'NRestarts')], [pid, '0']);
   });
 
@@ -59,7 +62,7 @@ test('the agent as a service', async (t) => {
     assert.match(await status(), /^degraded: cannot use \/run\/credentials\/.*proxmox-token: it is empty/);
     await container.must('mv', '/etc/felhom/away', '/etc/felhom/token');
     await container.must('systemctl', 'restart', agent);
-    assert.match(await status(), /^guests: 0/);
+    await container.until('it goes on', async () => awaitsProxmox.test(await status()));
   });
 
   await t.test('its socket and its state are its own', async () => {
