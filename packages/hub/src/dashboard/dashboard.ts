@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 
 /** In the order in which they need each other; together they are the one script of the page. */
-const scripts = ['elements.js', 'authority.js', 'protection.js', 'alerts.js', 'page.js'];
+const scripts = ['elements.js', 'authority.js', 'protection.js', 'host-state.js', 'alerts.js', 'page.js'];
 
 export function addDashboard(app: FastifyInstance): void {
   const { html, policy } = composePage(read('page.html'), read('style.css'), scripts.map(read).join('\n'));

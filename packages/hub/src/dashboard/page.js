@@ -1,4 +1,4 @@
-/* global elements, authority, protection, alerts */
+/* global elements, authority, protection, hostState, alerts */
 'use strict';
 /*
  * The fleet, once a second. Everything that came from a host is put on the page as text, never as markup. The page is
@@ -97,6 +97,7 @@
       parts.push(...section('Findings', [...report.findings].sort(bySeverity).map(findingCard)));
       parts.push(make('h3', {}, 'Guests'), guestTable(report.guests));
       for (const part of protectionParts) parts.push(...section(...part));
+      for (const part of hostState.sections(report)) parts.push(...section(...part));
       parts.push(make('h3', {}, 'Whose signatures count'), ...trustParts(report.trust));
       parts.push(...section('Audit log, newest first', auditTimeline(report.audit)));
       const cut = Object.entries(report.cut).filter(([, count]) => count > 0);
@@ -168,6 +169,7 @@
           (report.versions.proxmox ? `, Proxmox ${report.versions.proxmox}` : ''),
       ]);
       if (report.breakGlass.is === 'closed') rows.push(['Break-glass', 'closed']);
+      rows.push(...hostState.facts(report));
     }
     if (heartbeat?.vitals) rows.push(['Vitals', vitalsText(heartbeat.vitals)]);
     const { waiting, taken } = host.mailbox;
