@@ -28,6 +28,7 @@ export interface SimHub extends Hub {
   /** Polls that were answered. */
   readonly polls: () => number;
   readonly lastPoll: () => PollRequest | undefined;
+  /** Without ages: the hub was sent none. */
   readonly lastReport: () => Report | undefined;
   /** Puts an envelope into the mailbox; it is sent with every poll until the host says that it took it. */
   mail(envelope: string): void;
@@ -56,6 +57,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
   };
   let polls = 0;
   let report: Report | undefined;
+  let reportDigest: string | undefined;
   let envelopes: readonly string[] = [];
   const audits = new Map<string, string[]>();
   const newest = new Map<string, SignedStatement & { readonly sequence: number }>();
@@ -65,6 +67,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
     last = request;
     polls += 1;
     report = request.report ?? report;
+    if (request.report !== undefined) reportDigest = request.reportDigest;
     const taken = new Set<string>(request.taken);
     envelopes = envelopes.filter((text) => !taken.has(digestOfText(text)));
     const entries = audits.get(request.hostEpoch) ?? [];
@@ -109,7 +112,7 @@ export function createSimHub(clock: SimClock, random: SimRandom): SimHub {
       const answer: PollAnswer = {
         v: 1,
         desired: offer(hub.mood),
-        sendReport: false,
+        sendReport: reportDigest !== request.reportDigest,
         sendHeld: false,
         envelopes: envelopes.slice(0, maxEnvelopesPerPoll),
         auditCount: hub.audit(request.hostEpoch).length,

@@ -31,6 +31,8 @@ export interface SimTargets {
   answer(name: string, probe: Probe | 'as it is'): void;
   /** Nothing that touches a target comes back from now on: no probe, not even one that is over. */
   hang(name: string): void;
+  /** What lies in the port of a target, and whether it is mounted. */
+  state(name: string): { readonly disk: SimDisk | undefined; readonly mounted: boolean };
   /** Verbs that root's helper was asked, `<verb> <target>`. */
   readonly asked: readonly string[];
   /** systemd mounts what is plugged in; without it root has to. */
@@ -47,7 +49,6 @@ interface Port {
   appearance: number;
 }
 
-const mountPath = (name: string): string => `/mnt/felhom/${name}`;
 const deviceId = ({ uuid }: SimDisk): string => `ext4:${uuid}`;
 /** Measured: systemd has unmounted a quarter of a second after the kernel lost the disk. */
 const systemdMs = 250;
@@ -56,7 +57,9 @@ const user = 'felhom-agent@pve';
 export function createSimTargets(
   { node, policy }: Pick<EnrolledNode, 'node' | 'policy'>,
   clock: { now(): number; sleep(ms: number, signal: AbortSignal): Promise<void> },
+  mountRoot = '/mnt/felhom',
 ): SimTargets {
+  const mountPath = (name: string): string => `${mountRoot}/${name}`;
   const { hardware } = node.storage;
   const ports = new Map<string, Port>();
   const listeners = new Set<() => void>();
@@ -246,6 +249,7 @@ export function createSimTargets(
         void clock.sleep(systemdMs, never).then(() => mount(name));
     },
     hang: (name) => void hung.add(name),
+    state: (name) => portOf(name),
     answer: (name, probe) => void (probe === 'as it is' ? answers.delete(name) : answers.set(name, probe)),
   };
 
