@@ -226,6 +226,7 @@ export function createAgent(parts: AgentParts): Agent {
     clock,
     inFlight,
     vitals: parts.vitals,
+    targets: () => storage.vitals(),
     policy: () => parts.policy()?.monitoring,
     registry: () => registry.all(),
     rows: () => observation?.rows.values(),

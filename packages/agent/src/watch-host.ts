@@ -11,6 +11,8 @@ export interface HostWorld extends Pick<
 > {
   /** Shown where nobody looks at the host. */
   readonly vitals: (() => HostVitals | undefined) | undefined;
+  /** How full the storage targets are. */
+  readonly targets: () => HostVitals['targets'];
   readonly inFlight: () => InFlight;
   readonly registry: () => readonly GuestRecord[];
 }
@@ -24,7 +26,7 @@ export function watchHost(ports: MonitoringPorts | undefined, world: HostWorld):
       disks: () => [],
       tunnel: () => ({ is: 'none' }),
     };
-  return createMonitoring({
+  const monitoring = createMonitoring({
     ...ports,
     ...world,
     inHand: () => {
@@ -32,4 +34,11 @@ export function watchHost(ports: MonitoringPorts | undefined, world: HostWorld):
       return new Set([...vmids, ...world.registry().flatMap(({ name, vmid }) => (names.has(name) ? [vmid] : []))]);
     },
   });
+  return {
+    ...monitoring,
+    vitals: () => {
+      const numbers = monitoring.vitals();
+      return numbers === undefined ? undefined : { ...numbers, targets: world.targets() };
+    },
+  };
 }

@@ -209,12 +209,21 @@ test('disks come with the report; one that fails is told for as long as nobody s
   const { minutes, world, monitoring, keys } = host();
   const row: DiskRow = { device: 'sda', model: 'M', serial: 'S', health: 'failed', wornPercent: 3 };
   world.disks = done([row]);
-  await minutes(0.5);
+  await minutes(1);
   assert.deepEqual(monitoring.disks(), [{ device: 'sda', model: 'M', serial: 'S', health: 'failed', wornPercent: 3 }]);
   assert.deepEqual(keys(), ['disk.failed']);
   world.disks = silent();
   await minutes(24 * 60);
   assert.deepEqual(keys(), ['disk.failed']);
+});
+
+test('a disk that hangs holds up nobody but whoever asks about disks', async () => {
+  const { minutes, world, calls, monitoring } = host();
+  Object.defineProperty(world, 'disks', { get: () => new Promise(() => {}) });
+  await minutes(24 * 60);
+  assert.equal(times(calls, 'sample'), 2880);
+  assert.equal(times(calls, 'disks'), 1, 'nobody else is sent after the one who waits');
+  assert.deepEqual(monitoring.disks(), []);
 });
 
 test('the end of the token is told in time', async () => {

@@ -85,6 +85,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   let hostMemory = noHostMemory;
   let tunnelMemory = noTunnelMemory;
   let diskRows: readonly DiskRow[] = [];
+  let disksAway = false;
   let spots: ReadonlyMap<string, BadSpots> = new Map();
   let diskMemory: DiskMemory = new Map();
   let locks: LockMemory = new Map();
@@ -201,6 +202,15 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     tell('disks', judged.findings);
   };
 
+  /** A disk that hangs holds up whoever asks it, and must not hold up the rounds: what it says is for the next one. */
+  const lookAtDisksAside = async (policy: HostPolicy['monitoring'], signal: AbortSignal): Promise<void> => {
+    disksAway = true;
+    const back = (): void => {
+      disksAway = false;
+    };
+    void lookAtDisks(policy, signal).then(back, back);
+  };
+
   const lookAtEndings = async (policy: HostPolicy['monitoring'], signal: AbortSignal): Promise<void> => {
     if (due('login', every.login)) {
       const life = await needs.login.tokenLife(signal);
@@ -219,7 +229,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
       [true, () => lookAtTunnel(signal)],
       [due('locks', every.locks), () => lookAtLocks(signal)],
       [due('tasks', every.tasks), () => lookAtTasks(signal)],
-      [due('disks', policy.diskHours * 60 * minute), () => lookAtDisks(policy, signal)],
+      [!disksAway && due('disks', policy.diskHours * 60 * minute), () => lookAtDisksAside(policy, signal)],
       [due('endings', every.slow), () => lookAtEndings(policy, signal)],
     ];
     for (const [now, part] of parts) {
