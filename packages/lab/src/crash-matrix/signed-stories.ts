@@ -2,6 +2,7 @@
  * The sagas that only a signature begins. People sign while an agent lives; then the envelope lies in the mailbox, and
  * the power goes during what it leads to.
  */
+import { storageTarget } from '@felhom/protocol';
 import type { JobKind, JobOf, TrustDocument } from '@felhom/protocol';
 import type { LabPerson } from '../world/people.ts';
 import { addNeighbour } from '../world/neighbour.ts';
@@ -157,6 +158,16 @@ const trustedPeople = ({ root }: SimWorld): string => {
 
 const openGlass = (world: SimWorld): Promise<SignedJob> =>
   signed(world, 'break-glass-open', { minutes: 60, key: world.people.carol.keyLine, consents: [] });
+
+const stick = storageTarget.parse({
+  type: 'usb',
+  name: 'stick',
+  storage: 'stick',
+  role: 'vzdump-target',
+  class: 'slow',
+  uuid: 'AAAA-BBBB',
+  fileSystem: 'ext4',
+});
 
 const helperMishaps: Story['spoils'] = {
   'the helper refuses': ({ root }) => root.trip('refuses'),
@@ -374,6 +385,14 @@ export const signedStories: Readonly<Record<string, Story>> = {
     ],
     missing: ({ root }) => (root.openUntil() === undefined ? ['break-glass is closed'] : []),
     changed: ({ root }) => (root.openUntil() === undefined ? [] : ['break-glass is open']),
+  },
+  'target-change': {
+    asks: [],
+    guests: { done: 0, undone: 0 },
+    signs: (world) => signed(world, 'target-attach', { declaration: stick }, ['carol']),
+    spoils: helperMishaps,
+    missing: ({ root }) => (root.targets().includes(stick.name) ? [] : ['the target is not attached']),
+    changed: ({ root }) => (root.targets().includes(stick.name) ? ['the target is attached'] : []),
   },
   'break-glass-close': {
     asks: [],

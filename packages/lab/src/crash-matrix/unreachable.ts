@@ -31,6 +31,7 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'adopt/mark/undo/handle-written': synchronous,
   'free-guest/pool/run/handle-written': byRoot,
   'trust-change/replace/run/handle-written': byRoot,
+  'target-change/apply/run/handle-written': byRoot,
   'break-glass-open/open/run/handle-written': byRoot,
   'break-glass-open/open/undo/handle-written': byRoot,
   'break-glass-close/close/run/handle-written': byRoot,
