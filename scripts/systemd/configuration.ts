@@ -31,7 +31,7 @@ export async function configure(container: Container, wishes: Wishes = {}): Prom
       v: 1,
       host: 'box-1',
       proxmox: {
-        url: wishes.proxmox ?? 'https://localhost:8006',
+        url: wishes.proxmox ?? 'https://127.0.0.1:8006',
         tokenFile: '/run/credentials/felhom-agent.service/proxmox-token',
         trust: pinned,
       },

@@ -127,7 +127,7 @@ async function until<T>(what: string, look: () => Promise<T | undefined>, said: 
     const found = await look();
     if (found !== undefined) return found;
     if (performance.now() > end) throw new Error(`not within ${longestWaitMs / 1000} s: ${what}. ${said()}`);
-    await wait(200);
+    await wait(300);
   }
 }
 
