@@ -68,6 +68,8 @@ export interface AgentParts {
   readonly storage: {
     readonly devices: StorageDevices;
     readonly manifest: () => ManifestRead;
+    /** Below it each declared disk has a folder of its own; `/mnt/felhom` unless told. */
+    readonly mountRoot?: string;
     readonly helper: StorageHelper;
   };
   /** Where guests find this host; `undefined`: they cannot ask anything of it. */

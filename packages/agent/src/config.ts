@@ -68,6 +68,8 @@ export const agentConfig = z.strictObject({
       sys: path.default('/sys'),
       boot: path.default('/boot'),
       run: path.default('/run'),
+      /** Below it each declared disk has a folder of its own. */
+      mounts: path.default('/mnt/felhom'),
     })
     .prefault({}),
   /** The targets that root declared. */

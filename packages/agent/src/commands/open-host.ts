@@ -181,6 +181,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
         devices: storageDevicesOf(config),
         manifest: createManifestFile(config.storageFile, { ownerUids: [config.trustOwner] }),
         helper: node.value.helper ?? noHelper(),
+        mountRoot: config.kernel.mounts,
       },
       monitoring: monitoringPorts(config, world, {
         proxmox,

@@ -7,16 +7,16 @@ import type { StorageEntry } from '../ports/proxmox.ts';
 import { mountPathOf } from '../storage-manifest.ts';
 
 /** What is wrong with it, in words; `undefined` = nothing. */
-export function entryTrouble(target: StorageTarget, entry: StorageEntry): string | undefined {
+export function entryTrouble(target: StorageTarget, entry: StorageEntry, mountRoot?: string): string | undefined {
   const of = (key: string): string | undefined => entry.options.get(key);
-  const wanted = placeOf(target);
+  const wanted = placeOf(target, mountRoot);
   for (const [key, value] of wanted)
     if ((of(key) ?? '') !== value)
       return `its ${key} is ${of(key) ?? 'not set'} and not ${value === '' ? 'absent' : value}`;
   if (isDisk(target)) {
     const expected = of('is_mountpoint') ?? '0';
     // Without it Proxmox makes the folder on the root disk when the disk is gone, and fills that.
-    if (!['1', 'yes', 'on', 'true', mountPathOf(target.name)].includes(expected))
+    if (!['1', 'yes', 'on', 'true', mountPathOf(target.name, mountRoot)].includes(expected))
       return `is_mountpoint is ${expected}, so Proxmox would write to the root disk when the disk is gone`;
   }
   if (isOn(of('disable'))) return 'it is disabled';
@@ -31,13 +31,13 @@ export const isDisk = (target: StorageTarget): target is Extract<StorageTarget, 
   target.type === 'local-dir' || target.type === 'usb';
 
 /** An empty value: it must not be set. */
-function placeOf(target: StorageTarget): readonly (readonly [string, string])[] {
+function placeOf(target: StorageTarget, mountRoot: string | undefined): readonly (readonly [string, string])[] {
   switch (target.type) {
     case 'local-dir':
     case 'usb':
       return [
         ['type', 'dir'],
-        ['path', mountPathOf(target.name)],
+        ['path', mountPathOf(target.name, mountRoot)],
       ];
     case 'nfs':
       return [

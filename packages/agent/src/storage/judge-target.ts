@@ -27,6 +27,7 @@ export interface TargetSight {
   readonly entry: StorageEntry | 'missing' | 'unknown';
   readonly before: Standing | undefined;
   readonly now: number;
+  readonly mountRoot?: string | undefined;
 }
 
 export interface Judged {
@@ -178,10 +179,10 @@ function answerTrouble({ declared, probe, before }: TargetSight, appearance: str
     : away('other', 'it has the right UUID and the mark of another: it is a copy');
 }
 
-function definitionTrouble({ entry }: TargetSight, target: StorageTarget): Trouble | undefined {
+function definitionTrouble({ entry, mountRoot }: TargetSight, target: StorageTarget): Trouble | undefined {
   if (entry === 'unknown') return undefined;
   if (entry === 'missing') return away('definition-missing', `Proxmox has no storage ${target.storage}`, 'define');
-  const trouble = entryTrouble(target, entry);
+  const trouble = entryTrouble(target, entry, mountRoot);
   return trouble === undefined
     ? undefined
     : away('definition-differs', `storage ${target.storage} of Proxmox is not what was declared: ${trouble}`, 'define');

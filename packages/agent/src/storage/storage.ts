@@ -24,6 +24,7 @@ import { withTargets } from './target-policy.ts';
 export interface StorageNeeds {
   readonly devices: StorageDevices;
   readonly manifest: () => ManifestRead;
+  readonly mountRoot?: string;
   readonly helper: Pick<StorageHelper, 'mount' | 'storageDefine'>;
   readonly entries: StorageEntries;
   readonly documents: Documents;
@@ -120,7 +121,7 @@ export function createStorage(needs: StorageNeeds): Storage {
 
   /** Where a target is mounted; `undefined`: nowhere. */
   const pathOf = (target: StorageTarget): string | undefined => {
-    if (isDisk(target)) return mountPathOf(target.name);
+    if (isDisk(target)) return mountPathOf(target.name, needs.mountRoot);
     // PVE: NFSPlugin and CIFSPlugin, `path` default /mnt/pve/<storage>.
     return target.type === 'pbs'
       ? undefined
@@ -167,6 +168,7 @@ export function createStorage(needs: StorageNeeds): Storage {
         entry: entries === undefined ? 'unknown' : (entries.get(target.storage) ?? 'missing'),
         before,
         now,
+        mountRoot: needs.mountRoot,
       });
       remedies.set(target.name, remedy);
       if (JSON.stringify(standing) === JSON.stringify(before)) continue;

@@ -33,10 +33,11 @@ const hostState = (() => {
     return [['Tunnel', make('span', {}, ...parts)]];
   }
 
-  function targetRow({ name, type, role, state, since: at, flapping, why, identity }) {
+  function targetRow({ name, type, role, class: speed, iops, state, since: at, flapping, why, identity }) {
     const word = make('span', { title: identity }, badge(...targets[state]), ' since ', since(at));
     if (flapping) word.append(' ', badge('warn', 'comes and goes'));
-    return row(name, type, role, word, why);
+    const pace = iops === undefined ? speed : `${speed}, ${iops} reads/s`;
+    return row(name, type, role, pace, word, why);
   }
 
   function diskRow({ device, model, serial, health, wornPercent }) {
@@ -55,7 +56,7 @@ const hostState = (() => {
         'Storage targets',
         report.targets.length === 0
           ? []
-          : [table(['Target', 'Type', 'For', 'State', 'Why'], report.targets.map(targetRow))],
+          : [table(['Target', 'Type', 'For', 'Pace', 'State', 'Why'], report.targets.map(targetRow))],
       ],
       [
         'Disks',

@@ -3,6 +3,7 @@ import { appConsistent } from './app-consistent.ts';
 import { approve } from './approve.ts';
 import { blocked } from './blocked.ts';
 import { crash } from './crash.ts';
+import { diskDrop } from './disk-drop.ts';
 import { drift } from './drift.ts';
 import { foreign } from './foreign.ts';
 import { guestLoss } from './guest-loss.ts';
@@ -25,6 +26,7 @@ export const scenarios: readonly Scenario[] = [
   blocked,
   approve,
   appConsistent,
+  diskDrop,
   restoreTest,
   guestLoss,
   restoreUndo,

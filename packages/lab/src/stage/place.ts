@@ -31,7 +31,17 @@ export interface Place {
   readonly desired: string;
   readonly agentLog: string;
   /** What stands for the kernel's view of neighbours, bridges and cgroups. */
-  readonly kernel: { readonly arp: string; readonly net: string; readonly cgroup: string };
+  readonly kernel: {
+    readonly arp: string;
+    readonly net: string;
+    readonly cgroup: string;
+    readonly proc: string;
+    readonly sys: string;
+    readonly run: string;
+    readonly mounts: string;
+  };
+  /** The targets that root declared. */
+  readonly storage: string;
   /** Logs of the programs in guests. */
   readonly guests: string;
   /** Sockets lie elsewhere: their paths may have 107 bytes and no more (unix(7)). */
@@ -55,6 +65,9 @@ export function preparePlace(folder: string): Place {
   writeFileSync(join(folder, mark), 'Made by the lab; emptied whenever a stage is set here.\n');
   const sockets = mkdtempSync(join(tmpdir(), 'felhom-lab-'));
   const state = join(folder, 'state');
+  for (const made of ['proc/self', 'sys/dev/block', 'run/udev/data', 'mounts'])
+    mkdirSync(join(folder, 'kernel', made), { recursive: true });
+  writeFileSync(join(folder, 'kernel/proc/self/mountinfo'), '');
   mkdirSync(state, { mode: 0o700 });
   return {
     folder,
@@ -70,7 +83,16 @@ export function preparePlace(folder: string): Place {
     hubCa: join(folder, 'hub-ca.pem'),
     desired: join(folder, 'desired.yaml'),
     agentLog: join(folder, 'agent.log'),
-    kernel: { arp: join(folder, 'kernel/arp'), net: join(folder, 'kernel/net'), cgroup: join(folder, 'kernel/cgroup') },
+    kernel: {
+      arp: join(folder, 'kernel/arp'),
+      net: join(folder, 'kernel/net'),
+      cgroup: join(folder, 'kernel/cgroup'),
+      proc: join(folder, 'kernel/proc'),
+      sys: join(folder, 'kernel/sys'),
+      run: join(folder, 'kernel/run'),
+      mounts: join(folder, 'kernel/mounts'),
+    },
+    storage: join(folder, 'storage.json'),
     guests: join(folder, 'guests'),
     sockets,
     adminSocket: join(sockets, 'agent.sock'),

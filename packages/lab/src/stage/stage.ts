@@ -33,6 +33,8 @@ import { makePeople } from './people.ts';
 import type { StagePeople } from './people.ts';
 import { preparePlace, withTrueDigests, writeDocument, writeSecret } from './place.ts';
 import type { Place } from './place.ts';
+import { openDisks } from './disks.ts';
+import type { StageDisks } from './disks.ts';
 import { createStageRoot, stageUid } from './root-verbs.ts';
 import type { LabPerson } from '../world/people.ts';
 
@@ -55,6 +57,8 @@ export interface Stage {
   readonly place: Place;
   readonly authority: Authority;
   readonly pve: EnrolledNode;
+  /** Disks that can be pulled; none unless one is attached. */
+  readonly disks: StageDisks;
   /** As written to the policy file. */
   readonly policy: HostPolicy;
   readonly server: {
@@ -171,6 +175,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       },
       localApi: { listen },
       kernel: place.kernel,
+      storageFile: place.storage,
       // The machine below is whatever a developer works on: its load is no fact of the lab.
       watchHost: false,
       reconcile: { everySeconds: 2 },
@@ -221,6 +226,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     place,
     authority,
     pve,
+    disks: openDisks(place, pve, realClock),
     policy,
     server: { url: server.url, requests: () => requests },
     hub,

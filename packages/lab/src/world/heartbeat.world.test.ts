@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PollRequest } from '@felhom/protocol';
-import { labGuest } from './desired.ts';
+import { labGuest, livingGuest } from './desired.ts';
 import { createSimWorld } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
@@ -63,4 +63,54 @@ test('an idle host is a heartbeat: the same digest from one night to the next, a
   world.hub.onPoll = undefined;
   await world.clock.advance(2 * hour);
   assert.notEqual(world.hub.lastPoll()?.reportDigest, before, 'the next night does change it');
+});
+
+/** Root deletes a guest, and nobody told the agent. */
+async function destroy(world: SimWorld, name: string): Promise<void> {
+  const { guests } = world.life()?.agent.report() ?? assert.fail('no agent runs');
+  const vmid = guests.find((guest) => guest.name === name)?.vmid ?? assert.fail('it has no number');
+  const path = `/nodes/${world.node.name}/lxc/${vmid}`;
+  const request = world.node.handle({ method: 'DELETE', path, params: { force: 1 }, as: 'root@pam' });
+  assert.equal((await world.clock.runUntil(request)).status, 200);
+}
+
+const isCritical = ({ poll }: { readonly poll: PollRequest }): boolean =>
+  poll.report?.findings.some(({ severity }) => severity === 'critical') === true;
+
+/** Milliseconds from the end of the pass that saw it until the hub had it. */
+async function toldAfter(world: SimWorld): Promise<number> {
+  const heard = listen(world);
+  assert.ok(await world.until(() => heard.some(isCritical), 2 * minute), 'the hub was told');
+  const first = heard.find(isCritical) ?? assert.fail('nothing was heard');
+  const said = JSON.parse(first.poll.statement?.text ?? '{}') as { readonly lastPassAt?: number };
+  return first.at - (said.lastPassAt ?? 0);
+}
+
+test('what is critical is with the hub within a second of the pass that saw it', async (t) => {
+  const took: number[] = [];
+  for (let seed = 1; seed <= 5; seed += 1) {
+    const world = await createSimWorld({ seed });
+    world.hub.publish([livingGuest('web')]);
+    const { agent } = world.boot();
+    assert.ok(await world.until(() => agent.report().converged, 10 * minute));
+    // Never twice at the same moment of the poll's interval.
+    await world.clock.advance(5 * minute + seed * 7_300);
+    await destroy(world, 'web');
+    took.push(await toldAfter(world));
+  }
+  t.diagnostic(`${took.join(', ')} ms`);
+  assert.ok(Math.max(...took) < second, `${took.join(', ')} ms`);
+});
+
+test('a metered host: a poll every ten minutes, no numbers, one report for what does not matter, and at once what does', async () => {
+  const world = await quietWorld({ policy: { poll: { metered: true } } });
+  world.hub.twist = (answer) => ({ ...answer, pollAfterSeconds: 30 });
+  const heard = listen(world);
+  await world.clock.advance(2 * hour);
+  assert.ok(heard.length >= 11 && heard.length <= 14, `${heard.length} polls in two hours`);
+  assert.ok(heard.every(({ poll }) => poll.vitals === undefined && poll.metered === true));
+  const reports = heard.filter(({ poll }) => poll.report !== undefined).length;
+  assert.ok(reports <= 1, `${reports} reports`);
+  await destroy(world, 'db');
+  assert.ok((await toldAfter(world)) < second);
 });

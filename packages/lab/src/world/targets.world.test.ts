@@ -216,7 +216,8 @@ test('a disk that is swapped while the agent is down: the backup that ran does n
   world.targets.pull('usb1');
   await world.clock.advance(5 * second);
   world.targets.plugIn('usb1');
-  await world.clock.advance(5 * second);
+  // Long enough for it to be written to its end.
+  await world.clock.advance(5 * minute);
   world.boot();
   assert.ok(await world.until(() => copies(world) > 0, 20 * minute));
   const archives = world.node.storage.archives.list('usb-usb1').map(({ file }) => `usb-usb1:backup/${file}`);
