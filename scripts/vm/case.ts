@@ -6,7 +6,7 @@ import type { Machine } from './machine.ts';
 export interface VmCase {
   readonly name: string;
   /** Throws where it is not so. Resolves with figures worth a line, if any. */
-  run(vm: Machine): Promise<string | undefined>;
+  readonly run: (vm: Machine) => Promise<string | undefined>;
 }
 
 export const agentUnit = 'felhom-agent.service';

@@ -42,6 +42,9 @@ export async function openHubSide(
   };
   for (const { name } of targets) {
     const path = mountPathOf(name);
+    // The node of the lab has disks of its own; of these it only knows that they are there.
+    stage.pve.node.storage.hardware.add({ id: name, capacityBytes: 2 ** 34 });
+    stage.pve.node.storage.hardware.mount(path, name);
     await asRoot('POST', '/storage', { storage: name, type: 'dir', path, content: 'backup', is_mountpoint: 'yes' });
     const [users] = stage.pve.tokenId.split('!');
     await asRoot('PUT', '/access/acl', { path: `/storage/${name}`, roles: 'FelhomStore', users, propagate: 0 });

@@ -55,6 +55,8 @@ const debianArgs = [
   '--mode=root',
   '--format=tar',
   '--aptopt=APT::Install-Recommends "false"',
+  // Thrown away and made again where the power fails.
+  '--dpkgopt=force-unsafe-io',
   ...['man', 'doc', 'locale', 'info'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
   `--essential-hook=${initrdSettings}`,
   `--include=${packages.join(',')}`,

@@ -37,17 +37,8 @@ export async function pullAndPlug(vm: Machine, hub: HubSide, target: TestTarget)
   return { kernelToAgentMs, commandToHubMs, plugToAttachedMs };
 }
 
-interface Entry {
-  readonly MESSAGE: string;
-  readonly FELHOM_TARGET?: string;
-  readonly FELHOM_STATE?: string;
-  readonly __MONOTONIC_TIMESTAMP: string;
-  readonly __REALTIME_TIMESTAMP: string;
-  /** When the kernel wrote its line, microseconds since it started. */
-  readonly _SOURCE_MONOTONIC_TIMESTAMP?: string;
-  /** When the agent sent its record. */
-  readonly _SOURCE_REALTIME_TIMESTAMP?: string;
-}
+/** `_SOURCE_MONOTONIC_TIMESTAMP`: when the kernel wrote its line; `_SOURCE_REALTIME_TIMESTAMP`: when the agent sent its. */
+type Entry = Readonly<Record<string, string | undefined>>;
 
 /** Lines of `journalctl -o json`. Throws where one of the two said nothing. */
 export function betweenWords(journal: string, target: string): number {
@@ -55,8 +46,8 @@ export function betweenWords(journal: string, target: string): number {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Entry);
-  const kernel = entries.find(({ MESSAGE }) => MESSAGE.includes('USB disconnect'));
-  const agent = entries.find((entry) => entry.FELHOM_TARGET === target && entry.FELHOM_STATE === 'disconnected');
+  const kernel = entries.find((entry) => entry['MESSAGE']?.includes('USB disconnect'));
+  const agent = entries.find((entry) => entry['FELHOM_TARGET'] === target && entry['FELHOM_STATE'] === 'disconnected');
   if (kernel === undefined || agent === undefined)
     throw new Error(`cannot tell how long it took: ${kernel === undefined ? 'the kernel' : 'the agent'} said nothing`);
   return (sentAt(agent) - sentAt(kernel)) / 1000;
@@ -64,8 +55,8 @@ export function betweenWords(journal: string, target: string): number {
 
 /** Microseconds since the kernel started, by its own clock; journald's own time is later by what it had to wait. */
 function sentAt(entry: Entry): number {
-  if (entry._SOURCE_MONOTONIC_TIMESTAMP !== undefined) return Number(entry._SOURCE_MONOTONIC_TIMESTAMP);
-  const received = Number(entry.__MONOTONIC_TIMESTAMP);
-  const sent = entry._SOURCE_REALTIME_TIMESTAMP;
-  return sent === undefined ? received : received - (Number(entry.__REALTIME_TIMESTAMP) - Number(sent));
+  const { _SOURCE_MONOTONIC_TIMESTAMP: written, _SOURCE_REALTIME_TIMESTAMP: sent } = entry;
+  if (written !== undefined) return Number(written);
+  const { __MONOTONIC_TIMESTAMP: received, __REALTIME_TIMESTAMP: receivedAt } = entry;
+  return Number(received) - (sent === undefined ? 0 : Number(receivedAt) - Number(sent));
 }

@@ -16,12 +16,14 @@ export interface TestTarget {
   readonly file: string;
 }
 
-/** A disk of 16 MiB with ext4. `copyOf`: it says the same UUID of itself. `mark`: what lies on it. */
+/** A disk of 16 MiB with ext4. `marked`: whether it bears the mark that is declared. */
 export async function makeDisk(
   folder: string,
   name: string,
-  { uuid = randomUUID() as string, mark = randomBytes(16).toString('hex'), marked = true } = {},
+  own: { readonly uuid?: string; readonly marked?: boolean } = {},
 ): Promise<TestTarget> {
+  const { uuid = randomUUID(), marked = true } = own;
+  const mark = randomBytes(16).toString('hex');
   const [file, content] = [join(folder, `${name}.img`), join(folder, `${name}.content`)];
   mkdirSync(content);
   if (marked) writeFileSync(join(content, markFile), markText(mark), { mode: 0o644 });

@@ -1,7 +1,7 @@
 /** A declared stick: mounted by what it is, told when it is pulled, attached again by itself, never mistaken for another. */
 import assert from 'node:assert/strict';
 import { mountPathOf } from '../../../packages/agent/src/storage-manifest.ts';
-import { agentUnit, askRoot, startAgent, until } from '../case.ts';
+import { agentUnit, askRoot, until } from '../case.ts';
 import type { VmCase } from '../case.ts';
 import { configureVm, openHubSide } from '../hub-side.ts';
 import type { HubSide } from '../hub-side.ts';
@@ -123,8 +123,8 @@ export const refusesAnotherDisk: VmCase = {
       await vm.plug(stickOf(copy));
       await untilSeen(vm, copy);
       await away(/another disk|mark/);
-      const [asked] = await askRoot(vm, 'felhom', [mount('o.1', stick.name)]);
-      assert.equal((JSON.parse(asked ?? '') as { readonly is: string }).is, 'refused', asked);
+      const asked = (await askRoot(vm, 'felhom', [mount('o.1', stick.name)])).join('');
+      assert.equal((JSON.parse(asked) as { readonly is: string }).is, 'refused', asked);
       await vm.pull(copy.name);
       await until('the copy is gone', 60, async () => (await mountOf(vm, stick.name)) === '');
       await vm.plug(stickOf(stick));
