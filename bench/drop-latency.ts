@@ -16,43 +16,68 @@ import { figure, median, quantile } from './statistics.ts';
 /** 51 drops. */
 const targets = 17;
 
-async function run({ quick, tell }: BenchOptions): Promise<SectionResult> {
-  const rows: string[][] = [];
-  const notes: string[] = [];
-  const figures: Record<string, number> = {};
-  const add = (name: string, what: string, values: readonly number[]): void => {
-    if (values.length === 0) return;
-    const [least, middle, most] = [Math.min(...values), median(values), quantile(values, 0.99)];
-    rows.push([what, String(values.length), ...[least, middle, most].map(figure)]);
-    for (const [kind, value] of Object.entries({ min: least, median: middle, p99: most }))
-      figures[`${name} ${kind}`] = value;
-  };
-  const without = await noLoopDevices();
-  if (without === undefined)
-    add(
-      'loop to hub',
-      'loop device: unmount command to report in the hub',
-      await measureLoopDrops(quick ? 1 : targets, tell),
-    );
-  else notes.push(`No loop devices were measured: ${without}.`);
-  const requirements = quick ? { is: 'missing' as const, why: 'this was a quick run' } : ensureRequirements(tell);
-  if (requirements.is === 'there') {
-    const pulls = await measurePulls(targets, tell);
+const columns = ['milliseconds', 'drops', 'min', 'median', 'p99'];
+const alike =
+  `Agent, hub and the lab's node run as they are. ${dropsPerTarget} drops of each target, so that none of them is damped, ` +
+  'each after a rest, because polls out of turn are at most one in three seconds.';
+
+const row = (what: string, values: readonly number[]): string[] => [
+  what,
+  String(values.length),
+  ...[Math.min(...values), median(values), quantile(values, 0.99)].map(figure),
+];
+const figuresOf = (values: readonly number[]): Record<string, number> => ({
+  min: Math.min(...values),
+  median: median(values),
+  p99: quantile(values, 0.99),
+});
+const nothing = (why: string): SectionResult => ({ tables: [], notes: [`Not measured: ${why}.`], figures: {} });
+
+export const loopDrops: Section = {
+  name: 'loop-drops',
+  title: 'A disk that goes away: loop devices',
+  async run({ quick, tell }: BenchOptions) {
+    const without = await noLoopDevices();
+    if (without !== undefined) return nothing(without);
+    const taken = await measureLoopDrops(quick ? 1 : targets, tell);
+    return {
+      tables: [
+        { title: 'From umount to the hub', columns, rows: [row('unmount command to report in the hub', taken)] },
+      ],
+      notes: [alike, 'The two commands that take the device away are in it.'],
+      figures: figuresOf(taken),
+    };
+  },
+};
+
+export const stickPulls: Section = {
+  name: 'stick-pulls',
+  title: 'A disk that goes away: USB sticks of a VM',
+  async run({ quick, tell }: BenchOptions) {
+    const requirements = ensureRequirements(tell);
+    if (requirements.is === 'missing') return nothing(requirements.why);
+    const pulls = await measurePulls(quick ? 1 : targets, tell);
     const of = (what: keyof Pull): number[] => pulls.map((pull) => pull[what]);
-    add('kernel to agent', "USB stick: the kernel's word to the agent's (clock of the VM)", of('kernelToAgentMs'));
-    add('pull to hub', 'USB stick: command to QEMU to report in the hub', of('commandToHubMs'));
-    add('plug to attached', 'USB stick plugged again, to the report that it is attached', of('plugToAttachedMs'));
-  } else notes.push(`No stick was pulled: ${requirements.why}.`);
-  return {
-    tables: [{ title: 'A disk that is gone', columns: ['milliseconds', 'drops', 'min', 'median', 'p99'], rows }],
-    notes: [
-      `Agent, hub and the lab's node run as they are; hub and node on this machine. ${dropsPerTarget} drops of each of several targets, so that none of them is damped, each after a rest, because polls out of turn are at most one in three seconds.`,
-      'The VM is QEMU without KVM: its processor is some ten times slower than that of a real host.',
-      ...notes,
-    ],
-    figures,
-  };
-}
+    return {
+      tables: [
+        {
+          title: 'From the pull to the hub',
+          columns,
+          rows: [
+            row("kernel's word to the agent's, clock of the VM", of('kernelToAgentMs')),
+            row('command to QEMU to report in the hub', of('commandToHubMs')),
+            row('plugged again to report that it is attached', of('plugToAttachedMs')),
+          ],
+        },
+      ],
+      notes: [
+        alike,
+        'The VM is QEMU without KVM, so its processor is some ten times slower than that of a real host. Hub and node are outside of it.',
+      ],
+      figures: figuresOf(of('commandToHubMs')),
+    };
+  },
+};
 
 async function measurePulls(count: number, tell: (text: string) => void): Promise<Pull[]> {
   const never = new AbortController().signal;
@@ -82,5 +107,3 @@ async function measurePulls(count: number, tell: (text: string) => void): Promis
     await vm.end();
   }
 }
-
-export const dropLatency: Section = { name: 'drop-latency', title: 'A disk that is pulled', run };

@@ -67,7 +67,6 @@ export async function measureLoopDrops(targets: number, tell: (text: string) => 
           await mustRun('losetup', ['-d', loop]);
           rmSync(record);
           taken.push((await hub.untilTold(disk.name, 'disconnected', 60)) - dropped);
-          await wait(restMs);
         } finally {
           await runProgram('umount', ['-l', path]);
           await runProgram('losetup', ['-d', loop]);

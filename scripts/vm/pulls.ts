@@ -30,7 +30,6 @@ export async function pullAndPlug(vm: Machine, hub: HubSide, target: TestTarget)
     await vm.must(`journalctl -q -o json --after-cursor='${cursor}' _TRANSPORT=kernel + _SYSTEMD_UNIT=${agentUnit}`),
     target.name,
   );
-  await wait(restMs);
   const plugged = performance.now();
   await vm.plug(stickOf(target));
   const plugToAttachedMs = (await hub.untilTold(target.name, 'attached', 120)) - plugged;
