@@ -16,7 +16,10 @@ export function enrolmentText(configFile: string, user: string): Loaded<string> 
   const declared = [vmids.guests, vmids.scratch].flatMap(({ from, to }) =>
     Array.from({ length: to - from + 1 }, (_, at) => from + at),
   );
+  const token = `${user}!agent`;
   const lines = [
+    // Root's program clears what that token's workers left, and nothing of another one.
+    ...(policy.value.token === token ? [] : [`# write into ${config.value.policyFile}: token: ${token}`]),
     `pveum user add ${user}`,
     `pveum user token add ${user} agent --privsep 0   # shows the secret once: USER@REALM!agent=SECRET into the token file`,
     ...enrolmentCommands(aclOf(policy.value), user, [...new Set([...declared, ...owners])]),

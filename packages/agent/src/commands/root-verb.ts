@@ -124,7 +124,7 @@ export function hostRoot(): RootWorld {
 
 function hostGuests(): GuestWorld {
   // Freeing a volume of a slow storage, a lock that somebody holds: root waits longer than the agent does.
-  const tool = (program: string, ...fixed: string[]) => createHostCommand({ program, fixed, timeoutMs: 600_000 });
+  const tool = (program: string) => createHostCommand({ program, timeoutMs: 600_000 });
   return {
     places: nodePlaces,
     tools: {
@@ -132,7 +132,7 @@ function hostGuests(): GuestWorld {
       pct: tool('/usr/sbin/pct'),
       pvesm: tool('/usr/sbin/pvesm'),
       pvesh: tool('/usr/bin/pvesh'),
-      umount: tool('/usr/bin/nsenter', '--mount=/proc/1/ns/mnt', '--', '/usr/bin/umount'),
+      umount: tool('/usr/bin/umount'),
       losetup: tool('/usr/sbin/losetup'),
     },
   };

@@ -16,7 +16,7 @@ export interface GuestTools {
   readonly pct: HostCommand;
   readonly pvesm: HostCommand;
   readonly pvesh: HostCommand;
-  /** In the host's own mount namespace, whatever this process stands in. */
+  /** Root's unit has no mount namespace of its own, so this is the host's. */
   readonly umount: HostCommand;
   readonly losetup: HostCommand;
 }
@@ -81,7 +81,7 @@ const settersOf: Readonly<Record<string, (task: NodeTask, vmid: Vmid) => boolean
   snapshot: ({ type, id }, vmid) => type === 'vzsnapshot' && id === String(vmid),
   'snapshot-delete': ({ type, id }, vmid) => type === 'vzdelsnapshot' && id === String(vmid),
   rollback: ({ type, id }, vmid) => type === 'vzrollback' && id === String(vmid),
-  disk: (task, vmid) => ['move_volume', 'vzclone', 'resize'].includes(task.type) && isOf(task, vmid),
+  disk: (task, vmid) => ['move_volume', 'vzclone'].includes(task.type) && isOf(task, vmid),
 };
 
 export type UnlockProof = { readonly is: 'no-lock' } | { readonly is: 'proven'; readonly lock: string } | Missing;

@@ -1,7 +1,9 @@
 /** What root proves before it touches a guest, on a made-up node. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   mkdtempSync,
   openSync,
   renameSync,
@@ -20,7 +22,7 @@ import { madeUpNode, ourToken, taskTime } from '../../test/made-up-node.ts';
 import type { MadeUpNode } from '../../test/made-up-node.ts';
 import { hostPolicy } from '../host-policy.ts';
 import type { GuestAnswer } from './guest-answer.ts';
-import { firstProcessOf } from './node-guests.ts';
+import { firstProcessOf, isConfigHeld } from './node-guests.ts';
 import { poolEnsure } from './pool-ensure.ts';
 import { reapStub } from './reap-stub.ts';
 import { unlock } from './unlock.ts';
@@ -423,6 +425,29 @@ test('pool-ensure believes the file and not the program', async (t) => {
   assert.match(textOf(await poolEnsure(facts, { pvesh }, vmid)), /^busy: .*pvesh ended with 0/);
   assert.equal(policy.token, ourToken);
   assert.deepEqual(node.ran(), []);
+});
+
+// ----------------------------------------------------------------------------------------------------------- locks
+
+test('a lock that a real process holds is seen in the real list of locks', async (t) => {
+  if (!existsSync('/dev/shm') || !existsSync('/usr/bin/flock')) return t.skip('needs flock, and a tmpfs at /dev/shm');
+  // Where Proxmox has its locks is a tmpfs too.
+  const locks = mkdtempSync('/dev/shm/felhom-locks-');
+  t.after(() => rmSync(locks, { recursive: true }));
+  const places = { ...setUp(t).node.places, locks, proc: '/proc' };
+  const file = join(locks, `pve-config-${vmid}.lock`);
+  assert.equal(isConfigHeld(places, vmid), false);
+  writeFileSync(file, '');
+  assert.equal(isConfigHeld(places, vmid), false);
+  const holder = spawn('/usr/bin/flock', [file, '/bin/sh', '-c', 'echo held; read go'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const ended = new Promise((done) => holder.once('close', done));
+  await new Promise((held) => holder.stdout.once('data', held));
+  assert.equal(isConfigHeld(places, vmid), true);
+  holder.stdin.end();
+  await ended;
+  assert.equal(isConfigHeld(places, vmid), false);
 });
 
 // ---------------------------------------------------------------------------------------------------- first process

@@ -40,6 +40,9 @@ export async function reapStub(
     if (code !== 0 && at === 0) return say.not({ is: 'busy', why: `${mounted} cannot be unmounted: ${stderr}` });
     if (code !== 0) throw new Error(`cannot reap ${vmid}: ${mounted} cannot be unmounted: ${stderr}`);
   }
+  // As the host sees it, should this process see something else.
+  if (mountsBelow(facts.places, vmid).length > 0)
+    throw new Error(`cannot reap ${vmid}: something of it is still mounted`);
   for (const device of await loopsOn(tools.losetup, paths)) await mustEnd(tools.losetup, ['--detach', device]);
   for (const volume of found.volumes) await mustEnd(tools.pvesm, ['free', volume]);
   const { node } = facts.policy;

@@ -16,11 +16,17 @@
  *   {"v":1,"verb":"break-glass-close","operation":"<id>"}
  *   {"v":1,"verb":"break-glass-show"}
  *   {"v":1,"verb":"witness","epoch":"<32 hex digits>","count":41}
+ *   {"v":1,"verb":"mount","operation":"<id>","target":"usb-1"}         as well `unmount`, `storage-define`
+ *   {"v":1,"verb":"target-apply","operation":"<id>","envelope":"{…}"}
+ *   {"v":1,"verb":"smart","device":"sda"}
  *   {"v":1,"verb":"show","operation":"<id>"}
  *
  *   {"v":1,"is":"done"}                                         every verb that changes something
  *   {"v":1,"is":"done","volumes":["local:…"]}                   volumes-of
  *   {"v":1,"is":"done","archive":{"kind":"file","sizeBytes":1259,"sha256":"…","device":"ext4:<uuid>"}}   archive-digest
+ *   {"v":1,"is":"done","found":[{"path":"/srv/data","files":1,"bytes":3,"samples":[null]}]}                scratch-read
+ *   {"v":1,"is":"done","keyTest":{"is":"not-encrypted"}}        key-test
+ *   {"v":1,"is":"done","smart":"{…}"}                           smart: what smartctl printed
  *   {"v":1,"is":"done","witnessed":40}                          witness: the count before
  *   {"v":1,"is":"done","openUntil":null}                        break-glass-show: closed
  *   {"v":1,"is":"done","receipt":null}                          show: never completed
