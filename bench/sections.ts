@@ -14,6 +14,7 @@ export const sections: readonly Section[] = [
   overhead,
   recovery,
   idle,
+  report,
   journal,
   hostileGuest,
   loopDrops,

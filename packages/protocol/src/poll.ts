@@ -21,7 +21,7 @@ export const maxPollAnswerBytes = 6_291_456;
 export const maxAuditEntriesPerPoll = 100;
 
 /** Bodies above this are compressed with gzip, in both directions. Bytes. */
-export const compressedAboveBytes = 1024;
+export const compressedAboveBytes = 512;
 /**
  * Whether a body became so many times its own size that it is refused; who sends sends as it is what would. What people
  * and programs write stays far below, and a bomb far above.
