@@ -97,7 +97,7 @@ export const agentArrows: Record<string, readonly string[]> = {
   reconcile: ['guests', 'admission', 'authority', 'ports', 'kernel', 'host-policy.ts'],
   'hub-link': ['ports', 'kernel', 'authority', 'host-policy.ts'],
   overview: ['reconcile', 'admission', 'authority', 'hub-link', 'kernel', 'host-policy.ts'],
-  doctor: ['node-check', 'ports', 'kernel', 'host-policy.ts'],
+  doctor: ['node-check', 'monitoring', 'ports', 'kernel', 'host-policy.ts'],
   'admin-socket': ['admission', 'authority', 'reconcile', 'ports', 'kernel', 'host-policy.ts'],
   'open-work.ts': ['admission', 'authority', 'guests', 'kernel', 'reconcile'],
   'saga-registry.ts': [

@@ -35,7 +35,7 @@ import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { Log } from '../ports/log.ts';
 import type { LocalContact } from '../protection/index.ts';
 import { agentVersion } from '../version.ts';
-import { monitoringPorts, storageDevicesOf } from './host-ports.ts';
+import { hostFactsOf, monitoringPorts, storageDevicesOf } from './host-ports.ts';
 import type { SeenCertificates } from './host-ports.ts';
 import { hostKeyDirectory } from './locations.ts';
 
@@ -143,7 +143,20 @@ export async function examineAlone(
     const nodeCheck = (abort: AbortSignal): Promise<NodeCheck> =>
       checkHost({ facts: proxmox.facts, packages: proxmox.facts }, policy, tokenId, abort);
     const { facts, stores } = proxmox;
-    return await examine({ clock, policy, node: facts, stores, helper, signedHelper, nodeCheck }, signal);
+    return await examine(
+      {
+        clock,
+        policy,
+        node: facts,
+        stores,
+        helper,
+        signedHelper,
+        nodeCheck,
+        login: proxmox.login,
+        host: hostOf(config, clock),
+      },
+      signal,
+    );
   } finally {
     await proxmox.close();
   }
@@ -222,6 +235,8 @@ export function openHost(config: AgentConfig, world: World): Opened {
             helper,
             signedHelper,
             nodeCheck: (abort) => agent.checkNode(abort),
+            login: proxmox.login,
+            host: hostOf(config, world.clock),
           },
           signal,
         );
@@ -238,6 +253,8 @@ export function openHost(config: AgentConfig, world: World): Opened {
     },
   };
 }
+
+const hostOf = (config: AgentConfig, clock: Clock) => (config.watchHost ? hostFactsOf(config, clock) : undefined);
 
 type Result<T> = { readonly is: 'loaded'; readonly value: T } | { readonly is: 'bad'; readonly why: Reason };
 

@@ -7,11 +7,13 @@
 import type { Reason } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/clock.ts';
+import type { HostFacts, NodeLogin } from '../ports/host-facts.ts';
 import { findingsOf } from '../node-check/index.ts';
 import type { NodeCheck } from '../node-check/index.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { NodeFacts, StorageRow, Stores } from '../ports/proxmox.ts';
 import type { SignedHelper } from '../ports/signed-helper.ts';
+import { checkHostItself } from './host-checks.ts';
 
 export interface CheckResult {
   readonly check: string;
@@ -29,6 +31,9 @@ export interface DoctorNeeds {
   readonly helper: HostHelper | undefined;
   readonly signedHelper: Pick<SignedHelper, 'breakGlassShow'> | undefined;
   readonly nodeCheck: (signal: AbortSignal) => Promise<NodeCheck>;
+  readonly login: NodeLogin;
+  /** Absent where the agent does not run on its node. */
+  readonly host: HostFacts | undefined;
 }
 
 /** How far the node's clock may be from ours before task searches and archive names become ambiguous. */
@@ -42,6 +47,7 @@ export async function examine(needs: DoctorNeeds, signal: AbortSignal): Promise<
     checkGoldens(needs, signal),
     checkHelper(needs, signal),
     checkSignedHelper(needs, signal),
+    checkHostItself(needs, signal),
   ]);
   return parts.flat();
 }

@@ -11,4 +11,5 @@
 export { createMonitoring } from './monitoring.ts';
 export type { Monitoring, MonitoringNeeds, MonitoringPorts } from './monitoring.ts';
 export type { Ending } from './judge-expiry.ts';
+export { isDown, proxmoxServices } from './judge-host.ts';
 export { tunnelUnit } from './judge-tunnel.ts';

@@ -40,7 +40,8 @@ const services: readonly (readonly [unit: string, severity: Finding['severity'],
   ['pvestatd.service', 'warning', 'Proxmox shows old numbers, and guests of unknown state after five minutes'],
   ['pvescheduler.service', 'warning', 'jobs that Proxmox has planned do not run'],
 ];
-export const watchedUnits: readonly string[] = [...services.map(([unit]) => unit), shutdownTarget];
+export const proxmoxServices: readonly string[] = services.map(([unit]) => unit);
+export const watchedUnits: readonly string[] = [...proxmoxServices, shutdownTarget];
 
 const graceMs = 5 * 60_000;
 /** Longer than a service takes to be restarted by an upgrade, or to come up in its turn. */
@@ -196,7 +197,7 @@ const asNumber = <T>(value: T | undefined, is: (value: T) => boolean): number | 
   value === undefined ? undefined : Number(is(value));
 
 /** One that is not installed, or that somebody has turned off, is none of our business. */
-function isDown({ load, active, file }: UnitState): number | undefined {
+export function isDown({ load, active, file }: UnitState): number | undefined {
   if (load !== 'loaded') return 0;
   if (active === 'active' || active === 'reloading' || active === 'refreshing') return 0;
   if (active === 'inactive' && !file.startsWith('enabled')) return 0;

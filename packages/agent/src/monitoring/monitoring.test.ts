@@ -50,6 +50,7 @@ function host() {
       units: () => count('units', async () => world.units),
       clockSynchronised: () => count('clock', async () => world.synchronised),
       rebootPending: () => count('reboot', async () => world.reboot),
+      fence: async () => silent(),
     },
     disks: { disks: () => count('disks', async () => world.disks) },
     login: { tokenLife: () => count('login', async () => done({ told: true, endsAtSeconds: world.tokenEndsAt })) },

@@ -47,8 +47,18 @@ export interface HostFacts {
   units(names: readonly string[], signal: AbortSignal): Promise<Outcome<readonly UnitState[]>>;
   /** Whether the kernel holds its clock for synchronised (`NTPSynchronized`), whichever daemon sees to it. */
   clockSynchronised(signal: AbortSignal): Promise<Outcome<boolean>>;
+  /** `IPAddressAllow` of a unit beside the addresses of this host. */
+  fence(unit: string, signal: AbortSignal): Promise<Outcome<Fence>>;
   /** What waits for a restart of the host: a newer kernel, or what a package asked for. `undefined`: nothing. */
   rebootPending(signal: AbortSignal): Promise<Outcome<string | undefined>>;
+}
+
+/** What a unit may reach by address, and what this host is reached at. */
+export interface Fence {
+  /** Networks, CIDR. */
+  readonly allowed: readonly string[];
+  /** Addresses of this host, loopback left out. */
+  readonly own: readonly string[];
 }
 
 /** One row of `GET /nodes/{n}/disks/list`; what Proxmox does not know it calls `unknown`. */

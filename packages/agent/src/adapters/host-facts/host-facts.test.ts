@@ -213,3 +213,16 @@ test('a sensor that hangs costs one thread, however often the host is looked at'
   for (let look = 0; look < 100; look += 1) if ((await facts.sample(never)).hottestC !== undefined) return;
   assert.fail('the sensor is not asked again');
 });
+
+test('what a unit may reach, as systemd prints it', async (t) => {
+  const text = 'IPAddressAllow=127.0.0.1/32 198.41.192.0/24 2606:4700:a0::/48\n';
+  const fence = await host(t, {}, says(text)).facts.fence('felhom-cloudflared.service', never);
+  assert.deepEqual(fence.is === 'done' && fence.value.allowed, [
+    '127.0.0.1/32',
+    '198.41.192.0/24',
+    '2606:4700:a0::/48',
+  ]);
+  assert.ok(fence.is === 'done' && !fence.value.own.includes('127.0.0.1'));
+  const none = await host(t, {}, says('IPAddressAllow=\n')).facts.fence('felhom-cloudflared.service', never);
+  assert.deepEqual(none.is === 'done' && none.value.allowed, []);
+});

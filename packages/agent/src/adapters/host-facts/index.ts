@@ -3,6 +3,7 @@
  * behind a dead disk hangs in the kernel, so whatever reads one is asked again only when it came back.
  */
 import { readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { reason } from '@felhom/protocol';
 import type { Clock } from '../../kernel/clock.ts';
@@ -76,6 +77,15 @@ export function createHostFacts(options: HostFactsOptions): HostFacts {
       const said = blocksOf(answer.value)[0]?.get('NTPSynchronized');
       if (said === 'yes' || said === 'no') return done(said === 'yes');
       return notTold('read whether the clock is set', 'timedatectl did not tell it');
+    },
+
+    async fence(unit) {
+      const args = ['show', '--property=IPAddressAllow', '--', unit];
+      const answer = await ask(systemctl, args, `read what ${unit} may reach`);
+      if (answer.is !== 'done') return answer;
+      const allowed = (blocksOf(answer.value)[0]?.get('IPAddressAllow') ?? '').split(' ').filter((one) => one !== '');
+      const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+      return done({ allowed, own: own.flatMap(({ internal, address }) => (internal ? [] : [address])) });
     },
 
     async rebootPending() {
