@@ -5,8 +5,7 @@
 import { createServer, connect } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { request as plainRequest } from 'undici';
-import { Agent as PlainAgent } from 'undici';
+import { Agent as PlainAgent, request as plainRequest } from 'undici';
 import { createHubHttps } from '@felhom/agent';
 import type { Transport } from '@felhom/agent';
 import { createHub, hubSystem, openSqliteStore } from '@felhom/hub';
@@ -144,7 +143,7 @@ const vitals: HostVitals = {
   pressure: { cpu: 0.4, memory: 0, io: 1.7 },
   hottestC: 51,
   targets: Array.from({ length: 5 }, (_, nth) => ({
-    name: `usb${nth}` as HostVitals['targets'][number]['name'],
+    name: `usb${nth}`,
     usedBytes: 345_678_901_234 + nth,
     totalBytes: 2_000_398_934_016,
   })),
