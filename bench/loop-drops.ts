@@ -22,6 +22,12 @@ export async function noLoopDevices(): Promise<string | undefined> {
   return code === 0 ? undefined : `there is no loop device: ${stderr.trim()}`;
 }
 
+/** By its file and not by its name: once it is gone, the next device of anybody may have that. */
+async function detach(file: string): Promise<void> {
+  const attached = await mustRun('losetup', ['--noheadings', '--output', 'NAME', '--associated', file]);
+  for (const name of attached.split('\n').filter((line) => line !== '')) await mustRun('losetup', ['-d', name.trim()]);
+}
+
 /** Milliseconds from the command that unmounts to the report in the store of the hub, drop by drop. */
 export async function measureLoopDrops(targets: number, tell: (text: string) => void): Promise<number[]> {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-loop-drops-'));
@@ -64,12 +70,12 @@ export async function measureLoopDrops(targets: number, tell: (text: string) => 
           await wait(restMs);
           const dropped = performance.now();
           await mustRun('umount', [path]);
-          await mustRun('losetup', ['-d', loop]);
+          await detach(disk.file);
           rmSync(record);
           taken.push((await hub.untilTold(disk.name, 'disconnected', 60)) - dropped);
         } finally {
           await runProgram('umount', ['-l', path]);
-          await runProgram('losetup', ['-d', loop]);
+          await detach(disk.file);
         }
       }
       rmdirSync(path);
