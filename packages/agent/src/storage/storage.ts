@@ -187,7 +187,7 @@ export function createStorage(needs: StorageNeeds): Storage {
       news = true;
     }
     if (!news) return;
-    for (const tell of [...onDrop]) tell();
+    for (const tell of onDrop) tell();
     needs.changed();
   };
 

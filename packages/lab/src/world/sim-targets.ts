@@ -95,6 +95,12 @@ export function createSimTargets(
     tell();
   };
 
+  const unmountGone = (port: Port): void => {
+    if (port.disk !== undefined) return;
+    port.mounted = false;
+    tell();
+  };
+
   const define = async ({ storage, name, role }: Disk): Promise<string> => {
     const content = role === 'vzdump-target' ? 'backup' : 'images,rootdir';
     const params = { content, is_mountpoint: 'yes', 'prune-backups': 'keep-all=1' };
@@ -230,11 +236,7 @@ export function createSimTargets(
       // What the node writes from now on goes nowhere.
       if (port.mounted) hardware.unmount(mountPath(name));
       tell();
-      void clock.sleep(systemdMs, never).then(() => {
-        if (port.disk !== undefined) return;
-        port.mounted = false;
-        tell();
-      });
+      void clock.sleep(systemdMs, never).then(() => unmountGone(port));
     },
     plugIn: (name, disk) => {
       const port = portOf(name);
