@@ -22,10 +22,10 @@ export async function noLoopDevices(): Promise<string | undefined> {
   return code === 0 ? undefined : `there is no loop device: ${stderr.trim()}`;
 }
 
-/** By its file and not by its name: once it is gone, the next device of anybody may have that. */
+/** By its file: once it is gone, anybody's next device may have its name. Going already is no failure. */
 async function detach(file: string): Promise<void> {
   const attached = await mustRun('losetup', ['--noheadings', '--output', 'NAME', '--associated', file]);
-  for (const name of attached.split('\n').filter((line) => line !== '')) await mustRun('losetup', ['-d', name.trim()]);
+  for (const name of attached.split('\n').filter((line) => line !== '')) await runProgram('losetup', ['-d', name.trim()]);
 }
 
 /** Milliseconds from the command that unmounts to the report in the store of the hub, drop by drop. */
