@@ -72,8 +72,8 @@ test('units', async (t) => {
   });
 
   await t.test('break-glass is closed by its timer, without agent or helper', async () => {
+    // That both start is all that is certain: a second later they may be gone.
     await container.must('systemctl', 'start', unitNames.timer, unitNames.sshd);
-    assert.equal(await container.show(unitNames.sshd, 'ActiveState'), 'active');
     const left = ['/run/felhom-break-glass', `/run/systemd/system/${unitNames.sshd}`];
     await container.until('it closes', async () => (await container.run(['ls', '-d', ...left])).stdout === '');
     assert.notEqual(await container.show(unitNames.sshd, 'ActiveState'), 'active');
