@@ -1,5 +1,5 @@
 /** A Proxmox node for root's verbs about guests: its files in a folder, its programs as functions that move them. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandEnd, HostCommand } from '../src/ports/host-command.ts';
 import type { GuestTools, NodePlaces } from '../src/root-verbs/guest-door.ts';
@@ -35,6 +35,8 @@ export interface MadeUpTask {
   readonly ticks: number;
   /** The last line of its log. */
   readonly last: string;
+  /** Until its last word, seconds. */
+  readonly took: number;
 }
 
 const said = (stdout = '', code = 0, stderr = ''): CommandEnd => ({ code, stdout, stderr });
@@ -142,11 +144,14 @@ export function madeUpNode(folder: string): MadeUpNode {
       pid = 3947,
       ticks = 286_013,
       last = '',
+      took = 0,
     }) => {
       const started = hex(taskTime + after);
       const upid = `UPID:pve1:${hex(pid)}:${hex(ticks)}:${started}:${type}:${id}:${user}:`;
       mkdirSync(at('tasks', started.slice(-1)), { recursive: true });
-      writeFileSync(at('tasks', started.slice(-1), upid), `recovering backed-up configuration\n${last}\n`);
+      const log = at('tasks', started.slice(-1), upid);
+      writeFileSync(log, `recovering backed-up configuration\n${last}\n`);
+      utimesSync(log, taskTime + after + took, taskTime + after + took);
       return upid;
     },
     live: (pid, ticks) => {

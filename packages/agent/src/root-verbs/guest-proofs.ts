@@ -7,7 +7,7 @@ import type { HostPolicy } from '../host-policy.ts';
 import type { HostCommand } from '../ports/host-command.ts';
 import { configOf, isConfigHeld, lockOf } from './node-guests.ts';
 import type { GuestConfig, NodePlaces } from './node-guests.ts';
-import { endOf, isAlive, isOf, tasksIn } from './node-tasks.ts';
+import { endOf, isAlive, isOf, lastWordAt, tasksIn } from './node-tasks.ts';
 import type { NodeTask } from './node-tasks.ts';
 
 /** Programs of the host, each with exact arguments. */
@@ -66,11 +66,11 @@ export const newestCreation = (tasks: readonly NodeTask[], vmid: Vmid): NodeTask
   tasks.find(({ type, id }) => creating.has(type) && id === String(vmid));
 
 /**
- * Proxmox writes the stub before it starts the worker, and nobody writes it again until the worker ends. One that is newer
- * belongs to something else, a clone perhaps, whose task does not name what it makes.
+ * Proxmox writes the stub before it starts the worker, and the worker writes the whole just before it ends. A config that is
+ * newer than the worker's last word belongs to something else, a clone perhaps, whose task does not name what it makes.
  */
 export function isNewerThan(config: GuestConfig, task: NodeTask): boolean {
-  return config.writtenAt > task.startedAt + 60;
+  return config.writtenAt > Math.max(task.startedAt, lastWordAt(task)) + 60;
 }
 
 /** Which tasks set a lock. PVE: LXC/Config.pm and the callers of set_lock and lock_config. */
@@ -101,6 +101,6 @@ export function proveUnlock(facts: GuestFacts, vmid: Vmid): UnlockProof {
   const notDead = notOursAndDead(facts, newest, `task that sets lock ${lock}`) ?? atWork(facts, tasks, vmid);
   if (notDead !== undefined) return notDead;
   if (lock === 'create' && newest !== undefined && isNewerThan(config, newest))
-    return { is: 'refused', why: 'its config was written after the agent had begun to create it' };
+    return { is: 'refused', why: 'its config was written after the last word of its create task' };
   return { is: 'proven', lock };
 }

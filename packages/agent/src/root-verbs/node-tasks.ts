@@ -2,7 +2,7 @@
  * What a node remembers of Proxmox's workers, from root's own files: the names of their logs, the last line of each, and
  * whether the process lives. Nobody can be asked for it: a journal says what its owner wants [R19].
  */
-import { closeSync, constants, fstatSync, openSync, readSync, readdirSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Vmid } from '@felhom/protocol';
 import { startOfProcess } from './one-at-a-time.ts';
@@ -63,6 +63,9 @@ export function endOf(task: NodeTask): 'well' | 'badly' | undefined {
   if (/^TASK (?:OK|WARNINGS: \d+)$/.test(last)) return 'well';
   return last.startsWith('TASK ERROR:') ? 'badly' : undefined;
 }
+
+/** When its log was written last, seconds since the epoch. */
+export const lastWordAt = ({ log }: NodeTask): number => Math.ceil(lstatSync(log).mtimeMs / 1000);
 
 const tailBytes = 4_096;
 

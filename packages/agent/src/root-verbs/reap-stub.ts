@@ -72,7 +72,7 @@ function missingProof(facts: GuestFacts, vmid: Vmid, listed: readonly VolumeId[]
   // Empty is what `pct unlock` makes of it, and so what a run leaves that was cut off.
   if (text !== '' && text !== 'lock: create') return { is: 'refused', why: 'its config is more than a locked stub' };
   if (text !== '' && config !== undefined && creation !== undefined && isNewerThan(config, creation))
-    return { is: 'refused', why: 'its config was written after the agent had begun to create it' };
+    return { is: 'refused', why: 'its config was written after the last word of its create task' };
   for (const { file, text: other } of otherConfigs(places, policy.node, vmid)) {
     if (file.endsWith(`/${vmid}.conf`)) return { is: 'refused', why: `another guest has its number: ${file}` };
     const used = listed.find((volume) => namesVolume(other, volume));
