@@ -25,7 +25,8 @@ export async function noLoopDevices(): Promise<string | undefined> {
 /** By its file: once it is gone, anybody's next device may have its name. Going already is no failure. */
 async function detach(file: string): Promise<void> {
   const attached = await mustRun('losetup', ['--noheadings', '--output', 'NAME', '--associated', file]);
-  for (const name of attached.split('\n').filter((line) => line !== '')) await runProgram('losetup', ['-d', name.trim()]);
+  for (const name of attached.split('\n').filter((line) => line !== ''))
+    await runProgram('losetup', ['-d', name.trim()]);
 }
 
 /** Milliseconds from the command that unmounts to the report in the store of the hub, drop by drop. */

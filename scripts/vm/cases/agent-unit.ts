@@ -42,7 +42,7 @@ export const watchdogEndsAHungAgent: VmCase = {
       assert.equal((await vm.run(`kill -0 ${pid}`)).code, 1, 'the hung one is still there');
       return `${((performance.now() - start) / 1000).toFixed(1)} s from SIGSTOP to READY, of which ${shortWatchdog} s are the watchdog`;
     } finally {
-      await vm.must(`rm ${folder}/test.conf && systemctl daemon-reload && systemctl restart ${agentUnit}`);
+      await vm.must(`rm ${folder}/test.conf && systemctl daemon-reload`);
     }
   },
 };

@@ -81,8 +81,7 @@ async function withAttachedStick(
     return await work(hub, stick);
   } finally {
     await cleanUp(vm, [name], [name]);
-    await vm.run('rm -f /etc/felhom/*.yaml /etc/felhom/token /etc/felhom/hub.key');
-    await vm.run(`systemctl restart ${agentUnit}`);
+    await vm.run(`systemctl stop ${agentUnit}; rm -f /etc/felhom/*.yaml /etc/felhom/token /etc/felhom/hub.key`);
     await hub.close();
   }
 }
