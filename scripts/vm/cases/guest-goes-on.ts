@@ -49,7 +49,6 @@ export const guestServesWithoutAgent: VmCase = {
     } finally {
       await vm.run(`lxc-stop -k -n web; rm -rf ${folder}`);
       await vm.run('systemctl start felhom-root.socket');
-      await startAgent(vm);
     }
   },
 };
