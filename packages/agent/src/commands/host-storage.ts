@@ -30,6 +30,7 @@ export function hostStorage(policy: string): StorageWorld {
       findmnt: tool('/usr/bin/findmnt'),
       blockdev: tool('/usr/sbin/blockdev'),
       chattr: tool('/usr/bin/chattr'),
+      dd: tool('/usr/bin/dd'),
       // Proxmox waits a minute for the lock of its configuration, and then for the server.
       perl: createHostCommand({ program: '/usr/bin/perl', timeoutMs: 110_000 }),
       systemdCreds: tool('/usr/bin/systemd-creds'),

@@ -121,7 +121,7 @@ export async function attachTarget(
     if (disk === undefined) return refusedBy('attach', name, 'its disk was not found');
     const mounted = await mountDisk(world, target, disk);
     if (mounted.is !== 'mounted') return mounted;
-    const there = markAt(mounted.path);
+    const there = await markAt(world.tools.dd, mounted.path);
     if (there !== known?.mark) {
       if (!takeOver) {
         await letGo(world, name, known);

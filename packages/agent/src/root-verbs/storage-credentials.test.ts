@@ -12,7 +12,8 @@ const sealing = (seen: string[]) => ({
     seen.push(args.join(' '));
     const name = args[1]?.slice('--name='.length);
     if (args[0] === 'has-tpm2') return { code: 1, stdout: '', stderr: '' };
-    if (args[0] === 'encrypt') return { code: 0, stdout: `${name} ${input.split('').toReversed().join('')}`, stderr: '' };
+    if (args[0] === 'encrypt')
+      return { code: 0, stdout: `${name} ${input.split('').toReversed().join('')}`, stderr: '' };
     const [sealedUnder, text = ''] = input.split(' ');
     if (sealedUnder !== name) return { code: 1, stdout: '', stderr: 'Embedded credential name does not match' };
     return { code: 0, stdout: text.split('').toReversed().join(''), stderr: '' };

@@ -79,6 +79,7 @@ export async function listDisks({ lsblk, blkid }: DiskTools, uuid?: string): Pro
   const { code, stdout, stderr } = await lsblk(lsblkArgs);
   if (code !== 0) throw new Error(`lsblk ended with ${code}: ${stderr.trim()}`);
   const found = new Map<string, Omit<FoundDisk, 'uuid' | 'fileSystem'>>();
+  const known = new Set<string>();
   // A device below several others is listed below each.
   const walk = (one: Listed, above: Pick<FoundDisk, 'serial' | 'model' | 'bus'>): void => {
     const own = {
@@ -87,6 +88,7 @@ export async function listDisks({ lsblk, blkid }: DiskTools, uuid?: string): Pro
       bus: one.tran?.trim() || above.bus,
     };
     // What udev has not looked at may be anything; what it knows to be another one is not read.
+    if (one.uuid && one.uuid === uuid) known.add(one.path);
     if ((one.size ?? 0) > 0 && (one.uuid ? uuid === undefined || one.uuid === uuid : one.children === undefined))
       found.set(one.path, {
         ...own,
@@ -101,6 +103,8 @@ export async function listDisks({ lsblk, blkid }: DiskTools, uuid?: string): Pro
   const disks: FoundDisk[] = [];
   for (const one of found.values()) {
     const read = await superblock(blkid, one.device);
+    if (read.uuid === '' && known.has(one.device))
+      throw new Error(`${one.device} has the UUID ${uuid}, and does not show it when it is read`);
     if (read.uuid !== '' && read.fileSystem !== '' && (uuid === undefined || read.uuid === uuid))
       disks.push({ ...one, ...read });
   }

@@ -2,17 +2,7 @@
  * The folder that a disk is mounted on. While nothing is mounted there nobody writes into it, root neither: it has no mode
  * and is immutable. A copy that was written below it would fill the host's own disk and be found by nobody [users U6].
  */
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  readdirSync,
-} from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostCommand } from '../ports/host-command.ts';
 import { markFile, markIn } from '../storage-manifest.ts';
@@ -57,21 +47,20 @@ function isEmpty(path: string): boolean {
   }
 }
 
-/** The mark of what is mounted at a path; `undefined`: it bears none. Throws what the disk throws. */
-export function markAt(path: string): string | undefined {
-  let opened: number;
-  try {
-    opened = openSync(join(path, markFile), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ELOOP') return undefined;
-    throw error;
-  }
-  try {
-    if (!fstatSync(opened).isFile()) return undefined;
-    const bytes = Buffer.alloc(64);
-    return markIn(bytes.toString('utf8', 0, readSync(opened, bytes, 0, bytes.length, 0)));
-  } finally {
-    closeSync(opened);
-  }
+/**
+ * The mark of what is mounted at a path; `undefined`: it bears none. Read by a child, because a disk that hangs holds whoever
+ * reads for ever, and root has other things to do. Throws what the disk says.
+ */
+export async function markAt(dd: HostCommand, path: string): Promise<string | undefined> {
+  const file = join(path, markFile);
+  const { code, stdout, stderr } = await dd([
+    `if=${file}`,
+    'iflag=nofollow,nonblock',
+    'bs=64',
+    'count=1',
+    'status=none',
+  ]);
+  if (code === 0) return markIn(stdout);
+  if (/No such file|Too many levels|Is a directory/.test(stderr)) return undefined;
+  throw new Error(`cannot read ${file}: ${stderr.trim().slice(0, 300)}`);
 }

@@ -59,7 +59,7 @@ async function wrongDisk(
     if (mounted === undefined) return ['it is not mounted'];
     if (more.length > 0 || mounted.source !== disk.device) return [`${mounted.source} is mounted in its place`];
     if (mounted.readOnly) return ['it is mounted read-only'];
-    return markAt(path) === mark ? [] : ['its mark is not on it'];
+    return (await markAt(world.tools.dd, path)) === mark ? [] : ['its mark is not on it'];
   } catch (error) {
     return [`it cannot be looked at: ${error instanceof Error ? error.message : String(error)}`];
   }

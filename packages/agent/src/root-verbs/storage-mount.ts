@@ -27,7 +27,7 @@ export async function mountTarget(world: StorageWorld, name: string): Promise<St
   if (disk.is !== 'disk') return { is: disk.is, text: `cannot mount ${name}: ${disk.text}` };
   const mounted = await mountDisk(world, target, disk.disk);
   if (mounted.is !== 'mounted') return mounted;
-  const there = markAt(mounted.path);
+  const there = await markAt(world.tools.dd, mounted.path);
   if (there !== mark) {
     const taken = await takeAway(world, name);
     if (taken !== undefined) throw new Error(`cannot unmount the wrong disk under ${name}: ${taken}`);
@@ -79,9 +79,9 @@ export async function rightDisk({ tools, mountRoot }: StorageWorld, target: Disk
   });
   if (disk.fileSystem !== target.fileSystem) return wrong('file system', disk.fileSystem, target.fileSystem);
   if (target.serial !== undefined && disk.serial !== target.serial) return wrong('serial', disk.serial, target.serial);
-  const elsewhere = disk.mounts.filter((path) => path !== mountPathOf(target.name, mountRoot));
-  if (elsewhere.length > 0)
-    return { is: 'refused', text: `${disk.device} is mounted at ${elsewhere.join(', ')} too; unmount it there` };
+  // Where it is mounted as it should be, parts of it may be shown to guests.
+  if (disk.mounts.length > 0 && !disk.mounts.includes(mountPathOf(target.name, mountRoot)))
+    return { is: 'refused', text: `${disk.device} is mounted at ${disk.mounts.join(', ')}; unmount it there` };
   return found;
 }
 

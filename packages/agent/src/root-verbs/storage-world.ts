@@ -7,6 +7,7 @@ import type { StorageRegistry } from './storage-registry.ts';
 export interface StorageTools extends DiskTools {
   readonly blockdev: HostCommand;
   readonly chattr: HostCommand;
+  readonly dd: HostCommand;
   readonly perl: HostCommand;
   readonly systemdCreds: HostCommand;
 }

@@ -27,3 +27,21 @@ test('one that is not there, is killed or does not end is not one that answered'
   await assert.rejects(node(`process.kill(process.pid, 'SIGKILL')`)([]), /did not end/);
   await assert.rejects(node('setInterval(() => {}, 1000)', 1)([]), /did not end/);
 });
+
+test('what goes in on stdin is read whole, and need not be read', async () => {
+  const { stdout } = await node('process.stdin.pipe(process.stdout)')([], 'a secret');
+  assert.equal(stdout, 'a secret');
+  assert.equal((await node('process.exitCode = 4')([], 'x'.repeat(1_000_000))).code, 4);
+});
+
+test('one that cannot be killed is given up', async () => {
+  // It ends by itself, so that nothing is left of this test.
+  const script = "process.on('SIGTERM', () => {}); setTimeout(() => {}, 4000);";
+  const command = createHostCommand({
+    program: process.execPath,
+    fixed: ['-e', script],
+    timeoutMs: 1000,
+    graceMs: 200,
+  });
+  await assert.rejects(command([]), /cannot even be killed/);
+});

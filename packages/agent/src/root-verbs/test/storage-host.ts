@@ -182,6 +182,7 @@ export function makeStorageHost(folder: string): MadeHost {
       findmnt,
       perl,
       blockdev: async () => said(''),
+      dd: realTool('dd'),
       chattr: async () => said('', 1, 'Operation not supported'),
       systemdCreds: async () => said('', 1, 'there is none'),
     },
@@ -208,6 +209,10 @@ export function makeStorageHost(folder: string): MadeHost {
     mountedDevice: (name: string) => mounts.get(join(mountRoot, name)),
   });
 }
+
+/** The host's own. */
+const realTool = (program: string): HostCommand =>
+  createHostCommand({ program: execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim() });
 
 /** Why there can be no real disks here; `undefined` where there can. */
 export function noLoopDevices(): string | undefined {
@@ -243,17 +248,15 @@ export function realMounts(folder: string, world: StorageWorld): StorageWorld {
     }
     return verb === 'stop' ? run('umount', [fieldOf(unit, 'Where')]) : said('');
   };
-  const tool = (program: string): HostCommand =>
-    createHostCommand({ program: execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim() });
   return {
     ...world,
     systemctl,
     tools: {
       ...world.tools,
-      lsblk: tool('lsblk'),
-      blkid: tool('blkid'),
-      findmnt: tool('findmnt'),
-      chattr: tool('chattr'),
+      lsblk: realTool('lsblk'),
+      blkid: realTool('blkid'),
+      findmnt: realTool('findmnt'),
+      chattr: realTool('chattr'),
     },
   };
 }
