@@ -122,7 +122,7 @@ test('is nobody on the host, follows no link, and sees the guest’s mounts alon
   };
   // The same file that root on the host reads with ease.
   assert.match(await why(guest.folder, ['of-the-host']), /^refused: cannot open: Permission denied/);
-  for (const path of [join(root, 'out'), join(guest.folder, 'etc'), join(root, 'real/up')])
+  for (const path of [join(root, 'out'), join(guest.folder, 'etc'), join(root, 'real/up'), join(root, 'out/tmp')])
     assert.match(await why(path), /^refused: there is no folder at/);
   assert.match(
     await why(root, ['shadow', 'out/etc/passwd', 'real/up/of-the-host']),
