@@ -1,6 +1,6 @@
 /** What a round has to know of the node besides what the pass has seen. Reads only, and as little as will do. */
 import type { StorageId, VolumeId } from '@felhom/protocol';
-import type { EffectiveTier } from '../catalogue/index.ts';
+import type { BackupRecord, EffectiveTier } from '../catalogue/index.ts';
 import type { Clock } from '../kernel/index.ts';
 import type { PveTasks, StorageRow, StoreItem, Stores } from '../ports/proxmox.ts';
 
@@ -27,6 +27,13 @@ export interface Looker {
   listed(storage: string): ReadonlySet<VolumeId> | undefined;
   /** Something was written or removed: the next look lists again. */
   refresh(): void;
+}
+
+/** Copies that can be read now; of a guest of which none can, all: it is not without copies, and what it needs is said. */
+export function inReach(records: readonly BackupRecord[], away: LookNeeds['away']): readonly BackupRecord[] {
+  const present = records.filter(({ storage }) => away(storage) === undefined);
+  const served = new Set(present.map(({ guest }) => guest));
+  return [...present, ...records.filter(({ guest }) => !served.has(guest))];
 }
 
 /** A listing makes Proxmox touch the storage; between backups nothing changes that anybody waits for. */

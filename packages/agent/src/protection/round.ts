@@ -27,6 +27,7 @@ import { planTests, scratchStorageOf } from '../restore-tests/index.ts';
 import { decideWindow } from '../restores/index.ts';
 import { createBackupFailures } from './backup-failures.ts';
 import type { InForce } from './in-force.ts';
+import { inReach } from './look.ts';
 import type { Look, Looker } from './look.ts';
 import type { Stores } from './stores.ts';
 import { createReReader } from './re-reader.ts';
@@ -238,7 +239,7 @@ export function createRound(needs: RoundNeeds): Round {
       desired: held,
       memory: losses,
       permissionsSound: needs.permissionsSound(),
-      catalogue: stores.catalogue.all(),
+      catalogue: inReach(stores.catalogue.all(), needs.away),
       recoveries: stores.recoveries.all(),
       inFlight: busy,
       removing: needs.removing(),
