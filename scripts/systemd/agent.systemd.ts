@@ -95,8 +95,9 @@ try() { name=$1; shift; if "$@" >/dev/null 2>&1; then echo "$name possible"; els
 echo "uid $(id -u -n)"
 echo "setuid $(/usr/local/bin/setuid-id -u -n)"
 sed -n 's/^\\(NoNewPrivs\\|Seccomp\\|CapEff\\|CapBnd\\):\\t/\\1 /p' /proc/self/status
-try token-file cat /etc/felhom/token
-try token cat "$CREDENTIALS_DIRECTORY/proxmox-token"
+try key-file cat /etc/felhom/hub.key
+try key cat "$CREDENTIALS_DIRECTORY/hub-key"
+try token grep -q felhom@pve "$CREDENTIALS_DIRECTORY/proxmox-token"
 try shadow cat /etc/shadow
 try write-etc sh -c 'echo > /etc/felhom/mine'
 try write-usr sh -c 'echo > /usr/mine'
@@ -119,6 +120,10 @@ test('whoever takes over the agent has its sandbox around them', async (t) => {
   const container = await bootContainer(t, 'burglar');
   await install(container);
   await configure(container);
+  // As docs/operations.md says: encrypted, and the plain one gone.
+  const sealed = '/etc/felhom/token.cred';
+  await container.must('systemd-creds', 'encrypt', '--name=proxmox-token', '/etc/felhom/token', sealed);
+  await container.must('rm', '/etc/felhom/token');
   await container.must('cp', '/usr/bin/id', '/usr/local/bin/setuid-id');
   await container.must('chmod', '4755', '/usr/local/bin/setuid-id');
   const unfenced = await container.run(['/usr/local/bin/setuid-id', '-u', '-n'], { as: 'felhom' });
@@ -127,7 +132,7 @@ test('whoever takes over the agent has its sandbox around them', async (t) => {
   // The unit as it is, but for what it runs.
   await container.write(
     `/etc/systemd/system/${agent}.d/burglar.conf`,
-    '[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\nExecStart=/bin/sh /usr/local/bin/burglar\n',
+    `[Service]\nLoadCredentialEncrypted=proxmox-token:${sealed}\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\nExecStart=/bin/sh /usr/local/bin/burglar\n`,
   );
   await container.must('systemctl', 'daemon-reload');
   await container.must('systemctl', 'start', 'felhom-root.socket', agent);
@@ -139,7 +144,8 @@ test('whoever takes over the agent has its sandbox around them', async (t) => {
     Seccomp: '2',
     CapEff: '0000000000000000',
     CapBnd: '0000000000000000',
-    'token-file': 'denied',
+    'key-file': 'denied',
+    key: 'possible',
     token: 'possible',
     shadow: 'denied',
     'write-etc': 'denied',
