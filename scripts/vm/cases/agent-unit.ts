@@ -33,9 +33,11 @@ export const watchdogEndsAHungAgent: VmCase = {
       await until(
         'another agent runs and is ready',
         300,
-        async () =>
-          (await property(vm, agentUnit, 'ActiveState')) === 'active' &&
-          ![pid, '0'].includes(await property(vm, agentUnit, 'MainPID')),
+        async () => {
+          // Both at once: between two questions it may have been ended and begun again.
+          const said = await vm.must(`systemctl show -p ActiveState -p MainPID ${agentUnit}`);
+          return /^ActiveState=active$/m.test(said) && !new RegExp(`^MainPID=(?:0|${pid})$`, 'm').test(said);
+        },
         () => journalOf(vm),
       );
       assert.match(await journalOf(vm), /Watchdog timeout/);
