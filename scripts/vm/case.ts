@@ -44,7 +44,7 @@ export async function askRoot(vm: Machine, user: string, documents: readonly str
   const as = `setpriv --reuid=${user} --regid=${user === 'nobody' ? 'nogroup' : user} --clear-groups --no-new-privs`;
   const said = await vm.must(`${as} ${nodeBinary} /usr/local/lib/ask-root.mjs /run/felhom-root/helper.sock`, {
     input: JSON.stringify(documents),
-    timeoutMs: 300_000,
+    timeoutMs: 900_000,
   });
   return JSON.parse(said) as string[];
 }

@@ -3,17 +3,12 @@ import assert from 'node:assert/strict';
 import { askRoot } from '../case.ts';
 import type { VmCase } from '../case.ts';
 
-/** Each asks for what no verb does, or not in this way. */
+/** Each asks for what no verb does, or not in this way. The long table is `scripts/systemd/helper.systemd.ts`. */
 const hostile: readonly string[] = [
-  'id; touch /root/here',
   '{"v":1,"verb":"exec","command":"touch /root/here"}',
   '{"v":1,"verb":"mount","operation":"x.1","target":"../../etc"}',
-  '{"v":1,"verb":"mount","operation":"x.2","target":"root"}',
-  '{"v":1,"verb":"unmount","operation":"x.3","target":"-a"}',
-  '{"v":1,"verb":"unlock","operation":"x.4","vmid":100}',
   '{"v":1,"verb":"archive-digest","archive":"local:backup/../../../../etc/shadow"}',
   '{"v":1,"verb":"smart","device":"../../etc/shadow"}',
-  '{"v":1,"verb":"show","operation":"../../../etc/shadow"}',
   '{"v":1,"verb":"trust-update","operation":"x.5","envelope":"{\\"v\\":1}"}',
   `{"v":1,"verb":"show","operation":"${'x'.repeat(2_000_000)}"}`,
 ];
