@@ -97,7 +97,7 @@ export interface Agent {
   /** Stops waiting everywhere; running Proxmox tasks go on and are picked up by the next start. */
   stop(): Promise<void>;
   wake(): void;
-  /** The first pass came to its end, however it ended. */
+  /** The guests were looked at, or could not be. */
   readonly looked: Promise<void>;
   /** Why nothing is changed now, as far as it is the same for all guests. */
   trouble(): Reason | undefined;

@@ -290,6 +290,7 @@ export function createAgent(parts: AgentParts): Agent {
     try {
       const result = await onePass(signal);
       lastPass ??= result;
+      firstLook.resolve();
       passes.moved();
       await signed.work(signal);
       passes.moved();
