@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { reason } from '@felhom/protocol';
-import type { Reason } from '@felhom/protocol';
+import type { Reason, Report } from '@felhom/protocol';
 import { createAgent } from '../agent.ts';
 import type { Agent } from '../agent-parts.ts';
 import { loadFile, loadSecret } from '../adapters/config-file/index.ts';
@@ -226,7 +226,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
       describeSource: () => source.value.text,
       examine: async (signal) => {
         const loaded = loadFile(config.policyFile, hostPolicy);
-        const checks = await examine(
+        const answers = await examine(
           {
             clock: world.clock,
             policy: policyFile() ?? policy,
@@ -240,6 +240,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
           },
           signal,
         );
+        const checks = [...answers, ...targetChecks(agent.report().targets)];
         if (loaded.is === 'loaded') return checks;
         const advice = 'mend the file as root; nothing is changed until it reads, and it is read again by itself';
         return [{ check: 'policy', verdict: 'failed', text: loaded.why.text, advice }, ...checks];
@@ -255,6 +256,16 @@ export function openHost(config: AgentConfig, world: World): Opened {
 }
 
 const hostOf = (config: AgentConfig, clock: Clock) => (config.watchHost ? hostFactsOf(config, clock) : undefined);
+
+/** One line per target that root declared. */
+function targetChecks(targets: Report['targets']): readonly CheckResult[] {
+  return targets.map(({ name, state, why }) => {
+    const check = `storage target ${name}`;
+    return state === 'disconnected'
+      ? { check, verdict: 'warning', text: why, advice: 'felhom-agent status says since when and what to do' }
+      : { check, verdict: 'ok', text: state };
+  });
+}
 
 type Result<T> = { readonly is: 'loaded'; readonly value: T } | { readonly is: 'bad'; readonly why: Reason };
 
