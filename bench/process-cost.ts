@@ -8,6 +8,8 @@ export interface ProcessCost {
   readonly anonMiB: number;
   /** CPU seconds over the time watched. */
   readonly cpuSeconds: number;
+  /** The same of its children that have ended meanwhile. */
+  readonly childSeconds: number;
   readonly threads: number;
 }
 
@@ -16,7 +18,7 @@ const ticksPerSecond = 100;
 
 /** Watches for `seconds`, then looks at the memory. Throws when the process is gone. */
 export async function watchProcess(pid: number, seconds: number): Promise<ProcessCost> {
-  const before = cpuOf(pid);
+  const [before, childrenBefore] = [cpuOf(pid), childrenOf(pid)];
   await wait(seconds * 1000);
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return {
@@ -24,6 +26,7 @@ export async function watchProcess(pid: number, seconds: number): Promise<Proces
     anonMiB: field(status, 'RssAnon') / 1024,
     threads: field(status, 'Threads'),
     cpuSeconds: cpuOf(pid) - before,
+    childSeconds: childrenOf(pid) - childrenBefore,
   };
 }
 
@@ -39,4 +42,12 @@ export function cpuTicks(stat: string): number {
   return Number(fields[11]) + Number(fields[12]);
 }
 
-const cpuOf = (pid: number): number => cpuTicks(readFileSync(`/proc/${pid}/stat`, 'utf8')) / ticksPerSecond;
+/** cutime and cstime: the two fields behind them. */
+export function childTicks(stat: string): number {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[13]) + Number(fields[14]);
+}
+
+const statOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, 'utf8');
+const cpuOf = (pid: number): number => cpuTicks(statOf(pid)) / ticksPerSecond;
+const childrenOf = (pid: number): number => childTicks(statOf(pid)) / ticksPerSecond;

@@ -27,6 +27,7 @@ export { hostPolicy } from './host-policy.ts';
 export type { HostPolicy } from './host-policy.ts';
 export { crashPointsOf, done, foldSaga, installPowerSwitch, noCrashPoints, refused, unknown } from './kernel/index.ts';
 export type { AnySaga, Clock, CrashPoint, CrashPoints, Journal, Outcome, PowerSwitch, Random } from './kernel/index.ts';
+export type { MonitoringPorts } from './monitoring/index.ts';
 export { requiredAcl } from './node-check/index.ts';
 export type { HelperOperation, HostHelper } from './ports/host-helper.ts';
 export type { Hub, HubAnswer } from './ports/hub.ts';

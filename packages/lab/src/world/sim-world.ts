@@ -40,6 +40,7 @@ import { createSimWitness } from './sim-witness.ts';
 import type { SimWitness } from './sim-witness.ts';
 import { createSimGuests } from './sim-guests.ts';
 import type { SimGuests } from './sim-guests.ts';
+import type { SimHost } from './sim-host.ts';
 import { createSimHub } from './sim-hub.ts';
 import type { SimHub } from './sim-hub.ts';
 import { simVerifier } from './sim-verifier.ts';
@@ -62,6 +63,8 @@ export interface SimWorldOptions {
   readonly programs?: boolean;
   /** Who judges signatures; the stand-in unless told. A verifier with a process of its own works in `clock.io`. */
   readonly verifier?: (clock: SimClock) => SignatureVerifier;
+  /** The host below the agent; nobody looks at one unless told. */
+  readonly host?: SimHost;
 }
 
 /** One life of the agent process, from boot to stop or power loss. */
@@ -175,6 +178,8 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       close: () => Promise.resolve(),
     };
     let halted: Reason | undefined;
+    const { name: node } = enrolled.node;
+    const proxmox = createPveClient({ transport, node, token: enrolled.token, clock: poweredClock });
     const agent = createAgent({
       host: 'lab' as HostId,
       version: 'simulation',
@@ -183,7 +188,8 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       clock: poweredClock,
       random: ownRandom,
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
-      proxmox: createPveClient({ transport, node: enrolled.node.name, token: enrolled.token, clock: poweredClock }),
+      proxmox,
+      monitoring: options.host?.ports(proxmox),
       tokenId: enrolled.tokenId,
       helper: helperPort(enrolled, power.off),
       ...signed,
