@@ -12,7 +12,7 @@ export const node = `${nodeBinary} --disable-warning=ExperimentalWarning`;
 /** The packages that the agent is made of. */
 const parts = ['agent', 'protocol', 'terminal'];
 
-/** As the working tree has them now, owned by root. Starts nothing. */
+/** As the working tree has them now, owned by root. Root can be asked then; the agent is not started. */
 export async function install(vm: Machine): Promise<void> {
   await vm.must('tar -C /opt/felhom -xf -', {
     input: await packed([
@@ -34,7 +34,7 @@ export async function install(vm: Machine): Promise<void> {
       input: '[Service]\nTimeoutStartSec=10min\n',
     },
   );
-  await vm.must('systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload');
+  await vm.must('systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload && systemctl start felhom-root.socket');
 }
 
 async function packed(args: readonly string[]): Promise<Buffer> {
