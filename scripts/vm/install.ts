@@ -34,7 +34,9 @@ export async function install(vm: Machine): Promise<void> {
       input: '[Service]\nTimeoutStartSec=10min\n',
     },
   );
-  await vm.must('systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload && systemctl start felhom-root.socket');
+  await vm.must(
+    'systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload && systemctl start felhom-root.socket',
+  );
 }
 
 async function packed(args: readonly string[]): Promise<Buffer> {
