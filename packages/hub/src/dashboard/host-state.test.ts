@@ -69,6 +69,7 @@ test('targets and disks, the bad said loudly', () => {
     storage: 'nas',
     role: 'vzdump-target',
     class: 'slow',
+    iops: 90,
     identity: 'nfs:a:/b',
     offsite: true,
     state: 'disconnected',
@@ -83,7 +84,7 @@ test('targets and disks, the bad said loudly', () => {
   const found = shown({ targets: [target], disks });
   assert.match(
     found.get('Storage targets')?.text ?? '',
-    /nas nfs vzdump-target disconnected since 1 h 0 min ago comes and goes <i>gone<\/i>/,
+    /nas nfs vzdump-target slow, 90 reads\/s disconnected since 1 h 0 min ago comes and goes <i>gone<\/i>/,
   );
   assert.match(found.get('Disks')?.text ?? '', /sda WD S1 fails 3 % sdb not told/);
   assert.match(found.get('Disks')?.classes ?? '', /badge bad/);
