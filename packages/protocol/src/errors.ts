@@ -90,7 +90,7 @@ export const errorCatalogue = {
 
   // --------------------------------------------------------------------------------------- the host itself
   'host.not-told': row('The host does not tell a fact about itself', 'later', 'Look at what the text names; guests are looked after without it.'),
-  'tunnel.not-told': row('cloudflared does not answer', 'later', 'Look at systemctl status felhom-cloudflared and at the port of its metrics.'),
+  'tunnel.not-told': row('The tunnel does not answer', 'later', 'Look at systemctl status felhom-cloudflared and at the port of its metrics.'),
 
   // --------------------------------------------------------------------------------------- root helper
   'helper.absent': row('There is no root helper', 'operator', 'Start felhom-root.socket and name it in the configuration: helper.socket; or helper.command where there is no systemd.'),
