@@ -63,7 +63,7 @@ test('storage targets have a table', () => {
   const text = renderReport(emptyReport({ targets: [target] }), { now, style, blockedAdvice: '' });
   assert.match(
     text,
-    /Storage targets\n[^]*nas +nfs +vzdump-target +disconnected, since 1 min ago, comes and goes +the server\\u000adoes not answer/,
+    /Storage targets\n[^]*nas +nfs +vzdump-target +slow +disconnected, since 1 min ago, comes and goes +the server\\u000adoes not answer/,
   );
   assert.doesNotMatch(renderReport(emptyReport({}), { now, style, blockedAdvice: '' }), /Storage targets/);
 });

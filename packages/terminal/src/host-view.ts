@@ -56,11 +56,19 @@ const targetTones = { attached: 'good', disconnected: 'bad', decommissioned: 'di
 
 export function renderTargets(targets: Report['targets'], now: number, style: Style): string {
   return renderTable(
-    [{ title: 'target' }, { title: 'type' }, { title: 'role' }, { title: 'state' }, { title: 'why' }],
-    targets.map(({ name, type, role, state, since, flapping, why }) => [
+    [
+      { title: 'target' },
+      { title: 'type' },
+      { title: 'role' },
+      { title: 'pace' },
+      { title: 'state' },
+      { title: 'why' },
+    ],
+    targets.map(({ name, type, role, class: pace, iops, state, since, flapping, why }) => [
       name,
       type,
       role,
+      iops === undefined ? pace : `${pace}, ${iops} reads/s`,
       `${style.paint(targetTones[state], state)}, since ${formatAge(since, now)}${flapping ? ', comes and goes' : ''}`,
       printableLine(why),
     ]),

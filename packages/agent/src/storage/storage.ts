@@ -142,6 +142,9 @@ export function createStorage(needs: StorageNeeds): Storage {
     if (next.is === 'none') manifest = { v: 1, targets: [] };
   };
 
+  // Sagas that go on after a restart ask before anybody has looked.
+  readManifest();
+
   const glance = async (): Promise<void> => {
     readManifest();
     if (manifest.targets.length === 0 && standings.size === 0) return;

@@ -223,3 +223,13 @@ test('a disk that is swapped while the agent is down: the backup that ran does n
   const counted = reportOf(world).copies.map(({ archive }): string => archive);
   assert.deepEqual(counted, archives.toSorted().slice(-1));
 });
+
+test('an agent that restarts during a backup goes on with it: its disk was never away', async () => {
+  const world = await worldWithDisk();
+  await duringBackup(world, 'finish');
+  world.cut();
+  await world.clock.advance(5 * second);
+  world.boot();
+  assert.ok(await world.until(() => copies(world) > 0, 10 * minute));
+  assert.equal(world.node.storage.archives.list('usb-usb1').length, 1);
+});
