@@ -67,7 +67,7 @@ export async function bootContainer(t: TestContext, name: string): Promise<Conta
     );
     await ended;
     forced.abort();
-    removeGroup(group);
+    await removeGroup(group);
   });
   // Asked each time: the first children of nspawn only prepare.
   const inside = (): readonly string[] => ['-t', String(childOf(nspawn.pid ?? 0) ?? 0), '-a'];
@@ -138,14 +138,21 @@ function childOf(pid: number): number | undefined {
   return first === undefined || first === '' ? undefined : Number(first);
 }
 
-function removeGroup(path: string): void {
-  for (const entry of readdirSync(path, { withFileTypes: true }))
-    if (entry.isDirectory()) removeGroup(join(path, entry.name));
-  try {
-    rmdirSync(path);
-  } catch {
-    // A process in it is still being buried; an empty group costs nothing.
-  }
+/** Its first process may still be being buried when nspawn has ended. */
+async function removeGroup(path: string): Promise<void> {
+  const folders = readdirSync(path, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
+  // The innermost first.
+  for (const folder of [...folders.sort().toReversed(), path])
+    for (let tries = 50; tries > 0; tries -= 1)
+      try {
+        rmdirSync(folder);
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+        await wait(100);
+      }
 }
 
 /** `systemd-analyze` of Debian 13 over the units of `packaging/`, without a container. */
