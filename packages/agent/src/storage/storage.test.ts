@@ -105,9 +105,10 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
   });
   const stop = new AbortController();
   t.after(() => stop.abort());
+  const atStart = storage.attachment('usb-backup');
   void storage.run(stop.signal);
   await time.advance(1_000);
-  return { ...time, world, storage, documents, state: () => storage.report()[0]?.state };
+  return { ...time, world, storage, documents, atStart, state: () => storage.report()[0]?.state };
 }
 
 const pull = (world: { seen: SeenDevices }): void => void (world.seen = { mounts: [], disks: [] });
@@ -239,8 +240,11 @@ test('Proxmox away, or a manifest that does not read: what was known stays', asy
   );
 });
 
-test('since when survives a restart; nothing is told twice', async (t) => {
+test('since when survives a restart, and is known before the first look', async (t) => {
   const first = await bench(t);
+  const attachment = first.storage.attachment('usb-backup');
+  assert.match(attachment ?? '', /since/);
+  assert.equal((await bench(t, first.documents)).atStart, attachment);
   pull(first.world);
   first.world.onEvent();
   await first.settle();
