@@ -63,7 +63,12 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
     return config.is === 'loaded' ? config.value.adminSocket : defaultAdminSocket;
   };
   const ask = async (route: keyof AdminRoutes, query = '', body = ''): Promise<unknown> => {
-    const answer = await askAgent(socketFile(), route, query, body);
+    let answer = await askAgent(socketFile(), route, query, body);
+    // An agent that looks at its configuration again is away for a moment, and so is one that starts.
+    for (let tries = 0; answer.is === 'not-running' && tries < 4; tries += 1) {
+      await io.sleep(250);
+      answer = await askAgent(socketFile(), route, query, body);
+    }
     switch (answer.is) {
       case 'answered':
         return answer.body;
