@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandEnd, HostCommand } from '../src/ports/host-command.ts';
-import type { GuestTools, NodePlaces } from '../src/root-verbs/guest-door.ts';
+import type { GuestTools, NodePlaces } from '../src/root-verbs/guests/index.ts';
 
 export const ourToken = 'felhom-agent@pve!agent';
 

@@ -5,7 +5,7 @@ import type { TrustDocument } from '@felhom/protocol';
 import { systemClock } from '../src/adapters/system-clock/index.ts';
 import { createSystemctl } from '../src/adapters/systemctl/index.ts';
 import type { RootWorld } from '../src/commands/root-verb.ts';
-import { makeStorageHost } from '../src/root-verbs/test/storage-host.ts';
+import { makeStorageHost } from '../src/root-verbs/storage/test/storage-host.ts';
 import { writeTrustText } from '../src/trust/index.ts';
 import { madeUpNode } from './made-up-node.ts';
 

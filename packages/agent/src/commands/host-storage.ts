@@ -6,7 +6,7 @@ import { systemRandom } from '../adapters/system-clock/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
 import { readRootOwned } from '../adapters/trust-file/index.ts';
 import { hostPolicy } from '../host-policy.ts';
-import type { StorageWorld } from '../root-verbs/storage-door.ts';
+import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { mountRoot } from '../storage-manifest.ts';
 
 const manifestFile = '/etc/felhom/storage.json';

@@ -37,11 +37,11 @@ import {
   takeTurn,
   volumesOf,
 } from '../root-verbs/index.ts';
-import type { StorageWorld } from '../root-verbs/storage-door.ts';
+import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { hostStorage } from './host-storage.ts';
 import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts, Turn } from '../root-verbs/index.ts';
-import { keyTest, nodePlaces, scratchRead, serveGuest, smart } from '../root-verbs/guest-door.ts';
-import type { GuestWorld } from '../root-verbs/guest-door.ts';
+import { keyTest, nodePlaces, scratchRead, serveGuest, smart } from '../root-verbs/guests/index.ts';
+import type { GuestWorld } from '../root-verbs/guests/index.ts';
 
 /** Where root's things are. Nobody who asks may choose any of it. */
 export interface RootPlaces {

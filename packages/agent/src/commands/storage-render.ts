@@ -3,7 +3,7 @@ import { leavesHost, targetIdentity } from '@felhom/protocol';
 import type { StorageTarget } from '@felhom/protocol';
 import { formatBytes, printableLine, renderFacts, renderTable } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
-import type { AttachPlan, StorageList } from '../root-verbs/storage-door.ts';
+import type { AttachPlan, StorageList } from '../root-verbs/storage/index.ts';
 import { markFile, mountPathOf } from '../storage-manifest.ts';
 
 export function renderStorage({ targets, free }: StorageList, style: Style): string {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { Command } from 'commander';
 import { createStyle } from '@felhom/terminal';
-import { makeStorageHost, usb, uuid } from '../root-verbs/test/storage-host.ts';
+import { makeStorageHost, usb, uuid } from '../root-verbs/storage/test/storage-host.ts';
 import { markText, storageManifest } from '../storage-manifest.ts';
 import { addStorage } from './storage.ts';
 

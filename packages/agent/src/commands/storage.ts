@@ -15,8 +15,8 @@ import {
   keepCredential,
   listStorage,
   planAttach,
-} from '../root-verbs/storage-door.ts';
-import type { ChangeAnswer, KeptCredential, StorageWorld } from '../root-verbs/storage-door.ts';
+} from '../root-verbs/storage/index.ts';
+import type { ChangeAnswer, KeptCredential, StorageWorld } from '../root-verbs/storage/index.ts';
 import { renderPlan, renderStorage } from './storage-render.ts';
 
 export interface StorageContext {

@@ -4,7 +4,8 @@
  * Owns verifying each gated verb again, against root-owned files, and carrying it out [R13]. Never believes the agent: what
  * it asks for comes as the operator's envelope.
  * Read in this order: serve-verb (with receipts, one-at-a-time, program-files); trust-update, trust-file-write; break-glass,
- * break-glass-units, root-files; what only reads: read-volumes, read-archive.
+ * break-glass-units, root-files; what only reads: read-volumes, read-archive. Two doors of their own: `guests/`, `storage/`
+ * with target-apply.
  */
 export { serveVerb } from './serve-verb.ts';
 export type { RootAnswer, RootParts, RootRequest } from './serve-verb.ts';

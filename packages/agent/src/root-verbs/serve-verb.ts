@@ -13,9 +13,9 @@ import type { ConsumedJobs } from './consumed-jobs.ts';
 import type { Receipts } from './receipts.ts';
 import { applyTarget } from './target-apply.ts';
 import { trustUpdate } from './trust-update.ts';
-import { serveStorage } from './storage-serve.ts';
-import type { StorageRequest } from './storage-serve.ts';
-import type { StorageWorld } from './storage-world.ts';
+import { serveStorage } from './storage/serve.ts';
+import type { StorageRequest } from './storage/serve.ts';
+import type { StorageWorld } from './storage/world.ts';
 import type { WitnessCount } from './witness-count.ts';
 
 interface Signed {

@@ -14,7 +14,7 @@ import { alice, bob, day, makeDocument, mallory, now } from '../trust/test/peopl
 import { markText } from '../storage-manifest.ts';
 import { consumedJobsIn } from './consumed-jobs.ts';
 import { applyTarget, boundOf } from './target-apply.ts';
-import { declaredUsb, makeStorageHost, usb, uuid } from './test/storage-host.ts';
+import { declaredUsb, makeStorageHost, usb, uuid } from './storage/test/storage-host.ts';
 
 const never = new AbortController().signal;
 const minute = 60_000;

@@ -17,11 +17,11 @@ import type { TrustStore } from '../ports/trust-store.ts';
 import type { DeclaredTarget } from '../storage-manifest.ts';
 import { verifyEnvelope } from '../trust/index.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
-import { attachTarget, planAttach } from './storage-attach.ts';
-import { detachTarget } from './storage-detach.ts';
-import { declaredIn } from './storage-registry.ts';
-import { isDisk } from './storage-units.ts';
-import type { ChangeAnswer, StorageAnswer, StorageWorld } from './storage-world.ts';
+import { attachTarget, planAttach } from './storage/attach.ts';
+import { detachTarget } from './storage/detach.ts';
+import { declaredIn } from './storage/registry.ts';
+import { isDisk } from './storage/units.ts';
+import type { ChangeAnswer, StorageAnswer, StorageWorld } from './storage/world.ts';
 
 export interface TargetApplyOptions {
   readonly storage: StorageWorld;

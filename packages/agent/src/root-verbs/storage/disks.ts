@@ -1,0 +1,176 @@
+/**
+ * Disks and mounts as root sees them. Reads only. What a file system is, is read from its
+ * superblock: what udev remembers may be of the disk that was there before.
+ */
+import { z } from 'zod';
+import type { HostCommand } from '../../ports/host-command.ts';
+
+export interface DiskTools {
+  readonly lsblk: HostCommand;
+  readonly blkid: HostCommand;
+  readonly findmnt: HostCommand;
+}
+
+/** A block device that has a file system of its own. */
+export interface FoundDisk {
+  /** As the kernel names it now, e.g. `/dev/sdb1`. */
+  readonly device: string;
+  readonly uuid: string;
+  readonly fileSystem: string;
+  readonly label: string;
+  readonly sizeBytes: number;
+  /** Of the disk that it is a part of; empty where that has none. */
+  readonly serial: string;
+  readonly model: string;
+  /** `usb`, `sata`, `nvme`, …; empty where nobody knows. */
+  readonly bus: string;
+  /** Where it is mounted, in this process's view. */
+  readonly mounts: readonly string[];
+}
+
+export type DiskAnswer =
+  | { readonly is: 'disk'; readonly disk: FoundDisk }
+  /** No disk has it, or several have. */
+  | { readonly is: 'none' | 'several'; readonly text: string }
+  | { readonly is: 'unclear'; readonly text: string };
+
+interface Listed {
+  readonly path: string;
+  readonly fstype?: string | null | undefined;
+  readonly uuid?: string | null | undefined;
+  readonly label?: string | null | undefined;
+  readonly size?: number | null | undefined;
+  readonly serial?: string | null | undefined;
+  readonly model?: string | null | undefined;
+  readonly tran?: string | null | undefined;
+  readonly mountpoints?: readonly (string | null)[] | undefined;
+  readonly children?: readonly Listed[] | undefined;
+}
+const word = z.string().nullish();
+const listed: z.ZodType<Listed> = z.lazy(() =>
+  z.object({
+    path: z.string().regex(/^\/dev\/[A-Za-z0-9_./-]+$/),
+    fstype: word,
+    uuid: word,
+    label: word,
+    size: z.number().nullish(),
+    serial: word,
+    model: word,
+    tran: word,
+    mountpoints: z.array(z.string().nullable()).optional(),
+    children: z.array(listed).optional(),
+  }),
+);
+const lsblkAnswer = z.object({ blockdevices: z.array(listed) });
+
+const lsblkArgs = [
+  '--json',
+  '--paths',
+  '--bytes',
+  '--output',
+  'PATH,FSTYPE,UUID,LABEL,SIZE,SERIAL,MODEL,TRAN,MOUNTPOINTS',
+];
+
+/**
+ * Every block device with a file system on it, as read from its superblock; `uuid`: those with this one only. Throws what
+ * the tools throw.
+ */
+export async function listDisks({ lsblk, blkid }: DiskTools, uuid?: string): Promise<readonly FoundDisk[]> {
+  const { code, stdout, stderr } = await lsblk(lsblkArgs);
+  if (code !== 0) throw new Error(`lsblk ended with ${code}: ${stderr.trim()}`);
+  const found = new Map<string, Omit<FoundDisk, 'uuid' | 'fileSystem'>>();
+  const known = new Set<string>();
+  // A device below several others is listed below each.
+  const walk = (one: Listed, above: Pick<FoundDisk, 'serial' | 'model' | 'bus'>): void => {
+    const own = {
+      serial: one.serial?.trim() || above.serial,
+      model: one.model?.trim() || above.model,
+      bus: one.tran?.trim() || above.bus,
+    };
+    // What udev has not looked at may be anything; what it knows to be another one is not read.
+    if (one.uuid && one.uuid === uuid) known.add(one.path);
+    if ((one.size ?? 0) > 0 && (one.uuid ? uuid === undefined || one.uuid === uuid : one.children === undefined))
+      found.set(one.path, {
+        ...own,
+        device: one.path,
+        label: one.label ?? '',
+        sizeBytes: one.size ?? 0,
+        mounts: (one.mountpoints ?? []).filter((path) => path !== null),
+      });
+    for (const child of one.children ?? []) walk(child, own);
+  };
+  for (const one of lsblkAnswer.parse(JSON.parse(stdout)).blockdevices) walk(one, { serial: '', model: '', bus: '' });
+  const disks: FoundDisk[] = [];
+  for (const one of found.values()) {
+    const read = await superblock(blkid, one.device);
+    if (read.uuid === '' && known.has(one.device))
+      throw new Error(`${one.device} has the UUID ${uuid}, and does not show it when it is read`);
+    if (read.uuid !== '' && read.fileSystem !== '' && (uuid === undefined || read.uuid === uuid))
+      disks.push({ ...one, ...read });
+  }
+  return disks;
+}
+
+/** The one disk with this UUID. Never throws: what cannot be told is `unclear`. */
+export async function findDisk(tools: DiskTools, uuid: string): Promise<DiskAnswer> {
+  try {
+    const found = await listDisks(tools, uuid);
+    const [disk] = found;
+    if (disk === undefined) return { is: 'none', text: `no disk here has the UUID ${uuid}` };
+    if (found.length > 1)
+      return {
+        is: 'several',
+        text: `several disks have the UUID ${uuid}: ${found.map((one) => one.device).join(', ')}`,
+      };
+    return { is: 'disk', disk };
+  } catch (error) {
+    return {
+      is: 'unclear',
+      text: `the disks cannot be told: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+}
+
+/** `blkid --probe` reads the device, not its cache; it ends with 2 where nothing is found. */
+async function superblock(blkid: HostCommand, device: string): Promise<Pick<FoundDisk, 'uuid' | 'fileSystem'>> {
+  const { code, stdout, stderr } = await blkid(['--probe', '--output', 'export', device]);
+  if (code !== 0 && code !== 2) throw new Error(`blkid ended with ${code}: ${stderr.trim()}`);
+  const said = new Map(
+    stdout.split('\n').map((line): [string, string] => {
+      const at = line.indexOf('=');
+      return [line.slice(0, at), line.slice(at + 1)];
+    }),
+  );
+  return { uuid: said.get('UUID') ?? '', fileSystem: said.get('TYPE') ?? '' };
+}
+
+export interface FoundMount {
+  /** A device, as the kernel names it. */
+  readonly source: string;
+  readonly fileSystem: string;
+  readonly readOnly: boolean;
+}
+
+const findmntAnswer = z.object({
+  filesystems: z.array(z.object({ source: z.string(), fstype: z.string(), options: z.string() })).min(1),
+});
+
+/** What is mounted at a path, oldest first. Throws what the tools throw. */
+export async function mountsAt({ findmnt }: Pick<DiskTools, 'findmnt'>, path: string): Promise<readonly FoundMount[]> {
+  const { code, stdout, stderr } = await findmnt([
+    '--json',
+    '--list',
+    '--mountpoint',
+    path,
+    '--output',
+    'SOURCE,FSTYPE,OPTIONS',
+  ]);
+  if (code === 1 && stdout.trim() === '') return [];
+  if (code !== 0) throw new Error(`findmnt ended with ${code}: ${stderr.trim()}`);
+  return findmntAnswer.parse(JSON.parse(stdout)).filesystems.map(({ source, fstype, options }) => ({
+    // Of a part of a file system it says `/dev/sdb1[/part]`.
+    source: source.replace(/\[.*\]$/, ''),
+    fileSystem: fstype,
+    readOnly: options.split(',').includes('ro'),
+  }));
+}

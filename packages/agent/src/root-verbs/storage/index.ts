@@ -1,0 +1,20 @@
+/**
+ * What root does about storage: the second door of this room.
+ *
+ * Owns the storage manifest, the mounts of disks, the entries of Proxmox that stand for targets, and the passwords of
+ * servers. Never formats a disk, never unmounts lazily, and never touches a file system or an entry that no declaration
+ * names.
+ * Read in this order: world, registry; units, disks, folder, mount; entry, proxmox, credentials, define; attach with speed,
+ * detach, list; serve. What comes as an envelope is `../target-apply.ts`.
+ */
+export { serveStorage } from './serve.ts';
+export type { StorageRequest } from './serve.ts';
+export { attachTarget, planAttach } from './attach.ts';
+export type { AttachPlan } from './attach.ts';
+export { detachTarget } from './detach.ts';
+export { keepCredential } from './credentials.ts';
+export type { KeptCredential } from './credentials.ts';
+export { defineStorage } from './define.ts';
+export { listStorage } from './list.ts';
+export type { StorageList } from './list.ts';
+export type { ChangeAnswer, StorageAnswer, StorageWorld } from './world.ts';
