@@ -14,8 +14,11 @@ import type { DeclaredTarget } from '../storage-manifest.ts';
 import { entryTrouble, isDisk } from './entry.ts';
 import type { Cause, Standing } from './standing.ts';
 
-/** What would bring it back, of what the root helper can do. */
-export type Remedy = 'mount' | 'define' | 'none';
+/**
+ * What would put it right, of what the root helper can do. `unmount`: systemd mounts whatever has the UUID when it is
+ * plugged in, and what is not the target must not lie where Proxmox writes.
+ */
+export type Remedy = 'mount' | 'unmount' | 'define' | 'none';
 
 export interface TargetSight {
   readonly declared: DeclaredTarget;
@@ -137,7 +140,7 @@ function mountTrouble(target: Disk, mount: SeenMount): Trouble | undefined {
       ? away('absent', 'the disk under its mount is gone')
       : away('other', `${mount.source} is mounted there and not the disk ${target.uuid}`);
   const trouble = diskTrouble(target, mount.disk);
-  if (trouble !== undefined) return trouble;
+  if (trouble !== undefined) return { ...trouble, remedy: 'unmount' };
   return mount.readOnly
     ? away('read-only', 'it is mounted read-only, as Linux does with a file system that met an error')
     : undefined;
@@ -176,7 +179,7 @@ function answerTrouble({ declared, probe, before }: TargetSight, appearance: str
     return away('no-mark', 'it does not have the mark that was written when it was attached');
   return markIn(found.mark) === mark
     ? undefined
-    : away('other', 'it has the right UUID and the mark of another: it is a copy');
+    : away('other', 'it has the right UUID and the mark of another: it is a copy', 'unmount');
 }
 
 function definitionTrouble({ entry, mountRoot }: TargetSight, target: StorageTarget): Trouble | undefined {

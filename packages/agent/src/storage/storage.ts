@@ -25,7 +25,7 @@ export interface StorageNeeds {
   readonly devices: StorageDevices;
   readonly manifest: () => ManifestRead;
   readonly mountRoot?: string;
-  readonly helper: Pick<StorageHelper, 'mount' | 'storageDefine'>;
+  readonly helper: Pick<StorageHelper, 'mount' | 'unmount' | 'storageDefine'>;
   readonly entries: StorageEntries;
   readonly documents: Documents;
   readonly clock: Clock;
@@ -275,9 +275,9 @@ export function createStorage(needs: StorageNeeds): Storage {
   const apply = (remedy: Remedy, name: string, signal: AbortSignal): Promise<Outcome<void>> => {
     // Each attempt is work of its own: what an earlier one did is undone when the disk is pulled.
     const operation = `storage.${name}.${remedy}.${Buffer.from(needs.random.bytes(10)).toString('hex')}`;
-    return remedy === 'mount'
-      ? needs.helper.mount(operation, name, signal)
-      : needs.helper.storageDefine(operation, name, signal);
+    if (remedy === 'mount') return needs.helper.mount(operation, name, signal);
+    if (remedy === 'unmount') return needs.helper.unmount(operation, name, signal);
+    return needs.helper.storageDefine(operation, name, signal);
   };
 
   const mendBeside = (signal: AbortSignal, failed: (error: unknown) => void): void => {

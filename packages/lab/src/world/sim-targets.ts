@@ -23,6 +23,8 @@ export interface SimTargets {
   readonly parts: (off: AbortSignal) => Parts;
   /** Root attaches a new disk: its mark is on it, it is mounted, declared, and Proxmox has an entry. */
   attach(name: string, changes?: Readonly<Record<string, unknown>>): Promise<SimDisk>;
+  /** Whether anything lies at the path of a target. */
+  isMounted(name: string): boolean;
   /** The disk of a target leaves its port, whatever is going on. */
   pull(name: string): void;
   /** A disk is put into the port of a target: its own, unless told. */
@@ -92,6 +94,13 @@ export function createSimTargets(
     if (port.disk === undefined || port.mounted) return;
     hardware.mount(mountPath(name), deviceId(port.disk));
     port.mounted = true;
+    tell();
+  };
+
+  const unmount = (name: string): void => {
+    const port = portOf(name);
+    if (port.mounted) hardware.unmount(mountPath(name));
+    port.mounted = false;
     tell();
   };
 
@@ -196,7 +205,11 @@ export function createSimTargets(
               mount(name);
               return '';
             }),
-          unmount: (_, name) => helped('unmount', name, () => 'it is busy'),
+          unmount: (_, name) =>
+            helped('unmount', name, () => {
+              unmount(name);
+              return '';
+            }),
           storageDefine: (_, name) => helped('storage-define', name, ({ target }) => define(target)),
           smart: () => Promise.resolve({ is: 'done', value: '{}' }),
         },
@@ -230,6 +243,7 @@ export function createSimTargets(
       tell();
       return own;
     },
+    isMounted: (name) => portOf(name).mounted,
     pull: (name) => {
       const port = portOf(name);
       port.disk = undefined;

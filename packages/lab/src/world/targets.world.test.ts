@@ -160,6 +160,7 @@ test('swapped for another disk during a backup, also one that copies its UUID: r
   await world.clock.advance(2 * minute);
   assert.ok(keys(world).includes('storage.other-disk'), keys(world).join());
   assert.equal(copies(world), 0);
+  assert.equal(world.targets.isMounted('usb1'), false, 'systemd mounted the copy; nothing is to be written to it');
   world.targets.pull('usb1');
   await world.clock.advance(2 * minute);
   world.targets.plugIn('usb1');
