@@ -93,7 +93,7 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
       },
     },
     manifest: () => world.manifest,
-    helper: { mount: help('mount'), storageDefine: help('define') },
+    helper: { mount: help('mount'), unmount: help('unmount'), storageDefine: help('define') },
     entries: { entries: () => Promise.resolve(world.entries()) },
     documents,
     clock,
