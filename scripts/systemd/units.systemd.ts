@@ -6,7 +6,13 @@ import { bootContainer, install } from './container.ts';
 import type { Container } from './container.ts';
 import { placeNotifier } from './stand-ins.ts';
 
-const units = ['felhom-agent.service', 'felhom-root.socket', 'felhom-root@.service', 'felhom-cloudflared.service'];
+const units = [
+  'felhom-agent.service',
+  'felhom-root.socket',
+  'felhom-root@.service',
+  'felhom-root.slice',
+  'felhom-cloudflared.service',
+];
 
 /** Tenths, as `--threshold=` takes them. What the helper may is its verbs, not its sandbox. */
 const thresholds: readonly [string, number][] = [

@@ -141,6 +141,8 @@ function hostGuests(): GuestWorld {
 /** Leaves behind what whoever started this process set for it; so do the programs it starts. */
 export function enterRoot(): void {
   process.umask(0o077);
+  // Whoever asked may be gone by now. What was done stands in its receipt.
+  process.stdout.on('error', () => {});
   process.chdir('/');
   for (const name of Object.keys(process.env)) delete process.env[name];
   process.env['PATH'] = '/usr/sbin:/usr/bin:/sbin:/bin';
