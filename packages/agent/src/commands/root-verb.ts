@@ -40,7 +40,15 @@ import {
 import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { hostStorage } from './host-storage.ts';
 import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts, Turn } from '../root-verbs/index.ts';
-import { keyTest, nodePlaces, scratchRead, serveGuest, smart } from '../root-verbs/guests/index.ts';
+import {
+  isPbsSnapshot,
+  keyTest,
+  nodePlaces,
+  scratchRead,
+  serveGuest,
+  smart,
+  snapshotDigest,
+} from '../root-verbs/guests/index.ts';
 import type { GuestWorld } from '../root-verbs/guests/index.ts';
 
 /** Where root's things are. Nobody who asks may choose any of it. */
@@ -196,7 +204,9 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
       return found.is === 'done' ? { is: 'done', volumes: [...found.volumes] } : found;
     }
     case 'archive-digest':
-      return archiveDigest(world.tools, request.archive, signal);
+      return isPbsSnapshot(request.archive)
+        ? snapshotDigest(world.guests.places, world.tools.env, request.archive)
+        : archiveDigest(world.tools, request.archive, signal);
     case 'scratch-read': {
       const policy = readPolicy(world.places, world.rootUid);
       if ('bad' in policy) return refused(`cannot look into ${request.vmid}: ${policy.bad}`);

@@ -1,7 +1,7 @@
 /**
  * `archive-digest`: SHA-256 and size of a finished archive, read back whole, and what lies under its path [R8]. Takes
- * volume ids of backups only, so that nobody learns by it what is in another file. Archives in files only: of a snapshot
- * on PBS it says that it cannot tell, and never that there is none.
+ * volume ids of backups only, so that nobody learns by it what is in another file. Archives in files; of snapshots on PBS see
+ * `guests/snapshot-digest.ts`.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -27,8 +27,6 @@ type Not = 'refused' | 'busy' | 'absent';
 /** A backup of a container or of a machine, as vzdump names them, in a file. */
 const backupId = /^([A-Za-z][A-Za-z0-9_.-]*):backup\/(vzdump-(?:lxc|qemu)-\d+-[A-Za-z0-9_.-]+)$/;
 
-const onPbs = /^[A-Za-z][A-Za-z0-9_.-]*:backup\/(?:ct|vm|host)\/[^/]+\/[^/]+$/;
-
 const pieceBytes = 4 * 1024 * 1024;
 
 /** `absent` where there is no such archive on a storage that is active; `busy` for whatever may be otherwise later. */
@@ -41,7 +39,6 @@ export async function archiveDigest(
     is,
     text: `cannot read ${archive}: ${why.trim().slice(0, 500)}`,
   });
-  if (onPbs.test(archive)) return say('busy', 'this release reads no snapshots on Proxmox Backup Server');
   const [, storage, file] = backupId.exec(archive) ?? [];
   if (storage === undefined || file === undefined) return say('refused', 'it is not the volume id of a backup');
   try {

@@ -139,7 +139,7 @@ test('gone is only what is missing on a storage that is active', async (t) => {
   assert.match(await ask({ findmnt: tool(said('', 1)) }), /^busy: .*cannot be told/);
   assert.match(await ask({ findmnt: tool(said('{}')) }), /^busy/);
   const onPbs = await archiveDigest(commands(), 'pbs:backup/ct/9001/2026-11-24T00:46:17Z' as VolumeId, never);
-  assert.equal(onPbs.is, 'busy');
+  assert.equal(onPbs.is, 'refused', 'it is in no file');
 });
 
 test('a link, a folder, or what is written meanwhile gives no digest', async (t) => {
