@@ -77,7 +77,7 @@ export const floodTricks: readonly Trick[] = [
           return JSON.stringify({ v: 1, payload: payload.toString('base64'), signatures });
         }),
       }));
-      await target.pass(30_000);
+      await target.pass(90_000);
       target.answerWith(undefined);
     },
     leaves: { audit: /envelope\.refused|job\.not-signed/, shown: /job\.not-signed/ },

@@ -126,6 +126,8 @@ export const lieTricks: readonly Trick[] = [
     claim: earlier,
   })),
   row('the statement of today under the report of yesterday', async (honest, target) => {
+    // A day on which nothing happened has one state: an entry of the audit log tells today from yesterday.
+    await target.deliver('no envelope');
     await target.pass(2 * minute);
     return { claim: { statement: claimOf(target).statement, report: honest.report } };
   }),
