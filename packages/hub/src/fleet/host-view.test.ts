@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { alertList, digestOfText, hostList, report as reportSchema } from '@felhom/protocol';
+import type { HostId } from '@felhom/protocol';
 import { emptyReport } from '@felhom/protocol/report.fixture';
 import { hubWorld } from '../world.fixture.ts';
+import { createHostViews } from './host-view.ts';
 
 const report = emptyReport({});
 
@@ -83,4 +85,29 @@ test('backups are counted: those that are fresh and proven, and bulk without any
     }),
   });
   assert.deepEqual((await w.host()).backups, { lines: 3, ok: 1, unprotectedBulk: 2 });
+});
+
+test('a report that was mended in the database is shown as it is there, under the same digest', () => {
+  const digest = digestOfText('a report');
+  const views = createHostViews();
+  const hold = (text: string): boolean =>
+    views.summarise(
+      {
+        hostId: 'alpha' as HostId,
+        secret: { salt: '', hash: '' },
+        createdAt: 1,
+        contact: undefined,
+        report: { at: 1, digest, text },
+        desired: undefined,
+        stale: undefined,
+        fork: undefined,
+        auditFork: undefined,
+        snoozedUntil: undefined,
+        expectSeconds: undefined,
+      },
+      { is: 'never-seen', windowMs: 1 },
+      1,
+    ).hold;
+  assert.equal(hold(JSON.stringify({ ...report, hold: true })), true);
+  assert.equal(hold(JSON.stringify(report)), false);
 });

@@ -22,15 +22,18 @@ export interface KeptBesides {
   readonly auditCopy: { readonly count: number; readonly full: boolean };
 }
 
-/** Keeps the last parsed report per host, because a dashboard asks every second and reports change seldom. */
+/**
+ * Keeps the last parsed report per host, because a dashboard asks every second and reports change seldom. Kept by its
+ * text: whoever changes the database changes no digest, and an idle host sends no other report for a day.
+ */
 export function createHostViews(): HostViews {
-  const parsed = new Map<string, { digest: string; report: Report | undefined }>();
+  const parsed = new Map<string, { text: string; report: Report | undefined }>();
   const reportOf = (host: HostRow): Report | undefined => {
     if (host.report === undefined) return undefined;
     const known = parsed.get(host.hostId);
-    if (known?.digest === host.report.digest) return known.report;
+    if (known?.text === host.report.text) return known.report;
     const report = readReport(host.report.text);
-    parsed.set(host.hostId, { digest: host.report.digest, report });
+    parsed.set(host.hostId, { text: host.report.text, report });
     return report;
   };
   return {
