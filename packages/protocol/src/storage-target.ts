@@ -66,8 +66,13 @@ export const storageTarget = z
 export type StorageTarget = z.output<typeof storageTarget>;
 export type TargetType = StorageTarget['type'];
 
+/** A file system on a disk of the host; all others are servers, which Proxmox mounts or asks by itself. */
+export type DiskTarget = Extract<StorageTarget, { type: 'local-dir' | 'usb' }>;
+export const isDisk = (target: StorageTarget): target is DiskTarget =>
+  target.type === 'local-dir' || target.type === 'usb';
+
 /** Whether data that goes there leaves the host. */
-export const leavesHost = ({ type }: Pick<StorageTarget, 'type'>): boolean => type !== 'local-dir' && type !== 'usb';
+export const leavesHost = (target: StorageTarget): boolean => !isDisk(target);
 
 /**
  * What tells the target from any other, as signatures and reports name it: `ext4:<uuid>` of a disk, which is also how the

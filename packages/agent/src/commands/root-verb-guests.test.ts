@@ -1,14 +1,13 @@
 /** Root's verbs about guests as the agent meets them: over a socket, one process each, on a made-up node. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Vmid, VolumeId } from '@felhom/protocol';
+import { listenForRoot } from '../../test/root-verb-socket.ts';
 import { madeUpNode, taskTime } from '../../test/made-up-node.ts';
 import { makeRootHost, rootIn } from '../../test/root-world.ts';
 import { helperAnswer } from '../adapters/helper-command/index.ts';
@@ -20,7 +19,6 @@ import { makeDocument, now } from '../trust/test/people.ts';
 import { runRootVerb } from './root-verb.ts';
 
 const never = new AbortController().signal;
-const entry = resolve(import.meta.dirname, '../../test/root-verb-entry.ts');
 const vmid = 9001 as Vmid;
 const volume = 'local:9001/vm-9001-disk-0.raw' as VolumeId;
 
@@ -31,17 +29,8 @@ function setUp(t: TestContext) {
   return { folder, node: madeUpNode(join(folder, 'node')) };
 }
 
-/** What systemd is with `Accept=yes` and `StandardInput=socket`. */
 async function listen(t: TestContext, folder: string) {
-  const socket = join(folder, 'run/helper.sock');
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (connection) => {
-    spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, folder, String(now)], {
-      stdio: [connection, connection, 'ignore'],
-    });
-    connection.destroy();
-  });
-  await new Promise<void>((listening) => server.listen(socket, listening));
-  t.after(() => server.close());
+  const socket = await listenForRoot(t, join(folder, 'run/helper.sock'), folder, now);
   return createHelperSocket({ socket, clock: systemClock() });
 }
 

@@ -19,12 +19,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { listenForRoot } from '../../test/root-verb-socket.ts';
 import { makeRootHost, rootIn } from '../../test/root-world.ts';
 import { helperAnswer } from '../adapters/helper-command/index.ts';
 import type { HelperRequest } from '../adapters/helper-command/index.ts';
@@ -35,7 +36,6 @@ import type { RootWorld } from './root-verb.ts';
 type HelperVerb = HelperRequest['verb'];
 
 const never = new AbortController().signal;
-const entry = resolve(import.meta.dirname, '../../test/root-verb-entry.ts');
 
 function setUp(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-hostile-'));
@@ -322,19 +322,8 @@ for (const { verb, path, make } of links)
 
 // -------------------------------------------------------------------------------------------- as processes, by a socket
 
-/** What systemd is with `Accept=yes` and `StandardInput=socket`. */
-async function listen(t: TestContext, folder: string): Promise<string> {
-  const socket = join(folder, 'run/helper.sock');
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (connection) => {
-    spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, folder, String(now)], {
-      stdio: [connection, connection, 'ignore'],
-    });
-    connection.destroy();
-  });
-  await new Promise<void>((listening) => server.listen(socket, listening));
-  t.after(() => server.close());
-  return socket;
-}
+const listen = (t: TestContext, folder: string): Promise<string> =>
+  listenForRoot(t, join(folder, 'run/helper.sock'), folder, now);
 
 /** All that comes back; a connection that breaks gives what came before it did. */
 const send = (socket: string, request: string): Promise<string> =>

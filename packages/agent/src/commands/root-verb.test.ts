@@ -12,14 +12,14 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { payloadOf, writeEnvelope } from '@felhom/protocol';
 import type { CanonicalValue, VolumeId } from '@felhom/protocol';
+import { listenForRoot, rootVerbEntry } from '../../test/root-verb-socket.ts';
 import { createIdleClock } from '../../test/idle-clock.ts';
 import { makeRootHost, rootIn } from '../../test/root-world.ts';
 import { createHelperCommand, helperAnswer } from '../adapters/helper-command/index.ts';
@@ -32,7 +32,6 @@ import { runRootVerb } from './root-verb.ts';
 import type { RootWorld } from './root-verb.ts';
 
 const never = new AbortController().signal;
-const entry = resolve(import.meta.dirname, '../../test/root-verb-entry.ts');
 const minute = 60_000;
 const current = makeDocument();
 const next = makeDocument({ version: 4, issuedAt: now, expiresAt: now + 90 * day });
@@ -334,7 +333,7 @@ test('closing works where neither trust nor settings nor a receipt of root’s c
 
 test('as a process, asked by the agent’s own adapter', { skip }, async (t) => {
   const { folder, trust } = setUp(t);
-  const command = [process.execPath, '--disable-warning=ExperimentalWarning', entry, folder, String(now)];
+  const command = [process.execPath, '--disable-warning=ExperimentalWarning', rootVerbEntry, folder, String(now)];
   const helper = createHelperCommand({ command, clock: systemClock() });
   assert.deepEqual(await helper.trustUpdate(operation, change, never), { is: 'done', value: undefined });
   assert.equal((JSON.parse(trust()) as { version: number }).version, 4);
@@ -344,19 +343,8 @@ test('as a process, asked by the agent’s own adapter', { skip }, async (t) => 
   assert.deepEqual(shown, { is: 'done', value: { operation, verb: 'trust-update', at: now } });
 });
 
-/** What systemd is with `Accept=yes` and `StandardInput=socket`: each connection becomes a process's stdin and stdout. */
-async function listen(t: TestContext, folder: string): Promise<string> {
-  const socket = join(folder, 'helper.sock');
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (connection) => {
-    spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, folder, String(now)], {
-      stdio: [connection, connection, 'ignore'],
-    });
-    connection.destroy();
-  });
-  await new Promise<void>((listening) => server.listen(socket, listening));
-  t.after(() => server.close());
-  return socket;
-}
+const listen = (t: TestContext, folder: string): Promise<string> =>
+  listenForRoot(t, join(folder, 'helper.sock'), folder, now);
 
 test('behind a socket, asked by the agent’s own adapter', { skip }, async (t) => {
   const { folder, trust } = setUp(t);
@@ -395,7 +383,7 @@ test('requests at once wait for each other', async (t) => {
 test('as a process: nothing of the caller’s environment or umask is left, and stdout is the answer alone', async (t) => {
   const { folder } = setUp(t);
   writeFileSync(join(folder, 'systemctl'), '#!/bin/sh\nenv >"${0%/*}/seen"\necho inactive\necho inactive\n');
-  const child = spawn(process.execPath, [entry, folder, String(now)], {
+  const child = spawn(process.execPath, [rootVerbEntry, folder, String(now)], {
     env: { PATH: process.env['PATH'], FELHOM_CANARY: 'canary', FELHOM_AGENT_CONFIG: '/tmp/agent.yaml' },
     stdio: ['pipe', 'pipe', 'pipe'],
   });

@@ -1,6 +1,16 @@
 /** Small files of root's that are whole or absent: complete and on disk under another name first. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fchmodSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -33,6 +43,27 @@ export function syncFolder(folder: string): void {
   const opened = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     fsyncSync(opened);
+  } finally {
+    closeSync(opened);
+  }
+}
+
+/**
+ * What a file of root's own says; `undefined` where there is none. Throws, with `exposed` as the reason, where it is
+ * somebody else's or has any of the bits of `forbidden` in its mode.
+ */
+export function readOwnFile(file: string, forbidden: number, exposed: string): string | undefined {
+  let opened: number;
+  try {
+    opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const { uid, mode } = fstatSync(opened);
+    if (uid !== process.geteuid?.() || (mode & forbidden) !== 0) throw new Error(`cannot use ${file}: ${exposed}`);
+    return readFileSync(opened, 'utf8');
   } finally {
     closeSync(opened);
   }

@@ -2,22 +2,11 @@
  * What root completed, one small file per operation. No task of Proxmox will tell later what was done here; this does
  * [R13]. Receipts spare work and settle lost answers; nothing is allowed because of one.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-} from 'node:fs';
+import { readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { HelperReceipt } from '../ports/host-helper.ts';
-import { placeFile } from './durable-file.ts';
+import { placeFile, readOwnFile } from './durable-file.ts';
 import { ownFolder } from './root-files.ts';
 
 /** Is a file name as it stands: no slash, and no dot to begin with. */
@@ -69,22 +58,7 @@ export function receiptsIn(folder: string): Receipts {
   };
 }
 
-function textOf(file: string): string | undefined {
-  let opened: number;
-  try {
-    opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-  try {
-    const { uid, mode } = fstatSync(opened);
-    if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) throw new Error(`cannot use ${file}: others may write it`);
-    return readFileSync(opened, 'utf8');
-  } finally {
-    closeSync(opened);
-  }
-}
+const textOf = (file: string): string | undefined => readOwnFile(file, 0o022, 'others may write it');
 
 /** Only one verb runs at a time, so a draft that lies here belongs to nobody any more. */
 function dropOld(folder: string, newest: HelperReceipt): void {

@@ -10,6 +10,7 @@ import {
   peopleNeeded,
   signatureNamespaces,
   targetIdentity,
+  isDisk,
 } from '@felhom/protocol';
 import type { EffectClass, HostId, Job, JobOf, TrustDocument } from '@felhom/protocol';
 import type { SignatureVerifier } from '../ports/signatures.ts';
@@ -20,7 +21,6 @@ import type { ConsumedJobs } from './consumed-jobs.ts';
 import { attachTarget, planAttach } from './storage/attach.ts';
 import { detachTarget } from './storage/detach.ts';
 import { declaredIn } from './storage/registry.ts';
-import { isDisk } from './storage/units.ts';
 import type { ChangeAnswer, StorageAnswer, StorageWorld } from './storage/world.ts';
 
 export interface TargetApplyOptions {

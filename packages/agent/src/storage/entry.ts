@@ -2,6 +2,7 @@
  * Whether the entry of Proxmox stands for the target: as far as it could lead elsewhere, or keep the target from being
  * used. What else there is about it `storage-define` sees to. Pure. PVE: Storage/*Plugin.pm; recordings 02, 33, 42.
  */
+import { isDisk } from '@felhom/protocol';
 import type { StorageTarget } from '@felhom/protocol';
 import type { StorageEntry } from '../ports/proxmox.ts';
 import { mountPathOf } from '../storage-manifest.ts';
@@ -26,9 +27,6 @@ export function entryTrouble(target: StorageTarget, entry: StorageEntry, mountRo
 }
 
 const isOn = (value: string | undefined): boolean => value !== undefined && value !== '' && value !== '0';
-
-export const isDisk = (target: StorageTarget): target is Extract<StorageTarget, { type: 'local-dir' | 'usb' }> =>
-  target.type === 'local-dir' || target.type === 'usb';
 
 /** An empty value: it must not be set. */
 function placeOf(target: StorageTarget, mountRoot: string | undefined): readonly (readonly [string, string])[] {

@@ -5,13 +5,13 @@
  * [R8], the address of a share, the certificate of a server, and the entry of Proxmox. Going away counts at once; coming
  * back counts at once as well, unless it has come and gone too often.
  */
-import { leavesHost, targetIdentity } from '@felhom/protocol';
-import type { StorageTarget } from '@felhom/protocol';
+import { isDisk, leavesHost, targetIdentity } from '@felhom/protocol';
+import type { StorageTarget, DiskTarget } from '@felhom/protocol';
 import type { StorageEntry } from '../ports/proxmox.ts';
 import type { Probe, SeenDevices, SeenDisk, SeenMount } from '../ports/storage-devices.ts';
 import { markIn } from '../storage-manifest.ts';
 import type { DeclaredTarget } from '../storage-manifest.ts';
-import { entryTrouble, isDisk } from './entry.ts';
+import { entryTrouble } from './entry.ts';
 import type { Cause, Standing } from './standing.ts';
 
 /**
@@ -123,9 +123,7 @@ function placeTrouble({ mount, disks, entry }: TargetSight, target: StorageTarge
   return mount.readOnly ? away('read-only', `${source} is mounted read-only`) : undefined;
 }
 
-type Disk = Extract<StorageTarget, { type: 'local-dir' | 'usb' }>;
-
-function unmounted(target: Disk, disks: readonly SeenDisk[]): Trouble {
+function unmounted(target: DiskTarget, disks: readonly SeenDisk[]): Trouble {
   const alike = disks.filter(({ uuid }) => same(uuid, target.uuid));
   const [only, ...others] = alike;
   if (only === undefined) return away('absent', `no disk with UUID ${target.uuid} is plugged in`);
@@ -134,7 +132,7 @@ function unmounted(target: Disk, disks: readonly SeenDisk[]): Trouble {
   return diskTrouble(target, only) ?? away('not-mounted', `${only.device} is plugged in and not mounted`, 'mount');
 }
 
-function mountTrouble(target: Disk, mount: SeenMount): Trouble | undefined {
+function mountTrouble(target: DiskTarget, mount: SeenMount): Trouble | undefined {
   if (mount.disk === undefined)
     return mount.source.startsWith('/dev/')
       ? away('absent', 'the disk under its mount is gone')
@@ -146,7 +144,7 @@ function mountTrouble(target: Disk, mount: SeenMount): Trouble | undefined {
     : undefined;
 }
 
-function diskTrouble(target: Disk, { device, uuid, fileSystem, serials }: SeenDisk): Trouble | undefined {
+function diskTrouble(target: DiskTarget, { device, uuid, fileSystem, serials }: SeenDisk): Trouble | undefined {
   if (!same(uuid, target.uuid)) return away('other', `another disk is mounted there: ${device} with UUID ${uuid}`);
   if (fileSystem !== target.fileSystem)
     return away('other', `${device} has UUID ${uuid} and a file system ${fileSystem}, not ${target.fileSystem}`);

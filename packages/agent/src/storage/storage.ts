@@ -3,7 +3,7 @@
  * told at once; what may take its time, asking a disk, Proxmox or root's helper, goes on beside it and is judged when it
  * comes. A slow look is the net below the events.
  */
-import { reason, targetIdentity } from '@felhom/protocol';
+import { reason, targetIdentity, isDisk } from '@felhom/protocol';
 import type { Finding, HostVitals, Reason, ReportedTarget, StorageTarget } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { Clock, Documents, Outcome, Random, SagaStatus } from '../kernel/index.ts';
@@ -13,7 +13,6 @@ import type { Probe, SeenDevices, StorageDevices } from '../ports/storage-device
 import type { StorageHelper } from '../ports/storage-helper.ts';
 import { markFile, mountPathOf } from '../storage-manifest.ts';
 import type { DeclaredTarget, ManifestRead, StorageManifest } from '../storage-manifest.ts';
-import { isDisk } from './entry.ts';
 import { findingsOf } from './findings.ts';
 import { appearanceOf, damping, isFlapping, judgeTarget } from './judge-target.ts';
 import type { Remedy } from './judge-target.ts';

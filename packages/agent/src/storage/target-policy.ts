@@ -1,8 +1,7 @@
 /** The policy of the host with its declared targets in it: both files are root's, and of one name the manifest's wins. */
-import { targetIdentity } from '@felhom/protocol';
+import { targetIdentity, isDisk } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { StorageManifest } from '../storage-manifest.ts';
-import { isDisk } from './entry.ts';
 
 /** Pure. A decommissioned target takes nothing any more: what desired state still sends there is said to have no target. */
 export function withTargets(policy: HostPolicy, { targets }: StorageManifest): HostPolicy {

@@ -5,12 +5,11 @@
 import { requiredAcl, storageManifest } from '@felhom/agent';
 import type { AgentParts, Probe, SeenDevices, StorageHelper } from '@felhom/agent';
 import { reason, storageTarget } from '@felhom/protocol';
-import type { StorageTarget } from '@felhom/protocol';
+import type { DiskTarget } from '@felhom/protocol';
 import type { EnrolledNode } from './enrolled-node.ts';
 
 type Parts = AgentParts['storage'];
 type Outcome<T> = Awaited<ReturnType<StorageHelper['mount']>> | { readonly is: 'done'; readonly value: T };
-type Disk = Extract<StorageTarget, { type: 'usb' | 'local-dir' }>;
 
 export interface SimDisk {
   readonly uuid: string;
@@ -44,7 +43,7 @@ export interface SimTargets {
 }
 
 interface Port {
-  readonly target: Disk;
+  readonly target: DiskTarget;
   readonly own: SimDisk;
   disk: SimDisk | undefined;
   mounted: boolean;
@@ -110,7 +109,7 @@ export function createSimTargets(
     tell();
   };
 
-  const define = async ({ storage, name, role }: Disk): Promise<string> => {
+  const define = async ({ storage, name, role }: DiskTarget): Promise<string> => {
     const content = role === 'vzdump-target' ? 'backup' : 'images,rootdir';
     const params = { content, is_mountpoint: 'yes', 'prune-backups': 'keep-all=1' };
     const wrong = await asRoot('GET', `/storage/${storage}`, {});
@@ -232,7 +231,7 @@ export function createSimTargets(
         serial: own.serial,
         fileSystem: 'ext4',
         ...changes,
-      }) as Disk;
+      }) as DiskTarget;
       ports.set(name, { target, own, disk: undefined, mounted: false, appearance: 0 });
       addDevice(own);
       targets.plugIn(name);

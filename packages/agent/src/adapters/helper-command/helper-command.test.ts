@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Vmid, VolumeId } from '@felhom/protocol';
 import { createIdleClock } from '../../../test/idle-clock.ts';
+import { stillClock } from '../../../test/still-clock.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import { noHelper } from './ask-helper.ts';
@@ -14,16 +15,9 @@ import { helperRequest } from './wire.ts';
 
 const never = new AbortController().signal;
 const id = 9001 as Vmid;
-/** Time stands still: what the process does decides. */
-const still: Clock = {
-  now: () => 0,
-  monotonicMs: () => 0,
-  bootMs: () => 0,
-  sleep: (_, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-};
 
 /** A helper whose program is `script`; it finds the request in `input` and the folder in `process.argv[2]`. */
-function setUp(t: TestContext, script: string, clock: Clock = still) {
+function setUp(t: TestContext, script: string, clock: Clock = stillClock) {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-helper-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'helper.cjs');
@@ -90,9 +84,9 @@ test('a listing without its list, and the receipt of another operation, are not 
 });
 
 test('a helper that is not there was not run', async () => {
-  const helper = createHelperCommand({ command: ['/nonexistent/helper'], clock: still });
+  const helper = createHelperCommand({ command: ['/nonexistent/helper'], clock: stillClock });
   assert.equal(codeOf(await helper.unlock('s.1', id, never)), 'refused helper.cannot-run');
-  assert.throws(() => createHelperCommand({ command: [], clock: still }), /command is empty/);
+  assert.throws(() => createHelperCommand({ command: [], clock: stillClock }), /command is empty/);
 });
 
 test('time over and giving up end the process and leave the outcome open', async (t) => {

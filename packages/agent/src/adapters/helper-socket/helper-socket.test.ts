@@ -8,25 +8,19 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Vmid } from '@felhom/protocol';
 import { createIdleClock } from '../../../test/idle-clock.ts';
+import { stillClock } from '../../../test/still-clock.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import { createHelperSocket } from './helper-socket.ts';
 
 const never = new AbortController().signal;
 const id = 9001 as Vmid;
-/** Time stands still: what the other end does decides. */
-const still: Clock = {
-  now: () => 0,
-  monotonicMs: () => 0,
-  bootMs: () => 0,
-  sleep: (_, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-};
 
 /** The other end: `behave` gets the connection and, once half of it is closed, all that came. */
 async function setUp(
   t: TestContext,
   behave: (connection: Socket, request: string) => void,
-  { clock = still, onConnect = () => {} }: { clock?: Clock; onConnect?: (connection: Socket) => void } = {},
+  { clock = stillClock, onConnect = () => {} }: { clock?: Clock; onConnect?: (connection: Socket) => void } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-socket-'));
   const socket = join(folder, 'helper.sock');
@@ -89,7 +83,7 @@ test('an answer before the request was read counts: whoever refuses need not lis
 });
 
 test('where nobody listens nothing was asked, and the text says what to look at', async () => {
-  const helper = createHelperSocket({ socket: '/nonexistent/helper.sock', clock: still });
+  const helper = createHelperSocket({ socket: '/nonexistent/helper.sock', clock: stillClock });
   const outcome = await helper.unlock('s.1', id, never);
   assert.equal(codeOf(outcome), 'refused helper.cannot-run');
   assert.match(outcome.is === 'done' ? '' : outcome.why.text, /ENOENT.*felhom-root\.socket/);

@@ -4,7 +4,7 @@
  */
 import { chmodSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { storageTarget, targetIdentity } from '@felhom/protocol';
+import { storageTarget, targetIdentity, isDisk } from '@felhom/protocol';
 import type { StorageTarget } from '@felhom/protocol';
 import { markFile, markText, mountPathOf } from '../../storage-manifest.ts';
 import type { DeclaredTarget } from '../../storage-manifest.ts';
@@ -18,7 +18,6 @@ import { forgetMount, mountDisk, mountTarget, rightDisk, takeAway } from './moun
 import { onEntry } from './proxmox.ts';
 import { declare } from './registry.ts';
 import { fastFrom, measureReads } from './speed.ts';
-import { isDisk } from './units.ts';
 import { busyWith, refusedBy } from './world.ts';
 import type { ChangeAnswer, StorageAnswer, StorageWorld } from './world.ts';
 

@@ -3,9 +3,9 @@
  * reads where systemd cannot. They go to Proxmox on stdin and nowhere else. Proxmox keeps a copy of its own, unsealed, in
  * `/etc/pve/priv/storage`: that is its design, and nothing here makes it better.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { placeFile } from '../durable-file.ts';
+import { placeFile, readOwnFile } from '../durable-file.ts';
 import { ownFolder } from '../root-files.ts';
 import type { StorageWorld } from './world.ts';
 
@@ -73,22 +73,9 @@ async function seal({ tools }: CredentialWorld, name: string, secret: string): P
 }
 
 /** `undefined` where there is no such file. Throws where others may read or write it. */
-function ownSecret(file: string): string | undefined {
-  let opened: number;
-  try {
-    opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-  try {
-    const { uid, mode } = fstatSync(opened);
-    if (uid !== process.geteuid?.() || (mode & 0o077) !== 0)
-      throw new Error(
-        `cannot use ${file}: others may read it; make a new password, and keep it with: felhom-agent storage credential`,
-      );
-    return readFileSync(opened, 'utf8');
-  } finally {
-    closeSync(opened);
-  }
-}
+const ownSecret = (file: string): string | undefined =>
+  readOwnFile(
+    file,
+    0o077,
+    'others may read it; make a new password, and keep it with: felhom-agent storage credential',
+  );

@@ -2,12 +2,12 @@
  * A target is put out of use. Nothing on it is touched, and it stays declared: nothing else takes its name, and its copies
  * are not called lost. Refused while a guest has a volume there.
  */
+import { isDisk } from '@felhom/protocol';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { defineStorage } from './define.ts';
 import { forgetMount } from './mount.ts';
 import { declare, declaredIn } from './registry.ts';
-import { isDisk } from './units.ts';
 import { refusedBy } from './world.ts';
 import type { ChangeAnswer, StorageWorld } from './world.ts';
 

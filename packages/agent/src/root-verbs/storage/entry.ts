@@ -2,6 +2,7 @@
  * The entry of Proxmox that stands for a target, and what has to be done so that there is one. Pure. Names and meanings:
  * PVE, Storage/*Plugin.pm `options`; recordings 33-storage-create.
  */
+import { isDisk } from '@felhom/protocol';
 import type { StorageTarget } from '@felhom/protocol';
 import { mountPathOf } from '../../storage-manifest.ts';
 import type { DeclaredTarget } from '../../storage-manifest.ts';
@@ -34,7 +35,7 @@ const unwanted: Readonly<Record<string, readonly string[]>> = {
  */
 export function entryOf({ target, state }: DeclaredTarget, node: string, root?: string): StorageEntry {
   return {
-    type: target.type === 'usb' || target.type === 'local-dir' ? 'dir' : target.type,
+    type: isDisk(target) ? 'dir' : target.type,
     content: contentOf(target),
     nodes: node,
     'prune-backups': 'keep-all=1',

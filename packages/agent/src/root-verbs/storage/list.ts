@@ -1,4 +1,5 @@
 /** What was declared against what is there. Reads only; one thing that does not answer hides no other. */
+import { isDisk } from '@felhom/protocol';
 import { mountPathOf } from '../../storage-manifest.ts';
 import type { DeclaredTarget } from '../../storage-manifest.ts';
 import { changeOf } from './define.ts';
@@ -6,7 +7,6 @@ import { listDisks, mountsAt } from './disks.ts';
 import type { FoundDisk } from './disks.ts';
 import { markAt } from './folder.ts';
 import { onEntry } from './proxmox.ts';
-import { isDisk } from './units.ts';
 import type { StorageWorld } from './world.ts';
 
 export interface ListedTarget {

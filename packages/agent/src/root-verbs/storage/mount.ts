@@ -3,6 +3,8 @@
  * left mounted when it is the declared one: UUID, kind of file system, serial where one is declared, and the mark that a
  * copy of it does not have [R8].
  */
+import type { DiskTarget } from '@felhom/protocol';
+import { isDisk } from '@felhom/protocol';
 import { readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { mountPathOf } from '../../storage-manifest.ts';
@@ -11,8 +13,7 @@ import { findDisk, mountsAt } from './disks.ts';
 import type { FoundDisk } from './disks.ts';
 import { closeFolder, markAt } from './folder.ts';
 import { declaredIn } from './registry.ts';
-import { isDisk, mountUnitName, mountUnitText } from './units.ts';
-import type { DiskTarget } from './units.ts';
+import { mountUnitName, mountUnitText } from './units.ts';
 import { busyWith, refusedBy } from './world.ts';
 import type { StorageAnswer, StorageWorld } from './world.ts';
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { storageTarget } from '@felhom/protocol';
+import { storageTarget, isDisk } from '@felhom/protocol';
 import { entryOf } from './entry.ts';
-import { escapePath, isDisk, mountUnitName, mountUnitText } from './units.ts';
+import { escapePath, mountUnitName, mountUnitText } from './units.ts';
 import { mark, usb, uuid } from './test/storage-host.ts';
 
 const paths: [path: string, escaped: string][] = [

@@ -2,13 +2,8 @@
  * The mount unit of a disk, as text. Pure. A unit and not a line in fstab, because systemd then unmounts by itself when
  * the disk is pulled, and mounts again when it is plugged: the unit is wanted by the device, so nothing polls.
  */
-import type { StorageTarget } from '@felhom/protocol';
+import type { DiskTarget } from '@felhom/protocol';
 import { mountPathOf } from '../../storage-manifest.ts';
-
-export type DiskTarget = Extract<StorageTarget, { type: 'local-dir' | 'usb' }>;
-
-export const isDisk = (target: StorageTarget): target is DiskTarget =>
-  target.type === 'local-dir' || target.type === 'usb';
 
 /** A path as systemd writes it in the name of a unit (systemd.unit(5), "String Escaping for Inclusion in Unit Names"). */
 export function escapePath(path: string): string {

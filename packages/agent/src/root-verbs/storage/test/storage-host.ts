@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { StorageId } from '@felhom/protocol';
+import type { StorageId, DiskTarget } from '@felhom/protocol';
 import { createHostCommand } from '../../../adapters/host-command/index.ts';
 import { createManifestFile } from '../../../adapters/storage-manifest-file/index.ts';
 import type { CommandEnd, HostCommand } from '../../../ports/host-command.ts';
@@ -13,7 +13,6 @@ import type { Systemctl } from '../../../ports/systemctl.ts';
 import type { DeclaredTarget } from '../../../storage-manifest.ts';
 import { manifestText } from '../../../storage-manifest.ts';
 import type { StorageEntry } from '../entry.ts';
-import type { DiskTarget } from '../units.ts';
 import type { StorageWorld } from '../world.ts';
 
 const said = (stdout: string, code = 0, stderr = ''): CommandEnd => ({ code, stdout, stderr });
