@@ -79,9 +79,8 @@ test('the tunnel reaches what it has to and nothing else', async (t) => {
     await container.must('mv', '/usr/sbin/nft', '/usr/sbin/nft.away');
     await container.must('systemctl', 'start', '--no-block', tunnel);
     await container.until('it tries again', async () => Number(await container.show(tunnel, 'NRestarts')) > 0);
-    assert.deepEqual(
-      [await container.show(tunnel, 'ActiveState'), await container.show(tunnel, 'MainPID')],
-      ['activating', '0'],
-    );
+    // Between two tries it is activating or deactivating; it never runs.
+    assert.notEqual(await container.show(tunnel, 'ActiveState'), 'active');
+    assert.equal(await container.show(tunnel, 'MainPID'), '0');
   });
 });
