@@ -50,8 +50,11 @@ function run({ name, command }: Stage, held: boolean): Promise<Ran> {
   if (program === undefined) throw new Error(`stage ${name} has no command`);
   const start = performance.now();
   return new Promise((done) => {
-    const stdio = held ? (['ignore', 'pipe', 'pipe'] as const) : 'inherit';
-    const child = spawn(program, args, { cwd: root, stdio, env: { ...process.env, ...compiled } });
+    const child = spawn(program, args, {
+      cwd: root,
+      env: { ...process.env, ...compiled },
+      stdio: held ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+    });
     let said = '';
     const end = (ok: boolean): void => done({ ok, said, seconds: ((performance.now() - start) / 1000).toFixed(1) });
     for (const out of [child.stdout, child.stderr])
