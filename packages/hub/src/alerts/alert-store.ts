@@ -9,7 +9,7 @@ import { massIncident } from '../liveness/mass-silence.ts';
 import type { Acknowledgement, Alert, KeptAlert } from './alert.ts';
 import type { Message } from './message.ts';
 
-/** What a round needs to know of a host; reports are read one by one, when they changed. */
+/** What a round needs to know of a host; reports are read one by one. */
 export interface WatchedHost {
   readonly hostId: HostId;
   readonly contactAt: number | undefined;

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { alertAcked, alertList, alertTested, digestOfReport, hostId, problem } from '@felhom/protocol';
@@ -164,6 +165,25 @@ test('a hub that was away for a night pages nobody; who stays silent after that 
   assert.deepEqual(w.kinds(), [], 'an agent may still be backing off');
   await w.pass(5 * minute);
   assert.deepEqual(w.kinds(), ['/ops opened silence:alpha']);
+});
+
+test('a report that was mended in the database is judged as it is there, under the same digest', async (t) => {
+  const w = await world(t);
+  await w.pass(minute, true);
+  const put = (text: string): void => {
+    const db = new DatabaseSync(w.file);
+    db.prepare('UPDATE host SET report_text = ?').run(text);
+    db.close();
+  };
+  const opened = async (): Promise<string[]> =>
+    alertList.parse((await w.call('GET', '/v1/alerts')).json()).open.map(({ cause }) => cause);
+  const found = { key: 'storage.hung', severity: 'critical', subject: 'usb1', text: 'it hangs', since: 1 };
+  put(JSON.stringify({ ...report, findings: [{ ...found, advice: { text: 'Pull it.', command: 'true' } }] }));
+  await w.pass(30_000);
+  assert.deepEqual(await opened(), ['finding:alpha:storage.hung:usb1']);
+  put(JSON.stringify(report));
+  await w.pass(90_000);
+  assert.deepEqual(await opened(), []);
 });
 
 test('what was sent but not written down is sent again under the same delivery', async (t) => {

@@ -88,7 +88,8 @@ export function createWatch({ store, now, random, log }: WatchNeeds, options: Wa
   const warn = (fields: object, text: string) => log.warn(fields, text);
   const courier = createCourier({ store, senders: createSenders(options.alerts, limits), now, draw, mintId, warn });
   const heartbeat = createHeartbeat(options.heartbeat, { now, warn }, limits);
-  const parsed = new Map<HostId, { readonly digest: string; readonly facts: ReportedFacts }>();
+  /** By their text: whoever mends a row of the database changes no digest, and an idle host sends no other report. */
+  const parsed = new Map<HostId, { readonly text: string | undefined; readonly facts: ReportedFacts }>();
   let up: HubUp | undefined;
   let lastRoundAt: number | undefined;
   let writtenAt: number | undefined;
@@ -97,10 +98,10 @@ export function createWatch({ store, now, random, log }: WatchNeeds, options: Wa
     const reports = new Map<HostId, ReportedFacts>();
     for (const { hostId, reportDigest } of hosts) {
       if (reportDigest === undefined) continue;
+      const text = await store.reportText(hostId);
       let known = parsed.get(hostId);
-      if (known?.digest !== reportDigest) {
-        const text = await store.reportText(hostId);
-        known = { digest: reportDigest, facts: text === undefined ? { is: 'unreadable' } : readReportFacts(text) };
+      if (known === undefined || known.text !== text) {
+        known = { text, facts: text === undefined ? { is: 'unreadable' } : readReportFacts(text) };
         parsed.set(hostId, known);
       }
       reports.set(hostId, known.facts);

@@ -1,4 +1,4 @@
-/** What of a report can be the matter, in few words. A report is parsed once per digest; most rounds parse none. */
+/** What of a report can be the matter, in few words. A report is parsed once per text; most rounds parse none. */
 import { parseVersionedJson, reportKind } from '@felhom/protocol';
 import type { Finding } from '@felhom/protocol';
 
