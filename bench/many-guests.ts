@@ -174,5 +174,6 @@ const noHelper: HostHelper = {
   keyTest: unused,
   unlock: unused,
   poolEnsure: unused,
+  tunnelRestart: unused,
   show: unused,
 };

@@ -7,7 +7,17 @@ import type { Monitoring, MonitoringNeeds, MonitoringPorts } from './monitoring/
 
 export interface HostWorld extends Pick<
   MonitoringNeeds,
-  'tasks' | 'node' | 'tokenId' | 'policy' | 'rows' | 'working' | 'hubReached' | 'news' | 'clock'
+  | 'tasks'
+  | 'node'
+  | 'restartTunnel'
+  | 'documents'
+  | 'tokenId'
+  | 'policy'
+  | 'rows'
+  | 'working'
+  | 'hubReached'
+  | 'news'
+  | 'clock'
 > {
   /** Shown where nobody looks at the host. */
   readonly vitals: (() => HostVitals | undefined) | undefined;

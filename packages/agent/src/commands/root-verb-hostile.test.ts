@@ -116,6 +116,7 @@ const asked: Readonly<Record<HelperVerb, Readonly<Record<string, unknown>>>> = {
   'pool-ensure': { operation, vmid: 9001 },
   'archive-digest': { archive: 'local:backup/vzdump-lxc-9001-2026_11_24-00_46_17.tar.zst' },
   'scratch-read': { vmid: 9801, volumes: [{ path: '/srv', samples: ['a'] }] },
+  'guest-mounts': { vmid: 9001 },
   'key-test': { archive: 'pbs:backup/ct/9001/2026-11-24T00:46:17Z' },
   'trust-update': { operation, envelope },
   'break-glass-open': { operation, envelope },
@@ -126,6 +127,7 @@ const asked: Readonly<Record<HelperVerb, Readonly<Record<string, unknown>>>> = {
   unmount: { operation, target: 'usb-1' },
   'storage-define': { operation, target: 'usb-1' },
   'target-apply': { operation, envelope },
+  'tunnel-restart': { operation },
   smart: { device: 'sda' },
   show: { operation },
 };
@@ -262,11 +264,11 @@ for (const verb of verbs)
 test('the numbers of other people’s guests', async (t) => {
   const { folder, world, ran, before } = setUp(t);
   for (const vmid of [100, 8999, 9010, 9799, 9810, 999_999_999])
-    for (const verb of ['unlock', 'pool-ensure', 'reap-stub', 'scratch-read'] as const) {
+    for (const verb of ['unlock', 'pool-ensure', 'reap-stub', 'scratch-read', 'guest-mounts'] as const) {
       const volumes = verb === 'reap-stub' ? { volumes: [] } : {};
       const { answer } = await ask(world, JSON.stringify({ v: 1, verb, ...asked[verb], ...volumes, vmid }));
       assert.ok(answer?.is === 'refused', `${verb} ${vmid}`);
-      assert.match(answer.text, /in no range|not in the range of scratch guests/);
+      assert.match(answer.text, /in no range|not in the range of (?:scratch )?guests/);
     }
   // And of one that serves: only scratch guests are looked into.
   const { answer } = await ask(
@@ -292,6 +294,8 @@ const links: readonly { verb: HelperVerb; path: string; make?: 'file' | 'folder'
   { verb: 'reap-stub', path: 'node/etc-pve/nodes/pve1/lxc/9001.conf' },
   { verb: 'pool-ensure', path: 'node/etc-pve/user.cfg' },
   { verb: 'scratch-read', path: 'node/etc-pve/nodes/pve1/lxc/9801.conf' },
+  { verb: 'guest-mounts', path: 'etc/policy.yaml' },
+  { verb: 'guest-mounts', path: 'node/etc-pve/nodes/pve1/lxc/9001.conf' },
   { verb: 'key-test', path: 'node/etc-pve/storage.cfg', make: 'file' },
   { verb: 'key-test', path: 'node/etc-pve/priv/storage/pbs.enc', make: 'file' },
   { verb: 'unlock', path: `state/receipts/${operation}`, make: 'file' },

@@ -23,6 +23,7 @@ import { hostPolicy } from '../host-policy.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/index.ts';
 import type { HostCommand } from '../ports/host-command.ts';
+import type { GuestMount } from '../ports/host-helper.ts';
 import type { Systemctl } from '../ports/systemctl.ts';
 import {
   archiveDigest,
@@ -41,6 +42,7 @@ import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { hostStorage } from './host-storage.ts';
 import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts, Turn } from '../root-verbs/index.ts';
 import {
+  guestMounts,
   isPbsSnapshot,
   keyTest,
   nodePlaces,
@@ -62,6 +64,8 @@ export interface RootPlaces {
   readonly run: string;
   readonly breakGlassRun: string;
   readonly units: string;
+  /** sysfs. */
+  readonly sys: string;
 }
 
 export const rootPlaces: RootPlaces = {
@@ -72,6 +76,7 @@ export const rootPlaces: RootPlaces = {
   run: '/run/felhom-root/private',
   breakGlassRun: '/run/felhom-break-glass',
   units: '/run/systemd/system',
+  sys: '/sys',
 };
 
 export interface RootWorld {
@@ -90,6 +95,9 @@ export interface RootWorld {
     /** `env`, for a program that is told by variables where its secrets are. */
     readonly env: HostCommand;
     readonly smartctl: HostCommand;
+    /** Lists only, and answers from memory. */
+    readonly loops: HostCommand;
+    readonly stat: HostCommand;
   };
   readonly guests: GuestWorld;
   readonly storage: StorageWorld;
@@ -121,6 +129,8 @@ export function hostRoot(): RootWorld {
       slowPerl: createHostCommand({ program: '/usr/bin/perl', timeoutMs: 6 * 3_600_000 }),
       env: createHostCommand({ program: '/usr/bin/env' }),
       smartctl: createHostCommand({ program: '/usr/sbin/smartctl' }),
+      loops: createHostCommand({ program: '/usr/sbin/losetup', timeoutMs: 15_000 }),
+      stat: createHostCommand({ program: '/usr/bin/stat', timeoutMs: 15_000 }),
     },
     guests: hostGuests(),
     storage: hostStorage(rootPlaces.policy),
@@ -182,6 +192,7 @@ type Answer =
   | Awaited<ReturnType<typeof archiveDigest>>
   | Awaited<ReturnType<typeof scratchRead>>
   | Awaited<ReturnType<typeof keyTest>>
+  | { readonly is: 'done'; readonly guestMounts: { running: boolean; mounts: GuestMount[] } }
   | Awaited<ReturnType<typeof smart>>
   // A list of its own, because what goes out on the wire is written.
   | { readonly is: 'done'; readonly volumes: VolumeId[] };
@@ -213,6 +224,17 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
       const { places } = world.guests;
       return scratchRead({ places, policy }, world.tools.slowPerl, request.vmid, request.volumes);
     }
+    case 'guest-mounts': {
+      const policy = readPolicy(world.places, world.rootUid);
+      if ('bad' in policy) return refused(`cannot look at the mounts of ${request.vmid}: ${policy.bad}`);
+      const { losetup, stat } = { losetup: world.tools.loops, stat: world.tools.stat };
+      const { registry, mountRoot } = world.storage;
+      const { places } = world.guests;
+      const facts = { places, sys: world.places.sys, policy, manifest: registry.read, mountRoot };
+      const looked = await guestMounts(facts, { losetup, stat }, request.vmid);
+      if (looked.is !== 'done') return looked;
+      return { is: 'done', guestMounts: { ...looked.guestMounts, mounts: [...looked.guestMounts.mounts] } };
+    }
     case 'key-test':
       return keyTest(world.guests.places, world.tools.env, request.archive);
     case 'smart':
@@ -234,6 +256,7 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'mount':
     case 'unmount':
     case 'storage-define':
+    case 'tunnel-restart':
     case 'show':
       return inTurn(world, request.verb, signal, (parts) => serveVerb(request, parts, signal));
   }
@@ -278,6 +301,7 @@ function partsOf({ places, rootUid, clock, sshKeygen, systemctl, storage }: Root
     consumed: consumedJobsIn(join(places.state, 'consumed-jobs')),
     receipts: receiptsIn(join(places.state, 'receipts')),
     witness: witnessIn(join(places.state, 'witness')),
+    tunnelRestarts: join(places.state, 'tunnel-restarts'),
     storage,
     now: () => clock.now(),
   };

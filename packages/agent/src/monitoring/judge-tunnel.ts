@@ -5,6 +5,7 @@
 import type { Finding, ReportedTunnel } from '@felhom/protocol';
 import type { UnitState } from '../ports/host-facts.ts';
 import type { IngressRule, RunningIngress } from '../ports/tunnel.ts';
+import { wordsOfTries } from './decide-restart.ts';
 
 export const tunnelUnit = 'felhom-cloudflared.service';
 
@@ -75,7 +76,9 @@ export function showTunnel(verdict: Verdict, { shown, turning }: TunnelMemory, n
   if (is === 'unknown') return { shown: { is, why }, turning: undefined };
   return { shown: is === 'up' ? { is, since: now } : { is, since: now, why }, turning: undefined };
 }
-export function findingsOfTunnel(shown: ReportedTunnel, now: number): readonly Finding[] {
+
+/** `restarts`: by the agent, since it was last well. */
+export function findingsOfTunnel(shown: ReportedTunnel, now: number, restarts = 0): readonly Finding[] {
   const about = { subject: 'tunnel' } as const;
   const command = `systemctl status ${tunnelUnit}`;
   switch (shown.is) {
@@ -88,7 +91,7 @@ export function findingsOfTunnel(shown: ReportedTunnel, now: number): readonly F
           ...about,
           key: 'tunnel.down',
           severity: 'critical',
-          text: `The tunnel is down, so nobody gets to the guests from outside: ${shown.why}.`,
+          text: `The tunnel is down, so nobody gets to the guests from outside: ${shown.why}.${wordsOfTries(restarts)}`,
           advice: { text: 'Look at its log; is it not a passing trouble of the edge, start it again.', command },
           since: shown.since,
         },
@@ -112,7 +115,7 @@ export function findingsOfTunnel(shown: ReportedTunnel, now: number): readonly F
               ...about,
               key: 'tunnel.unknown',
               severity: 'warning',
-              text: `Whether the tunnel is up is not known: ${shown.why}.`,
+              text: `Whether the tunnel is up is not known: ${shown.why}.${wordsOfTries(restarts)}`,
               advice: { text: 'See what systemd says of it.', command },
               since: now,
             },

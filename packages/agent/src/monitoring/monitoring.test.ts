@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reason } from '@felhom/protocol';
 import type { Upid, Vmid } from '@felhom/protocol';
+import type { StoredDocument } from '../kernel/journal.ts';
 import { done, unknown } from '../kernel/saga.ts';
 import type { Outcome } from '../kernel/saga.ts';
 import type { DiskRow, UnitState } from '../ports/host-facts.ts';
@@ -42,6 +43,8 @@ function host() {
     tokenEndsAt: undefined as number | undefined,
     policy: policy as typeof policy | undefined,
     news: 0,
+    restarts: [] as number[],
+    documents: new Map<string, StoredDocument>(),
   };
   let at = 0;
   const monitoring = createMonitoring({
@@ -69,6 +72,15 @@ function host() {
     },
     node: { time: async () => done(Math.floor((start + at) / 1000)) },
     tokenId: 'felhom@pve!agent',
+    restartTunnel: async () => {
+      world.restarts.push(at / 60_000);
+      return done(undefined);
+    },
+    documents: {
+      get: (key) => world.documents.get(key),
+      put: (document) => void world.documents.set(document.key, document),
+      remove: (key) => void world.documents.delete(key),
+    },
     policy: () => world.policy,
     rows: () => world.rows as GuestRow[],
     inHand: () => new Set(),
@@ -126,6 +138,45 @@ test('numbers of now, with the share of the processors between two rounds', asyn
     hottestC: 45,
     targets: [],
   });
+});
+
+test('a tunnel that hangs is restarted with growing pauses, and then no more', async () => {
+  const first = host();
+  await first.minutes(1);
+  first.world.connections = done(0);
+  first.world.hubReached = true;
+  await first.minutes(40);
+  assert.deepEqual(first.world.restarts, [4, 14, 34]);
+  assert.match(first.monitoring.findings()[0]?.text ?? '', /restarted it 3 times .* tried again after a while/);
+  await first.minutes(12 * 60);
+  assert.equal(first.world.restarts.length, 6);
+  assert.match(first.monitoring.findings()[0]?.text ?? '', /restarted it 6 times .* not tried any more/);
+});
+  await second.minutes(12 * 60);
+  assert.equal(second.world.restarts.length, 6, 'its memory begins with its making, before these documents');
+});
+
+test('what was restarted is forgotten when it is well for a while', async () => {
+  const { world, minutes } = host();
+  Object.assign(world, { connections: done(0), hubReached: true });
+  await minutes(5);
+  assert.equal(world.restarts.length, 1);
+  world.connections = done(4);
+  await minutes(20);
+  assert.equal(world.documents.size, 1);
+  await minutes(15);
+  assert.equal(world.documents.size, 0);
+});
+
+test('one that a person stopped a moment ago is left alone', async () => {
+  const { world, minutes, calls } = host();
+  Object.assign(world, { connections: done(0), hubReached: true });
+  await minutes(2.5);
+  const asked = times(calls, 'units');
+  world.units = done([...wellUnits, unit(tunnelUnit, { active: 'inactive' })]);
+  await minutes(2);
+  assert.ok(times(calls, 'units') > asked);
+  assert.deepEqual(world.restarts, []);
 });
 
 test('a tunnel that is down is told apart from a line that is', async () => {

@@ -6,8 +6,10 @@
 import type { Finding, HostVitals, ReportedDisk, ReportedTunnel, Vmid } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/clock.ts';
+import type { Documents } from '../kernel/journal.ts';
 import type { Outcome } from '../kernel/saga.ts';
 import type { DiskRow, HostFacts, HostSample, NodeDisks, NodeLogin, UnitState } from '../ports/host-facts.ts';
+import type { HostHelper } from '../ports/host-helper.ts';
 import type { GuestRow, NodeFacts, PveTasks } from '../ports/proxmox.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { DeclaredIngress, InternetProbe, TunnelEndpoint } from '../ports/tunnel.ts';
@@ -20,6 +22,7 @@ import { findingOfLock, isStale, watchLocks } from './judge-locks.ts';
 import type { LockMemory } from './judge-locks.ts';
 import { findingsOfTasks, foreignFailures, taskWindowSeconds } from './judge-tasks.ts';
 import { findingsOfTunnel, judgeIngress, judgeTunnel, noTunnelMemory, showTunnel, tunnelUnit } from './judge-tunnel.ts';
+import { createTunnelRestarts } from './tunnel-restarts.ts';
 import { cpuPercent, vitalsOf } from './vitals.ts';
 
 /** The world of the host itself; absent in a world that has none. */
@@ -38,6 +41,8 @@ export interface MonitoringPorts {
 export interface MonitoringNeeds extends MonitoringPorts {
   readonly tasks: Pick<PveTasks, 'find'>;
   readonly node: Pick<NodeFacts, 'time'>;
+  readonly restartTunnel: HostHelper['tunnelRestart'];
+  readonly documents: Pick<Documents, 'get' | 'put' | 'remove'>;
   /** `user@realm!token` of our own tasks. */
   readonly tokenId: string;
   readonly policy: () => HostPolicy['monitoring'] | undefined;
@@ -84,6 +89,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   let rebootPending: string | undefined;
   let hostMemory = noHostMemory;
   let tunnelMemory = noTunnelMemory;
+  const restarts = createTunnelRestarts({ ...needs, restart: needs.restartTunnel });
   let diskRows: readonly DiskRow[] = [];
   let disksAway = false;
   let spots: ReadonlyMap<string, BadSpots> = new Map();
@@ -135,16 +141,17 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     const hubReached = needs.hubReached();
     const asks = there && (connections ?? 0) === 0 && hubReached !== true;
     const declared = await needs.tunnel.declared();
-    const verdict = judgeTunnel({
+    const seen = {
       unit,
       declared: declared.is === 'done' ? declared.value !== undefined : undefined,
       connections,
       hubReached,
       namesResolve: asks ? await needs.internet(signal) : undefined,
-    });
-    tunnelMemory = showTunnel(verdict, tunnelMemory, clock.now());
+    };
+    tunnelMemory = showTunnel(judgeTunnel(seen), tunnelMemory, clock.now());
+    await restarts.saw(seen, signal);
     // Where systemd tells nothing at all, there is no reason to think of a tunnel.
-    tell('tunnel', unit === undefined ? [] : findingsOfTunnel(tunnelMemory.shown, clock.now()));
+    tell('tunnel', unit === undefined ? [] : findingsOfTunnel(tunnelMemory.shown, clock.now(), restarts.count()));
     if (connections === undefined || !due('ingress', every.slow)) return;
     const running = await needs.tunnel.endpoint.ingress(signal);
     if (declared.is !== 'done' || running.is !== 'done' || declared.value === undefined) return;

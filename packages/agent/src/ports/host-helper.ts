@@ -23,6 +23,11 @@ export interface HostHelper {
   /** Puts a VMID of the root-owned range back into the agent's pool. */
   poolEnsure(operation: HelperOperation, vmid: Vmid, signal: AbortSignal): Promise<Outcome<void>>;
   /**
+   * Restarts the unit of the tunnel, also one that systemd gave up; refused where somebody stopped or disabled it, and
+   * beyond root's own limit per hour. Done: systemd took it on; whether it comes up only a look tells.
+   */
+  tunnelRestart(operation: HelperOperation, signal: AbortSignal): Promise<Outcome<void>>;
+  /**
    * Reads a finished archive back from its device, whole [R8]: SHA-256 and size of a file, or of the signed index of a
    * PBS snapshot, and the device it lies on. Slow: minutes per hundred GiB.
    */
@@ -36,6 +41,11 @@ export interface HostHelper {
     volumes: readonly ScratchQuestion[],
     signal: AbortSignal,
   ): Promise<Outcome<readonly FoundVolume[]>>;
+  /**
+   * What a running guest of ours has mounted from declared disks, and whether it is the disk that is there now. Told from
+   * the kernel's memory; nothing of a guest is opened. Shares of a server are left out: they come back by themselves.
+   */
+  guestMounts(vmid: Vmid, signal: AbortSignal): Promise<Outcome<GuestMounts>>;
   /** Decrypts the config inside an encrypted archive with the key of its storage: proves that the key opens it. */
   keyTest(archive: VolumeId, signal: AbortSignal): Promise<Outcome<KeyTest>>;
   /** The receipt of an operation, or `undefined` if the helper never completed it. */
@@ -64,6 +74,23 @@ export interface ScratchQuestion {
   readonly path: string;
   /** Files below it, relative. */
   readonly samples: readonly string[];
+}
+
+export interface GuestMounts {
+  /** A guest that does not run has no mounts. */
+  readonly running: boolean;
+  readonly mounts: readonly GuestMount[];
+}
+
+export interface GuestMount {
+  /** In the guest. */
+  readonly path: string;
+  /** Name of the declared target that its volume lies on. */
+  readonly target: string;
+  /** `dead`: of a disk that was pulled, or is not there; `unknown`: it could not be told. */
+  readonly state: 'live' | 'dead' | 'unknown';
+  /** For people; empty where it is live. */
+  readonly why: string;
 }
 
 export type KeyTest =

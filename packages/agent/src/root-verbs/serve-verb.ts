@@ -12,6 +12,7 @@ import type { BreakGlassPlace, OpenOptions } from './break-glass.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
 import type { Receipts } from './receipts.ts';
 import { applyTarget } from './target-apply.ts';
+import { restartTunnel } from './tunnel-restart.ts';
 import { trustUpdate } from './trust-update.ts';
 import { serveStorage } from './storage/serve.ts';
 import type { StorageRequest } from './storage/serve.ts';
@@ -30,6 +31,7 @@ export type RootRequest =
   | { readonly verb: 'break-glass-close'; readonly operation: HelperOperation }
   | { readonly verb: 'break-glass-show' }
   | StorageRequest
+  | { readonly verb: 'tunnel-restart'; readonly operation: HelperOperation }
   | { readonly verb: 'witness'; readonly epoch: string; readonly count: number }
   | { readonly verb: 'show'; readonly operation: HelperOperation };
 
@@ -57,6 +59,8 @@ export interface RootParts {
   readonly consumed: ConsumedJobs;
   readonly receipts: Receipts;
   readonly witness: WitnessCount;
+  /** Where the restarts of the tunnel are counted. */
+  readonly tunnelRestarts: string;
   /** Absent where there are no disks: on the stage of the lab. */
   readonly storage?: StorageWorld;
   /** Wall time, milliseconds since the epoch. */
@@ -98,6 +102,10 @@ export async function serveVerb(request: RootRequest, parts: RootParts, signal: 
     case 'storage-define':
       if (parts.storage === undefined) return refused(`cannot ${request.verb}: this host has no storage of its own`);
       return serveStorage(request, { ...parts, storage: parts.storage });
+    case 'tunnel-restart':
+      return onceReceipted(request, parts, () =>
+        restartTunnel({ systemctl: place.systemctl, record: parts.tunnelRestarts, now: parts.now() }),
+      );
     case 'witness':
       return { is: 'done', witnessed: parts.witness.raise(request.epoch, request.count) };
     case 'show':
@@ -105,19 +113,30 @@ export async function serveVerb(request: RootRequest, parts: RootParts, signal: 
   }
 }
 
-/** The same operation twice does the work once. */
-async function once(
-  { verb, operation }: Extract<RootRequest, Signed>,
-  { trust, receipts, now }: RootParts,
+/** What is signed, with the host that the trust document is for. */
+const once = (
+  request: Extract<RootRequest, Signed>,
+  parts: RootParts,
   work: (host: HostId) => Promise<RootAnswer>,
+): Promise<RootAnswer> =>
+  onceReceipted(request, parts, async () => {
+    const held = parts.trust.read();
+    if (held.is === 'none')
+      return refused(`cannot ${request.verb}: this host trusts nobody yet; see felhom-agent trust init`);
+    if (held.is === 'unreadable') return { is: 'busy', text: held.why.text };
+    return work(held.document.host);
+  });
+
+/** The same operation twice does the work once. */
+async function onceReceipted(
+  { verb, operation }: { readonly verb: string; readonly operation: HelperOperation },
+  { receipts, now }: RootParts,
+  work: () => Promise<RootAnswer>,
 ): Promise<RootAnswer> {
   const before = receipts.of(operation);
   if (before?.verb === verb) return { is: 'done' };
   if (before !== undefined) return refused(`cannot ${verb}: operation ${operation} was a ${before.verb}`);
-  const held = trust.read();
-  if (held.is === 'none') return refused(`cannot ${verb}: this host trusts nobody yet; see felhom-agent trust init`);
-  if (held.is === 'unreadable') return { is: 'busy', text: held.why.text };
-  const answer = await work(held.document.host);
+  const answer = await work();
   if (answer.is !== 'done') return answer;
   receipts.keep({ operation, verb, at: now() });
   return { is: 'done' };

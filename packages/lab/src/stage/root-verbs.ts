@@ -16,6 +16,7 @@ import type { HelperAnswer, HostPolicy, RootParts, RootRequest } from '@felhom/a
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootHelper } from '../world/root-helper.ts';
+import type { StageDisks } from './disks.ts';
 import { createFakeSystemd } from './fake-systemd.ts';
 import type { Place } from './place.ts';
 
@@ -29,12 +30,13 @@ export interface StageRootOptions {
   readonly policy: HostPolicy;
   /** For every other verb. */
   readonly helper: RootHelper;
+  readonly disks: Pick<StageDisks, 'guestMounts'>;
 }
 
 /** Whoever runs the lab is root on its stage. */
 export const stageUid = process.getuid?.() ?? 0;
 
-export function createStageRoot({ place, policy, helper }: StageRootOptions): StageRoot {
+export function createStageRoot({ place, policy, helper, disks }: StageRootOptions): StageRoot {
   const own = join(place.folder, 'root');
   mkdirSync(join(own, 'units'), { recursive: true, mode: 0o700 });
   const runDirectory = join(own, 'break-glass');
@@ -51,6 +53,7 @@ export function createStageRoot({ place, policy, helper }: StageRootOptions): St
     consumed: consumedJobsIn(join(own, 'consumed-jobs')),
     receipts: receiptsIn(join(own, 'receipts')),
     witness: witnessIn(join(own, 'witness')),
+    tunnelRestarts: join(own, 'tunnel-restarts'),
     now: () => Date.now(),
   };
   let before: Promise<unknown> = Promise.resolve();
@@ -76,6 +79,12 @@ export function createStageRoot({ place, policy, helper }: StageRootOptions): St
         const shown = await serve(request);
         return shown.is === 'done' && shown.receipt === null ? helper.answer(request) : shown;
       }
+      case 'guest-mounts': {
+        const seen = disks.guestMounts(request.vmid);
+        if (seen.is !== 'done') return { v: 1, is: 'refused', text: seen.why.text };
+        const { running, mounts } = seen.value;
+        return { v: 1, is: 'done', guestMounts: { running, mounts: [...mounts] } };
+      }
       case 'volumes-of':
       case 'reap-stub':
       case 'unlock':
@@ -87,6 +96,7 @@ export function createStageRoot({ place, policy, helper }: StageRootOptions): St
       case 'unmount':
       case 'storage-define':
       case 'target-apply':
+      case 'tunnel-restart':
       case 'smart':
         return helper.answer(request);
     }

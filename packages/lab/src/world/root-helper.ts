@@ -116,6 +116,7 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
             : refuse(`cannot scratch-read ${request.vmid}: it is not in the range of scratch guests`);
         case 'key-test':
           return keyTest(node, request.archive);
+        case 'guest-mounts':
         case 'trust-update':
         case 'break-glass-open':
         case 'break-glass-close':
@@ -125,6 +126,7 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
         case 'unmount':
         case 'storage-define':
         case 'target-apply':
+        case 'tunnel-restart':
         case 'smart':
           return refuse(`cannot ${request.verb}: this stand-in does not know how`);
         case 'show':

@@ -191,7 +191,10 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
       proxmox,
       monitoring: options.host?.ports(proxmox),
       tokenId: enrolled.tokenId,
-      helper: helperPort(enrolled, power.off),
+      helper: {
+        ...helperPort(enrolled, power.off),
+        guestMounts: (vmid) => whilePowered(power.off, Promise.resolve(targets.guestMounts(vmid))),
+      },
       ...signed,
       witness: { sample: (...asked) => whilePowered(power.off, witness.sample(...asked)), watch: () => undefined },
       storage: targets.parts(power.off),
@@ -311,7 +314,10 @@ function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
   };
 }
 
-export function helperPort({ helper }: Pick<EnrolledNode, 'helper'>, off: AbortSignal): HostHelper {
+export function helperPort(
+  { helper }: Pick<EnrolledNode, 'helper'>,
+  off: AbortSignal,
+): Omit<HostHelper, 'guestMounts'> {
   type Done = Extract<HelperAnswer, { is: 'done' }>;
   const ask = async <T>(request: HelperRequest, pick: (done: Done) => T): Promise<Outcome<T>> => {
     const answer = await whilePowered(off, helper.answer(request));
@@ -336,6 +342,7 @@ export function helperPort({ helper }: Pick<EnrolledNode, 'helper'>, off: AbortS
     },
     keyTest: (archive) => ask({ v: 1, verb: 'key-test', archive }, ({ keyTest }) => given(keyTest)),
     poolEnsure: (operation, vmid) => ask({ v: 1, verb: 'pool-ensure', operation, vmid }, nothing),
+    tunnelRestart: (operation) => ask({ v: 1, verb: 'tunnel-restart', operation }, nothing),
     show: (operation) => ask({ v: 1, verb: 'show', operation }, ({ receipt }) => receipt ?? undefined),
   };
 }

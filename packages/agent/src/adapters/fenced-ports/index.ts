@@ -82,9 +82,11 @@ export function fenceHelper(helper: HostHelper, fence: Check): HostHelper {
     archiveDigest: (...call) => helper.archiveDigest(...call),
     scratchRead: (...call) => helper.scratchRead(...call),
     keyTest: (...call) => helper.keyTest(...call),
+    guestMounts: (...call) => helper.guestMounts(...call),
     reapStub: (...call) => ifHeld(fence, () => helper.reapStub(...call)),
     unlock: (...call) => ifHeld(fence, () => helper.unlock(...call)),
     poolEnsure: (...call) => ifHeld(fence, () => helper.poolEnsure(...call)),
+    tunnelRestart: (...call) => ifHeld(fence, () => helper.tunnelRestart(...call)),
   };
 }
 

@@ -58,6 +58,7 @@ export function createHelper(
       act({ v: 1, verb: 'reap-stub', operation, vmid, volumes: [...volumes] }, signal),
     unlock: (operation, vmid, signal) => act({ v: 1, verb: 'unlock', operation, vmid }, signal),
     poolEnsure: (operation, vmid, signal) => act({ v: 1, verb: 'pool-ensure', operation, vmid }, signal),
+    tunnelRestart: (operation, signal) => act({ v: 1, verb: 'tunnel-restart', operation }, signal),
     async archiveDigest(archive, signal) {
       const answer = await ask({ v: 1, verb: 'archive-digest', archive }, signal, slowTimeoutMs);
       if (answer.is !== 'done') return answer;
@@ -73,6 +74,12 @@ export function createHelper(
       const answer = await ask({ v: 1, verb: 'key-test', archive }, signal);
       if (answer.is !== 'done') return answer;
       return answer.value.keyTest === undefined ? missing('key-test', 'keyTest') : done(answer.value.keyTest);
+    },
+    async guestMounts(vmid, signal) {
+      const answer = await ask({ v: 1, verb: 'guest-mounts', vmid }, signal);
+      if (answer.is !== 'done') return answer;
+      const { guestMounts } = answer.value;
+      return guestMounts === undefined ? missing('guest-mounts', 'guestMounts') : done(guestMounts);
     },
     trustUpdate: (operation, envelope, signal) => act({ v: 1, verb: 'trust-update', operation, envelope }, signal),
     breakGlassOpen: (operation, envelope, signal) =>
@@ -121,9 +128,11 @@ export function noHelper(): HostHelper & SignedHelper & StorageHelper {
     reapStub: () => absent('reap-stub'),
     unlock: () => absent('unlock'),
     poolEnsure: () => absent('pool-ensure'),
+    tunnelRestart: () => absent('tunnel-restart'),
     archiveDigest: () => absent('archive-digest'),
     scratchRead: () => absent('scratch-read'),
     keyTest: () => absent('key-test'),
+    guestMounts: () => absent('guest-mounts'),
     trustUpdate: () => absent('trust-update'),
     breakGlassOpen: () => absent('break-glass-open'),
     breakGlassClose: () => absent('break-glass-close'),

@@ -8,8 +8,10 @@
  *   {"v":1,"verb":"reap-stub","operation":"<id>","vmid":9001,"volumes":["local:9001/vm-9001-disk-0.raw"]}
  *   {"v":1,"verb":"unlock","operation":"<id>","vmid":9001}
  *   {"v":1,"verb":"pool-ensure","operation":"<id>","vmid":9001}
+ *   {"v":1,"verb":"tunnel-restart","operation":"<id>"}
  *   {"v":1,"verb":"archive-digest","archive":"local:backup/vzdump-lxc-9001-….tar.zst"}
  *   {"v":1,"verb":"scratch-read","vmid":9800,"volumes":[{"path":"/srv/data","samples":["cat.jpg"]}]}
+ *   {"v":1,"verb":"guest-mounts","vmid":9001}
  *   {"v":1,"verb":"key-test","archive":"pbs:backup/ct/9001/2026-11-24T00:46:17Z"}
  *   {"v":1,"verb":"trust-update","operation":"<id>","envelope":"{…}"}
  *   {"v":1,"verb":"break-glass-open","operation":"<id>","envelope":"{…}"}

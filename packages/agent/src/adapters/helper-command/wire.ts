@@ -22,6 +22,7 @@ export const helperRequest = z.discriminatedUnion('verb', [
   z.strictObject({ v, verb: z.literal('reap-stub'), operation, vmid, volumes: z.array(volumeId).max(256) }),
   z.strictObject({ v, verb: z.literal('unlock'), operation, vmid }),
   z.strictObject({ v, verb: z.literal('pool-ensure'), operation, vmid }),
+  z.strictObject({ v, verb: z.literal('tunnel-restart'), operation }),
   z.strictObject({ v, verb: z.literal('archive-digest'), archive: volumeId }),
   z.strictObject({
     v,
@@ -32,6 +33,7 @@ export const helperRequest = z.discriminatedUnion('verb', [
       .min(1)
       .max(33),
   }),
+  z.strictObject({ v, verb: z.literal('guest-mounts'), vmid }),
   z.strictObject({ v, verb: z.literal('key-test'), archive: volumeId }),
   z.strictObject({ v, verb: z.literal('trust-update'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
   z.strictObject({ v, verb: z.literal('break-glass-open'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
@@ -70,6 +72,21 @@ export const helperAnswer = z.discriminatedUnion('is', [
       })
       .optional(),
     found: z.array(foundVolume).max(33).optional(),
+    guestMounts: z
+      .strictObject({
+        running: z.boolean(),
+        mounts: z
+          .array(
+            z.strictObject({
+              path: z.string().min(1).max(1_000),
+              target: targetName,
+              state: z.enum(['live', 'dead', 'unknown']),
+              why: z.string().max(500),
+            }),
+          )
+          .max(257),
+      })
+      .optional(),
     keyTest: z
       .discriminatedUnion('is', [
         z.strictObject({ is: z.literal('opens'), fingerprint: z.string().max(200) }),

@@ -397,9 +397,11 @@ export class StandInNode {
       return done(undefined);
     },
     unlock: async () => done(undefined),
+    tunnelRestart: async () => refused(reason('helper.refused', 'cannot tunnel-restart: not here')),
     archiveDigest: async () => refused(reason('helper.refused', 'cannot archive-digest: not here')),
     scratchRead: async () => refused(reason('helper.refused', 'cannot scratch-read: not here')),
     keyTest: async () => refused(reason('helper.refused', 'cannot key-test: not here')),
+    guestMounts: async () => refused(reason('helper.refused', 'cannot guest-mounts: not here')),
     poolEnsure: async (operation, vmid) => {
       this.calls.push(`pool ${vmid}`);
       this.receipts.add(operation);
