@@ -53,6 +53,7 @@ const statusOf = (id: string, over: Partial<SagaStatus> = {}): SagaStatus => ({
   lanes: [],
   since: 0,
   lastAt: 0,
+  movedAt: 0,
   parked: undefined,
   ...over,
 });

@@ -158,6 +158,26 @@ const patient = sagaOf({
   probe: async (ctx) => done({ found: ctx.handle }),
 });
 
+test('a sign of life is another word of the step; the same word again is none', async () => {
+  const moved: (number | undefined)[] = [];
+  const saga = sagaOf({
+    name: 'talk',
+    run: async (ctx, signal) => {
+      for (const text of ['a line', 'a line', 'another']) {
+        await ctx.clock.sleep(1000, signal);
+        ctx.progress({ text });
+        moved.push(boot.runner.status()[0]?.movedAt);
+      }
+      return done({});
+    },
+    probe: async () => ({ is: 'never-happened' }),
+  });
+  const boot = toyMachine(emptyWorld(), [saga]).boot();
+  assert.equal((await boot.runner.start(saga, null, boot.needs).ended).is, 'completed');
+  const [first = 0, again, another] = moved;
+  assert.deepEqual([again, another], [first, first + 2000]);
+});
+
 test('stopping stops the waiting; the saga is open, and the next start takes it up', async () => {
   const machine = toyMachine(emptyWorld(), [patient]);
   const boot = machine.boot();

@@ -48,6 +48,8 @@ export interface SagaStatus {
   /** Wall time of its start, of its newest record. */
   readonly since: number;
   readonly lastAt: number;
+  /** Wall time of its last sign of life: a record, another word of the step, or that this process took it up. */
+  readonly movedAt: number;
   readonly parked: { readonly why: Reason; readonly at: number; readonly command: string } | undefined;
 }
 
@@ -90,6 +92,7 @@ interface Charge {
   readonly lease: Lease;
   driving: { readonly controller: AbortController; readonly ended: Promise<SagaEnd> } | undefined;
   progress: Progress | undefined;
+  movedAt: number;
 }
 
 export function createRunner(options: RunnerOptions): Runner {
@@ -148,6 +151,7 @@ export function createRunner(options: RunnerOptions): Runner {
       .then(loop)
       .then((end) => settle(charge, end));
     charge.driving = { controller, ended };
+    charge.movedAt = clock.now();
     return ended;
   };
 
@@ -169,6 +173,8 @@ export function createRunner(options: RunnerOptions): Runner {
         const step = definition.steps.find(({ name }) => name === move.step);
         if (step === undefined) throw new TypeError(`cannot find step ${move.step} of saga ${charge.id}`);
         const progress = (report: Progress): void => {
+          const { text, fraction } = charge.progress ?? {};
+          if (report.text !== text || report.fraction !== fraction) charge.movedAt = clock.now();
           charge.progress = report;
           options.onChange?.();
         };
@@ -254,7 +260,15 @@ export function createRunner(options: RunnerOptions): Runner {
       halt(why);
       return { is: 'left-open', why };
     }
-    const charge: Charge = { id, definition, needs: () => needs, lease, driving: undefined, progress: undefined };
+    const charge: Charge = {
+      id,
+      definition,
+      needs: () => needs,
+      lease,
+      driving: undefined,
+      progress: undefined,
+      movedAt: clock.now(),
+    };
     charges.set(id, charge);
     return drive(charge, definition);
   };
@@ -268,6 +282,7 @@ export function createRunner(options: RunnerOptions): Runner {
       lease,
       driving: undefined,
       progress: undefined,
+      movedAt: log.lastAt,
     };
     charges.set(log.id, charge);
     if (plan.is === 'park') write({ kind: 'saga-parked', step: plan.step, why: plan.why }, log.id);
@@ -306,6 +321,7 @@ export function createRunner(options: RunnerOptions): Runner {
         lanes,
         since,
         lastAt: since,
+        movedAt: since,
         parked: undefined,
       })),
     ],
@@ -370,6 +386,7 @@ export function createRunner(options: RunnerOptions): Runner {
       lanes: log.lanes,
       since: log.startedAt,
       lastAt: log.lastAt,
+      movedAt: Math.max(log.lastAt, charge.movedAt),
       parked: parked === undefined ? undefined : { why: parked.why, at: parked.at, command: resolvingCommand(log.id) },
     };
   }

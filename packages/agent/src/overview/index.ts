@@ -10,6 +10,7 @@ import type { ReportFacts } from '../hub-link/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
 import type { SagaStatus } from '../kernel/runner.ts';
 import type { PassReport } from '../reconcile/index.ts';
+import { slowSagas } from './slow-sagas.ts';
 
 type SeenGuest = PassReport['observation']['seen'] extends ReadonlyMap<infer _, infer Seen> ? Seen : never;
 
@@ -94,6 +95,7 @@ export function reportFacts(input: OverviewInput): ReportFacts {
       ...input.findings,
       ...toldOnce(pass?.findings ?? [], input.findings),
       ...parkedTooLong(sagas, input.now),
+      ...slowSagas(sagas, input.now),
     ],
     blocked: input.blocked.map(({ action }) => action),
     strangers: input.strangers,
