@@ -76,7 +76,7 @@ export function createAgent(parts: AgentParts): Agent {
     ...parts.storage,
     helper: fenceStorageHelper(parts.storage.helper, fence),
     entries: proxmox.entries,
-    node: () => signed.policy()?.node,
+    node: () => parts.policy()?.node,
     documents: journal,
     mayMend: () => signed.policy()?.hold.host === false,
     status: () => runner.status(),

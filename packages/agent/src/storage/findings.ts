@@ -7,6 +7,8 @@ import type { Cause, Standing } from './standing.ts';
 export interface StandingTarget {
   readonly declared: DeclaredTarget;
   readonly standing: Standing;
+  /** What somebody changed in its entry of Proxmox, and since when, though it can be used. */
+  readonly drift?: { readonly text: string; readonly since: number } | undefined;
   /** What root's helper answered when it was asked to mend it, as long as it did not. */
   readonly refusal?: string | undefined;
 }
@@ -93,22 +95,32 @@ const rows: Readonly<Record<Exclude<Cause, 'not-asked' | 'settling'>, Row>> = {
     key: 'storage.definition-differs',
     severity: 'critical',
     advice: ({ storage }) => ({
-      text: 'Somebody changed the entry. It is put right by itself where Proxmox allows it; else remove it, and it is written anew.',
+      text: 'Somebody changed the entry. It is put right by itself; where that fails, the root helper says why.',
+      command: `pvesh get /storage/${storage}`,
+    }),
+  },
+  'definition-other': {
+    key: 'storage.definition-other',
+    severity: 'critical',
+    advice: ({ storage }) => ({
+      text:
+        'Proxmox cannot change that in an entry. Look at what it stands for; if it is in nobody’s way, remove the entry, and it is ' +
+        'written anew by itself. Removing it drops rights on it: felhom-agent enrolment prints how to give them again.',
       command: `pvesh get /storage/${storage}`,
     }),
   },
 };
 
 export function findingsOf(targets: readonly StandingTarget[], now: number): readonly Finding[] {
-  return targets.flatMap(({ declared: { target }, standing, refusal }): Finding[] => {
+  return targets.flatMap(({ declared: { target }, standing, drift, refusal }): Finding[] => {
     const subject = target.name;
     const found: Finding[] = [];
     const { cause, state } = standing;
+    const tried = refusal === undefined ? '' : `; mending it failed: ${refusal}`;
     if (state === 'disconnected' && cause !== undefined && cause !== 'not-asked' && cause !== 'settling') {
       const { key, severity, advice } = rows[cause];
       // Guests are on it, and write into nothing.
       const worse = target.role === 'primary' || target.role === 'bulk-data';
-      const tried = refusal === undefined ? '' : `; mending it failed: ${refusal}`;
       found.push({
         key,
         severity: worse ? 'critical' : severity,
@@ -118,6 +130,21 @@ export function findingsOf(targets: readonly StandingTarget[], now: number): rea
         since: standing.since,
       });
     }
+    if (drift !== undefined)
+      found.push({
+        key: 'storage.definition-drift',
+        severity: 'warning',
+        subject,
+        text: `somebody changed storage ${target.storage} of Proxmox, target ${subject}: ${drift.text}${tried}`.slice(
+          0,
+          1000,
+        ),
+        advice: {
+          text: 'It is put right by itself; find out who changed it. Retention is the agent’s, so Proxmox has to keep all.',
+          command: `pvesh get /storage/${target.storage}`,
+        },
+        since: drift.since,
+      });
     if (isFlapping(standing))
       found.push({
         key: 'storage.flapping',

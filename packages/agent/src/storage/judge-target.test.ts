@@ -17,6 +17,7 @@ const well: TargetSight = {
   entry: entry(),
   before: undefined,
   now,
+  node: 'pve1',
 };
 const probed = (found: NonNullable<TargetSight['probe']>['found'], of = '8:17 1') => ({ probe: { of, found } });
 const stick = disk({ uuid: '99999999-0000-4000-8000-000000000000', device: 'sdc1' });
@@ -45,18 +46,19 @@ const nfsMount = {
   readOnly: false,
   disk: undefined,
 };
+const soft = { options: 'soft,timeo=100,retrans=3,nosuid,nodev,noexec' };
 const nfsSight = {
   declared: nfs,
   mount: nfsMount,
   probe: { of: nfsMount.source, found: { is: 'answers' } },
-  entry: entry({ type: 'nfs', server: '10.0.0.5', export: '/srv/backup', path: '/mnt/pve/nas' }, 'nas'),
+  entry: entry({ ...soft, type: 'nfs', server: '10.0.0.5', export: '/srv/backup', path: '/mnt/pve/nas' }, 'nas'),
 } as const;
 const pbsIdentity = `pbs:pbs.example:8007:box::${fingerprint}`;
 const pbsSight = {
   declared: pbs,
   mount: undefined,
   probe: { of: pbsIdentity, found: { is: 'answers', fingerprint } },
-  entry: entry({ type: 'pbs', server: 'pbs.example', datastore: 'box', username: 'felhom@pbs' }, 'vault'),
+  entry: entry({ type: 'pbs', server: 'pbs.example', datastore: 'box', username: 'felhom@pbs', fingerprint }, 'vault'),
 } as const;
 
 const table: [name: string, changes: Partial<TargetSight>, is: string][] = [
@@ -92,7 +94,19 @@ const table: [name: string, changes: Partial<TargetSight>, is: string][] = [
   ['a mark that is none', probed({ is: 'answers', mark: 'hello' }), 'other, unmount'],
   ['no entry of Proxmox', { entry: 'missing' }, 'definition-missing, define'],
   ['an entry without is_mountpoint', { entry: entry({ is_mountpoint: '0' }) }, 'definition-differs, define'],
-  ['an entry that leads elsewhere', { entry: entry({ path: '/srv' }) }, 'definition-differs, define'],
+  ['an entry that leads elsewhere', { entry: entry({ path: '/srv' }) }, 'definition-other'],
+  ['an entry for other nodes only', { entry: entry({ nodes: 'pve2' }) }, 'definition-differs, define'],
+  [
+    'an entry that puts its copies somewhere else in it',
+    { entry: entry({ 'content-dirs': 'backup=x' }) },
+    'definition-differs, define',
+  ],
+  ['an entry that prunes', { entry: entry({ 'prune-backups': 'keep-last=3' }) }, 'attached, define, drift'],
+  ['an entry that makes its folder', { entry: entry({ 'create-base-path': '1' }) }, 'attached, define, drift'],
+  ['an entry that is for images too', { entry: entry({ content: 'backup,iso' }) }, 'attached, define, drift'],
+  ['an entry for other nodes too', { entry: entry({ nodes: 'pve2,pve1' }) }, 'attached, define, drift'],
+  ['of a node that nobody knows', { entry: entry({ nodes: 'pve2' }), node: undefined }, 'attached'],
+  ['an entry with what a person added', { entry: entry({ bwlimit: 'default=100' }) }, 'attached'],
   ['a disabled entry', { entry: entry({ disable: '1' }) }, 'definition-differs, define'],
   ['an entry that is not for backups', { entry: entry({ content: 'rootdir' }) }, 'definition-differs, define'],
   ['is_mountpoint spelled as its path', { entry: entry({ is_mountpoint: '/mnt/felhom/usb1' }) }, 'attached'],
@@ -110,7 +124,7 @@ const table: [name: string, changes: Partial<TargetSight>, is: string][] = [
   [
     'nfs: the entry leads to another server',
     { ...nfsSight, entry: entry({ type: 'nfs', server: '10.0.0.9', export: '/srv/backup' }) },
-    'definition-differs, define',
+    'definition-other',
   ],
   ['pbs: well', pbsSight, 'attached'],
   ['pbs: another certificate', { ...pbsSight, ...probed({ is: 'answers', fingerprint: 'bb' }, pbsIdentity) }, 'other'],
@@ -118,9 +132,9 @@ const table: [name: string, changes: Partial<TargetSight>, is: string][] = [
 ];
 for (const [name, changes, is] of table)
   test(`a target: ${name} → ${is}`, () => {
-    const { standing, remedy } = judgeTarget({ ...well, ...changes });
-    const said = standing.cause ?? standing.state;
-    assert.equal(remedy === 'none' ? said : `${said}, ${remedy}`, is);
+    const { standing, remedy, drift } = judgeTarget({ ...well, ...changes });
+    const said = [standing.cause ?? standing.state, ...(remedy === 'none' ? [] : [remedy])];
+    assert.equal([...said, ...(drift === undefined ? [] : ['drift'])].join(', '), is);
     assert.equal(standing.why === '', standing.state === 'attached', standing.why);
   });
 

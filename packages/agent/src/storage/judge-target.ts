@@ -12,6 +12,7 @@ import type { Probe, SeenDevices, SeenDisk, SeenMount } from '../ports/storage-d
 import { markIn } from '../storage-manifest.ts';
 import type { DeclaredTarget } from '../storage-manifest.ts';
 import { entryTrouble } from './entry.ts';
+import type { EntryTrouble } from './entry.ts';
 import type { Cause, Standing } from './standing.ts';
 
 /**
@@ -30,12 +31,16 @@ export interface TargetSight {
   readonly entry: StorageEntry | 'missing' | 'unknown';
   readonly before: Standing | undefined;
   readonly now: number;
+  /** As Proxmox calls this host; `undefined`: nobody knows at the moment. */
+  readonly node?: string | undefined;
   readonly mountRoot?: string | undefined;
 }
 
 export interface Judged {
   readonly standing: Standing;
   readonly remedy: Remedy;
+  /** What somebody changed in its entry of Proxmox that does not keep it from being used [R12]. */
+  readonly drift?: string;
 }
 
 /** Milliseconds. So many drops within the window, and it has to hold for a while before it counts as attached. */
@@ -56,7 +61,9 @@ export function judgeTarget(sight: TargetSight): Judged {
   const appearance = appearanceOf(sight);
   const trouble = troubleOf(sight, appearance);
   const standing = trouble === undefined ? whenWell(before, appearance, now) : whenAway(before, trouble, now);
-  return { standing, remedy: trouble?.remedy ?? 'none' };
+  if (trouble !== undefined) return { standing, remedy: trouble.remedy };
+  const entry = entryOfTarget(sight);
+  return entry?.is === 'drifted' ? { standing, remedy: 'define', drift: entry.text } : { standing, remedy: 'none' };
 }
 
 interface Trouble {
@@ -180,11 +187,15 @@ function answerTrouble({ declared, probe, before }: TargetSight, appearance: str
     : away('other', 'it has the right UUID and the mark of another: it is a copy', 'unmount');
 }
 
-function definitionTrouble({ entry, mountRoot }: TargetSight, target: StorageTarget): Trouble | undefined {
-  if (entry === 'unknown') return undefined;
-  if (entry === 'missing') return away('definition-missing', `Proxmox has no storage ${target.storage}`, 'define');
-  const trouble = entryTrouble(target, entry, mountRoot);
-  return trouble === undefined
-    ? undefined
-    : away('definition-differs', `storage ${target.storage} of Proxmox is not what was declared: ${trouble}`, 'define');
+function definitionTrouble(sight: TargetSight, target: StorageTarget): Trouble | undefined {
+  if (sight.entry === 'missing')
+    return away('definition-missing', `Proxmox has no storage ${target.storage}`, 'define');
+  const trouble = entryOfTarget(sight);
+  if (trouble === undefined || trouble.is === 'drifted') return undefined;
+  const why = `storage ${target.storage} of Proxmox is not what was declared: ${trouble.text}`;
+  // Root refuses too what Proxmox cannot change.
+  return trouble.is === 'other' ? away('definition-other', why) : away('definition-differs', why, 'define');
 }
+
+const entryOfTarget = ({ declared, entry, node, mountRoot }: TargetSight): EntryTrouble | undefined =>
+  typeof entry === 'string' ? undefined : entryTrouble(declared, entry, node, mountRoot);

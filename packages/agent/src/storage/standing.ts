@@ -19,6 +19,8 @@ export const causes = [
   'unreachable',
   'definition-missing',
   'definition-differs',
+  /** Its entry of Proxmox stands for another thing, and Proxmox cannot change that. */
+  'definition-other',
   /** It is there, and was not asked yet. */
   'not-asked',
   /** It came and went too often, and is not yet trusted again. */

@@ -95,6 +95,7 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
     manifest: () => world.manifest,
     helper: { mount: help('mount'), unmount: help('unmount'), storageDefine: help('define') },
     entries: { entries: () => Promise.resolve(world.entries()) },
+    node: () => 'pve1',
     documents,
     clock,
     random: { bytes: (count) => new Uint8Array(count) },
@@ -226,6 +227,42 @@ test('the entry of Proxmox is put right; on hold nothing is', async (t) => {
   await advance(60_000);
   assert.deepEqual(world.helped, ['define usb1']);
   assert.equal(state(), 'attached');
+});
+
+test('an entry that Proxmox prunes by is told with what it says, put right, and stops no work meanwhile', async (t) => {
+  const { world, advance, state, storage } = await bench(t);
+  world.mayMend = false;
+  const before = storage.attachment('usb-backup');
+  const news = world.news;
+  world.entries = () => ({ is: 'done', value: [entry({ 'prune-backups': 'keep-last=3', content: 'iso,backup' })] });
+  await advance(120_000);
+  assert.equal(state(), 'attached');
+  assert.equal(storage.attachment('usb-backup'), before);
+  assert.equal(world.news, news + 1);
+  const [finding] = storage.findings();
+  assert.equal(finding?.key, 'storage.definition-drift');
+  assert.match(
+    finding?.text ?? '',
+    /content is iso,backup and not backup; its prune-backups is keep-last=3 and not keep-all=1/,
+  );
+  world.mayMend = true;
+  world.help = () => {
+    world.entries = () => ({ is: 'done', value: [entry()] });
+    return { is: 'done', value: undefined };
+  };
+  await advance(60_000);
+  assert.deepEqual(world.helped, ['define usb1']);
+  assert.deepEqual(storage.findings(), []);
+});
+
+test('what Proxmox cannot change is told apart, and root is not asked for it', async (t) => {
+  const { world, advance, state, storage } = await bench(t);
+  world.entries = () => ({ is: 'done', value: [entry({ path: '/srv/other' })] });
+  await advance(20 * 60_000);
+  assert.equal(state(), 'disconnected');
+  assert.equal(storage.findings()[0]?.key, 'storage.definition-other');
+  assert.match(storage.findings()[0]?.text ?? '', /its path is \/srv\/other and not/);
+  assert.deepEqual(world.helped, []);
 });
 
 test('Proxmox away, or a manifest that does not read: what was known stays', async (t) => {

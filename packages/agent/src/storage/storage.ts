@@ -24,6 +24,8 @@ export interface StorageNeeds {
   readonly devices: StorageDevices;
   readonly manifest: () => ManifestRead;
   readonly mountRoot?: string;
+  /** As Proxmox calls this host; `undefined`: nobody knows at the moment. */
+  readonly node: () => string | undefined;
   readonly helper: Pick<StorageHelper, 'mount' | 'unmount' | 'storageDefine'>;
   readonly entries: StorageEntries;
   readonly documents: Documents;
@@ -108,6 +110,7 @@ export function createStorage(needs: StorageNeeds): Storage {
     if (kept.success) standings.set(key.slice('storage/'.length), kept.data);
   }
   const remedies = new Map<string, Remedy>();
+  const drifts = new Map<string, { readonly text: string; readonly since: number }>();
   const asked = new Map<string, Asked>();
   const asking = new Map<string, Promise<void>>();
   const mending = new Map<string, Mending>();
@@ -156,13 +159,24 @@ export function createStorage(needs: StorageNeeds): Storage {
     judge();
   };
 
+  /** Whether that is news. */
+  const drifted = (name: string, text: string | undefined, now: number): boolean => {
+    const known = drifts.get(name);
+    if (known?.text === text) return false;
+    log.info('storage entry', { target: name, drift: text ?? 'none any more' });
+    if (text === undefined) drifts.delete(name);
+    else drifts.set(name, { text, since: known?.since ?? now });
+    return true;
+  };
+
   const judge = (): void => {
     const now = clock.now();
+    const node = needs.node();
     let news = false;
     for (const declared of manifest.targets) {
       const { target } = declared;
       const before = standings.get(target.name);
-      const { standing, remedy } = judgeTarget({
+      const { standing, remedy, drift } = judgeTarget({
         declared,
         mount: mountOf(target),
         disks: seen.disks,
@@ -170,9 +184,11 @@ export function createStorage(needs: StorageNeeds): Storage {
         entry: entries === undefined ? 'unknown' : (entries.get(target.storage) ?? 'missing'),
         before,
         now,
+        node,
         mountRoot: needs.mountRoot,
       });
       remedies.set(target.name, remedy);
+      news = drifted(target.name, drift, now) || news;
       if (JSON.stringify(standing) === JSON.stringify(before)) continue;
       documents.put({ key: keyOf(target.name), v: 1, body: standing });
       standings.set(target.name, standing);
@@ -185,6 +201,7 @@ export function createStorage(needs: StorageNeeds): Storage {
     for (const name of standings.keys()) {
       if (manifest.targets.some(({ target }) => target.name === name)) continue;
       standings.delete(name);
+      drifts.delete(name);
       documents.remove(keyOf(name));
       news = true;
     }
@@ -391,7 +408,14 @@ export function createStorage(needs: StorageNeeds): Storage {
           const now = standings.get(declared.target.name);
           return now === undefined
             ? []
-            : [{ declared, standing: now, refusal: mending.get(declared.target.name)?.refusal }];
+            : [
+                {
+                  declared,
+                  standing: now,
+                  drift: drifts.get(declared.target.name),
+                  refusal: mending.get(declared.target.name)?.refusal,
+                },
+              ];
         }),
         clock.now(),
       ),

@@ -3,7 +3,7 @@
  * root's helper for storage. systemd unmounts a pulled disk a moment later and mounts a declared one that is plugged in.
  */
 import { requiredAcl, storageManifest } from '@felhom/agent';
-import type { AgentParts, Probe, SeenDevices, StorageHelper } from '@felhom/agent';
+import type { AgentParts, HostHelper, Probe, SeenDevices, StorageHelper } from '@felhom/agent';
 import { reason, storageTarget } from '@felhom/protocol';
 import type { DiskTarget } from '@felhom/protocol';
 import type { EnrolledNode } from './enrolled-node.ts';
@@ -34,6 +34,8 @@ export interface SimTargets {
   hang(name: string): void;
   /** What lies in the port of a target, and whether it is mounted. */
   state(name: string): { readonly disk: SimDisk | undefined; readonly mounted: boolean };
+  /** Root's verb: what a guest has mounted of the disks, and whether it is what lies there now. */
+  guestMounts(vmid: number): Awaited<ReturnType<HostHelper['guestMounts']>>;
   /** Verbs that root's helper was asked, `<verb> <target>`. */
   readonly asked: readonly string[];
   /** systemd mounts what is plugged in; without it root has to. */
@@ -47,7 +49,11 @@ interface Port {
   readonly own: SimDisk;
   disk: SimDisk | undefined;
   mounted: boolean;
+  /** What is mounted is of a disk that was pulled, and stays because it is in use. */
+  dead: boolean;
   appearance: number;
+  /** Counts mounts: what was mounted before is not what is mounted now. */
+  mount: number;
 }
 
 const deviceId = ({ uuid }: SimDisk): string => `ext4:${uuid}`;
@@ -69,6 +75,22 @@ export function createSimTargets(
   const asked: string[] = [];
   const never = new AbortController().signal;
   let appearances = 0;
+  let mounts = 0;
+  /** Of guests that run: which mount of each target they were given at their start. */
+  const given = new Map<number, ReadonlyMap<string, number>>();
+  node.guests.onPower(({ vmid, is }) => {
+    if (is === 'up') given.set(vmid, new Map([...ports].map(([name, port]) => [name, port.dead ? 0 : port.mount])));
+    else given.delete(vmid);
+  });
+  const volumesOn = ({ target }: Port, vmid: number): readonly string[] =>
+    [...node.guests.config(vmid).active].flatMap(([key, value]) =>
+      /^mp\d+$/.test(key) && value.startsWith(`${target.storage}:`) ? (/,mp=([^,]+)/.exec(value)?.[1] ?? []) : [],
+    );
+  /** An image below a loop device keeps the file system under it from being unmounted, also when its disk is gone. */
+  const usersOf = (port: Port): readonly number[] =>
+    [...given].flatMap(([vmid, at]) =>
+      at.get(port.target.name) === port.mount && volumesOn(port, vmid).length > 0 ? [vmid] : [],
+    );
   let declared: readonly unknown[] = [];
 
   const tell = (): void => {
@@ -93,25 +115,35 @@ export function createSimTargets(
     if (port.disk === undefined || port.mounted) return;
     hardware.mount(mountPath(name), deviceId(port.disk));
     port.mounted = true;
+    mounts += 1;
+    port.mount = mounts;
     tell();
   };
 
   const unmount = (name: string): void => {
     const port = portOf(name);
-    if (port.mounted) hardware.unmount(mountPath(name));
+    if (port.mounted && !port.dead) hardware.unmount(mountPath(name));
     port.mounted = false;
+    port.dead = false;
     tell();
   };
 
   const unmountGone = (port: Port): void => {
-    if (port.disk !== undefined) return;
+    if (!port.dead || usersOf(port).length > 0) return;
     port.mounted = false;
+    port.dead = false;
     tell();
   };
 
   const define = async ({ storage, name, role }: DiskTarget): Promise<string> => {
     const content = role === 'vzdump-target' ? 'backup' : 'images,rootdir';
-    const params = { content, is_mountpoint: 'yes', 'prune-backups': 'keep-all=1' };
+    const params = {
+      content,
+      is_mountpoint: 'yes',
+      'create-base-path': 0,
+      'prune-backups': 'keep-all=1',
+      nodes: node.name,
+    };
     const wrong = await asRoot('GET', `/storage/${storage}`, {});
     const written =
       wrong === ''
@@ -147,7 +179,8 @@ export function createSimTargets(
       mounts: shown.flatMap(({ port, disk }) => {
         const path = mountPath(port.target.name);
         if (!port.mounted || !paths.includes(path)) return [];
-        return [{ path, fileSystem: 'ext4', source: `/dev/sd${port.target.name}`, readOnly: false, disk }];
+        const under = port.dead ? undefined : disk;
+        return [{ path, fileSystem: 'ext4', source: `/dev/sd${port.target.name}`, readOnly: false, disk: under }];
       }),
     };
   };
@@ -201,6 +234,9 @@ export function createSimTargets(
           mount: (_, name) =>
             helped('mount', name, ({ disk, target }) => {
               if (disk?.uuid !== target.uuid) return 'another disk is there';
+              const port = portOf(name);
+              if (port.dead && usersOf(port).length > 0) return 'it is in use and stays mounted';
+              if (port.dead) unmount(name);
               mount(name);
               return '';
             }),
@@ -232,7 +268,7 @@ export function createSimTargets(
         fileSystem: 'ext4',
         ...changes,
       }) as DiskTarget;
-      ports.set(name, { target, own, disk: undefined, mounted: false, appearance: 0 });
+      ports.set(name, { target, own, disk: undefined, mounted: false, dead: false, appearance: 0, mount: 0 });
       addDevice(own);
       targets.plugIn(name);
       mount(name);
@@ -247,7 +283,8 @@ export function createSimTargets(
       const port = portOf(name);
       port.disk = undefined;
       // What the node writes from now on goes nowhere.
-      if (port.mounted) hardware.unmount(mountPath(name));
+      if (port.mounted && !port.dead) hardware.unmount(mountPath(name));
+      port.dead = port.mounted;
       tell();
       void clock.sleep(systemdMs, never).then(() => unmountGone(port));
     },
@@ -256,7 +293,6 @@ export function createSimTargets(
       appearances += 1;
       port.disk = disk ?? port.own;
       port.appearance = appearances;
-      port.mounted = false;
       addDevice(port.disk);
       tell();
       // The unit asks for the device by its UUID.
@@ -265,6 +301,24 @@ export function createSimTargets(
     },
     hang: (name) => void hung.add(name),
     state: (name) => portOf(name),
+    guestMounts: (vmid) => {
+      asked.push(`guest-mounts ${vmid}`);
+      const at = given.get(vmid);
+      if (at === undefined) return { is: 'done', value: { running: false, mounts: [] } };
+      const found = [...ports.values()].flatMap((port) =>
+        volumesOn(port, vmid).map((path) => {
+          const why = !port.mounted
+            ? 'its target is not mounted on the host now'
+            : port.dead
+              ? 'the disk under the mount of its target is gone'
+              : at.get(port.target.name) === port.mount
+                ? ''
+                : 'its image lies on another disk';
+          return { path, target: port.target.name, state: why === '' ? ('live' as const) : ('dead' as const), why };
+        }),
+      );
+      return { is: 'done', value: { running: true, mounts: found } };
+    },
     answer: (name, probe) => void (probe === 'as it is' ? answers.delete(name) : answers.set(name, probe)),
   };
 

@@ -2,9 +2,10 @@
  * `storage-define`: makes the entry of Proxmox what the declaration says, and puts it into the agent's pool [R5]. An entry
  * that no declaration names is never touched, and one that stands for another thing is never led elsewhere.
  */
+import { entryOf } from '../../storage-entry.ts';
 import type { DeclaredTarget } from '../../storage-manifest.ts';
 import { readCredential } from './credentials.ts';
-import { entryChange, entryOf } from './entry.ts';
+import { entryChange } from './entry.ts';
 import type { EntryChange } from './entry.ts';
 import { onEntry } from './proxmox.ts';
 import type { FoundEntry } from './proxmox.ts';

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { HostCommand } from '../../ports/host-command.ts';
-import type { StorageEntry } from './entry.ts';
+import type { EntryOptions } from '../../storage-entry.ts';
 
 /**
  * For `perl -e`; stdin: `{"act":"read|create|update","storage":…,"pool":…,"params":{…},"remove":[…]}`. The last line that
@@ -45,15 +45,15 @@ const answer = z.strictObject({ entry: z.record(z.string(), z.string()).nullable
 
 export interface FoundEntry {
   /** `undefined`: Proxmox has none of that name. */
-  readonly entry: StorageEntry | undefined;
+  readonly entry: EntryOptions | undefined;
   /** It is in the agent's pool. */
   readonly pooled: boolean;
 }
 
 export type EntryAct =
   | { readonly act: 'read' }
-  | { readonly act: 'create'; readonly params: StorageEntry }
-  | { readonly act: 'update'; readonly params: StorageEntry; readonly remove: readonly string[] };
+  | { readonly act: 'create'; readonly params: EntryOptions }
+  | { readonly act: 'update'; readonly params: EntryOptions; readonly remove: readonly string[] };
 
 export type EntryAnswer =
   | ({ readonly is: 'found' } & FoundEntry)

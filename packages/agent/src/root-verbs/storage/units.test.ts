@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { storageTarget, isDisk } from '@felhom/protocol';
-import { entryOf } from './entry.ts';
+import { entryOf } from '../../storage-entry.ts';
 import { escapePath, mountUnitName, mountUnitText } from './units.ts';
-import { mark, usb, uuid } from './test/storage-host.ts';
+import { usb, uuid } from './test/storage-host.ts';
 
 const paths: [path: string, escaped: string][] = [
   ['/', '-'],
@@ -133,7 +133,7 @@ for (const [name, target] of hostile)
 test('nothing of a declaration becomes a second line, an option or another place', () => {
   for (const good of [disk, nfs, cifs, pbs]) {
     const target = storageTarget.parse(good);
-    const entry = entryOf({ target, state: 'attached', mark, attachedAt: 1 }, 'pve1');
+    const entry = entryOf({ target, state: 'attached' }, 'pve1');
     for (const value of Object.values(entry)) assert.match(value, /^[^\s-][^\s]*$/);
     if (isDisk(target)) assert.equal(mountUnitText(target).split('\n').length, 14);
   }

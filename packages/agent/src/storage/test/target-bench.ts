@@ -53,6 +53,15 @@ export const mountOf = (changes: Partial<SeenMount> = {}): SeenMount => ({
 export const entry = (options: Record<string, string> = {}, storage = 'usb-backup'): StorageEntry => ({
   storage: storage as StorageId,
   options: new Map(
-    Object.entries({ type: 'dir', path: mountPathOf('usb1'), is_mountpoint: 'yes', content: 'backup', ...options }),
+    Object.entries({
+      type: 'dir',
+      path: mountPathOf('usb1'),
+      is_mountpoint: 'yes',
+      'create-base-path': '0',
+      content: 'backup',
+      nodes: 'pve1',
+      'prune-backups': 'keep-all=1',
+      ...options,
+    }),
   ),
 });

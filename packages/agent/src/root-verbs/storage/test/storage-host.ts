@@ -12,7 +12,7 @@ import type { CommandEnd, HostCommand } from '../../../ports/host-command.ts';
 import type { Systemctl } from '../../../ports/systemctl.ts';
 import type { DeclaredTarget } from '../../../storage-manifest.ts';
 import { manifestText } from '../../../storage-manifest.ts';
-import type { StorageEntry } from '../entry.ts';
+import type { EntryOptions } from '../../../storage-entry.ts';
 import type { StorageWorld } from '../world.ts';
 
 const said = (stdout: string, code = 0, stderr = ''): CommandEnd => ({ code, stdout, stderr });
@@ -46,7 +46,7 @@ export interface MadeHost {
   /** Each call of systemctl. */
   readonly calls: string[];
   /** What Proxmox has; the pool holds those named in `pool`. */
-  readonly entries: Map<string, StorageEntry>;
+  readonly entries: Map<string, EntryOptions>;
   readonly pool: Set<string>;
   /** What went to Proxmox, as it came on stdin. */
   readonly written: string[];
@@ -70,7 +70,7 @@ export function makeStorageHost(folder: string): MadeHost {
   const calls: string[] = [];
   const written: string[] = [];
   const seen: string[] = [];
-  const entries = new Map<string, StorageEntry>();
+  const entries = new Map<string, EntryOptions>();
   const pool = new Set<string>();
 
   const fieldOf = (unit: string, key: string): string =>
@@ -148,7 +148,7 @@ export function makeStorageHost(folder: string): MadeHost {
     const asked = JSON.parse(input) as {
       readonly act: string;
       readonly storage: string;
-      readonly params?: StorageEntry;
+      readonly params?: EntryOptions;
       readonly remove?: readonly string[];
     };
     const { act, storage, params = {} } = asked;
