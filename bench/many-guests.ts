@@ -171,6 +171,7 @@ const noHelper: HostHelper = {
   reapStub: unused,
   archiveDigest: unused,
   scratchRead: unused,
+  guestMounts: unused,
   keyTest: unused,
   unlock: unused,
   poolEnsure: unused,

@@ -127,6 +127,7 @@ const asked: Readonly<Record<HelperVerb, Readonly<Record<string, unknown>>>> = {
   unmount: { operation, target: 'usb-1' },
   'storage-define': { operation, target: 'usb-1' },
   'target-apply': { operation, envelope },
+  'tunnel-apply': { operation, envelope },
   'tunnel-restart': { operation },
   smart: { device: 'sda' },
   show: { operation },

@@ -256,6 +256,7 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'mount':
     case 'unmount':
     case 'storage-define':
+    case 'tunnel-apply':
     case 'tunnel-restart':
     case 'show':
       return inTurn(world, request.verb, signal, (parts) => serveVerb(request, parts, signal));

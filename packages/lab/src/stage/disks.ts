@@ -9,7 +9,7 @@ import { createSimTargets } from '../world/sim-targets.ts';
 import type { SimTargets } from '../world/sim-targets.ts';
 import type { Place } from './place.ts';
 
-export type StageDisks = Pick<SimTargets, 'attach' | 'pull' | 'plugIn' | 'state'>;
+export type StageDisks = Pick<SimTargets, 'attach' | 'pull' | 'plugIn' | 'state' | 'guestMounts'>;
 
 export function openDisks(
   { kernel, storage }: Pick<Place, 'kernel' | 'storage'>,

@@ -96,6 +96,7 @@ export function createStageRoot({ place, policy, helper, disks }: StageRootOptio
       case 'unmount':
       case 'storage-define':
       case 'target-apply':
+      case 'tunnel-apply':
       case 'tunnel-restart':
       case 'smart':
         return helper.answer(request);

@@ -139,7 +139,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   };
   const server = await serve(counted, { port: 0, cert: nodeTls.cert, key: nodeTls.key });
   const policy = withTrueDigests(pve.policy, place.disk);
-  const root = createStageRoot({ place, policy, helper: pve.helper });
+  const disks = openDisks(place, pve, realClock);
+  const root = createStageRoot({ place, policy, helper: pve.helper, disks });
   const control = await openControlSocket(place.controlSocket, root);
   const listen = localAddress();
   const localApi = `${listen.address}:${listen.port}`;
@@ -226,7 +227,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     place,
     authority,
     pve,
-    disks: openDisks(place, pve, realClock),
+    disks,
     policy,
     server: { url: server.url, requests: () => requests },
     hub,

@@ -126,6 +126,7 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
         case 'unmount':
         case 'storage-define':
         case 'target-apply':
+        case 'tunnel-apply':
         case 'tunnel-restart':
         case 'smart':
           return refuse(`cannot ${request.verb}: this stand-in does not know how`);

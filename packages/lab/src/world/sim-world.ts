@@ -310,14 +310,12 @@ function poweredHelper(helper: SignedHelper, off: AbortSignal): SignedHelper {
     breakGlassShow: (...asked) => whilePowered(off, helper.breakGlassShow(...asked)),
     witness: (...asked) => whilePowered(off, helper.witness(...asked)),
     targetApply: (...asked) => whilePowered(off, helper.targetApply(...asked)),
+    tunnelApply: (...asked) => whilePowered(off, helper.tunnelApply(...asked)),
     show: (...asked) => whilePowered(off, helper.show(...asked)),
   };
 }
 
-export function helperPort(
-  { helper }: Pick<EnrolledNode, 'helper'>,
-  off: AbortSignal,
-): Omit<HostHelper, 'guestMounts'> {
+export function helperPort({ helper }: Pick<EnrolledNode, 'helper'>, off: AbortSignal): HostHelper {
   type Done = Extract<HelperAnswer, { is: 'done' }>;
   const ask = async <T>(request: HelperRequest, pick: (done: Done) => T): Promise<Outcome<T>> => {
     const answer = await whilePowered(off, helper.answer(request));
@@ -341,6 +339,7 @@ export function helperPort(
       return ask({ v: 1, verb: 'scratch-read', vmid, volumes: wanted }, ({ found }) => given(found));
     },
     keyTest: (archive) => ask({ v: 1, verb: 'key-test', archive }, ({ keyTest }) => given(keyTest)),
+    guestMounts: (vmid) => ask({ v: 1, verb: 'guest-mounts', vmid }, ({ guestMounts }) => given(guestMounts)),
     poolEnsure: (operation, vmid) => ask({ v: 1, verb: 'pool-ensure', operation, vmid }, nothing),
     tunnelRestart: (operation) => ask({ v: 1, verb: 'tunnel-restart', operation }, nothing),
     show: (operation) => ask({ v: 1, verb: 'show', operation }, ({ receipt }) => receipt ?? undefined),

@@ -94,6 +94,7 @@ export function fenceSignedHelper(helper: SignedHelper, fence: Check): SignedHel
   return {
     breakGlassShow: (...call) => helper.breakGlassShow(...call),
     targetApply: (...call) => ifHeld(fence, () => helper.targetApply(...call)),
+    tunnelApply: (...call) => ifHeld(fence, () => helper.tunnelApply(...call)),
     witness: (...call) => ifHeld(fence, () => helper.witness(...call)),
     show: (...call) => helper.show(...call),
     trustUpdate: (...call) => ifHeld(fence, () => helper.trustUpdate(...call)),

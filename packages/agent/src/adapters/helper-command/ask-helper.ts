@@ -44,8 +44,8 @@ export function createHelper(
 ): HostHelper & SignedHelper & StorageHelper {
   const ask = (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<DoneAnswer>> =>
     askHelper({ transport, clock, timeoutMs: Math.max(timeoutMs, leastMs) }, request, signal);
-  const act = async (request: HelperRequest, signal: AbortSignal): Promise<Outcome<void>> => {
-    const answer = await ask(request, signal);
+  const act = async (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<void>> => {
+    const answer = await ask(request, signal, leastMs);
     return answer.is === 'done' ? done(undefined) : answer;
   };
   return {
@@ -102,6 +102,8 @@ export function createHelper(
     unmount: (operation, target, signal) => act({ v: 1, verb: 'unmount', operation, target }, signal),
     storageDefine: (operation, target, signal) => act({ v: 1, verb: 'storage-define', operation, target }, signal),
     targetApply: (operation, envelope, signal) => act({ v: 1, verb: 'target-apply', operation, envelope }, signal),
+    // It waits for the tunnel to come up, and where it does not for the earlier one.
+    tunnelApply: (operation, envelope, signal) => act({ v: 1, verb: 'tunnel-apply', operation, envelope }, signal, 300_000),
     async smart(device, signal) {
       const answer = await ask({ v: 1, verb: 'smart', device }, signal);
       if (answer.is !== 'done') return answer;
@@ -142,6 +144,7 @@ export function noHelper(): HostHelper & SignedHelper & StorageHelper {
     unmount: () => absent('unmount'),
     storageDefine: () => absent('storage-define'),
     targetApply: () => absent('target-apply'),
+    tunnelApply: () => absent('tunnel-apply'),
     smart: () => absent('smart'),
     show: () => absent('show'),
   };

@@ -8,6 +8,7 @@
  *   {"v":1,"verb":"reap-stub","operation":"<id>","vmid":9001,"volumes":["local:9001/vm-9001-disk-0.raw"]}
  *   {"v":1,"verb":"unlock","operation":"<id>","vmid":9001}
  *   {"v":1,"verb":"pool-ensure","operation":"<id>","vmid":9001}
+ *   {"v":1,"verb":"tunnel-apply","operation":"<id>","envelope":"{…}"}
  *   {"v":1,"verb":"tunnel-restart","operation":"<id>"}
  *   {"v":1,"verb":"archive-digest","archive":"local:backup/vzdump-lxc-9001-….tar.zst"}
  *   {"v":1,"verb":"scratch-read","vmid":9800,"volumes":[{"path":"/srv/data","samples":["cat.jpg"]}]}

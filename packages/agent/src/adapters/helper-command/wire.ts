@@ -22,6 +22,7 @@ export const helperRequest = z.discriminatedUnion('verb', [
   z.strictObject({ v, verb: z.literal('reap-stub'), operation, vmid, volumes: z.array(volumeId).max(256) }),
   z.strictObject({ v, verb: z.literal('unlock'), operation, vmid }),
   z.strictObject({ v, verb: z.literal('pool-ensure'), operation, vmid }),
+  z.strictObject({ v, verb: z.literal('tunnel-apply'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
   z.strictObject({ v, verb: z.literal('tunnel-restart'), operation }),
   z.strictObject({ v, verb: z.literal('archive-digest'), archive: volumeId }),
   z.strictObject({

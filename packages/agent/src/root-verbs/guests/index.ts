@@ -5,7 +5,8 @@
  * Never believes who asks: each verb proves its case from root's own files, changes nothing where a proof is missing, and
  * says which one [R19].
  * Read in this order: node-tasks, node-guests (facts); proofs; unlock, pool-ensure, reap-stub, serve; scratch-read with
- * scratch-program; pbs-client, archive-key, snapshot-digest; smart.
+ * scratch-program; guest-mounts;
+ * pbs-client, archive-key, snapshot-digest; smart.
  */
 export { serveGuest } from './serve.ts';
 export type { GuestParts, GuestRequest, GuestWorld } from './serve.ts';
@@ -13,6 +14,7 @@ export type { GuestTools } from './proofs.ts';
 export { nodePlaces } from './node-guests.ts';
 export type { NodePlaces } from './node-guests.ts';
 export { scratchRead } from './scratch-read.ts';
+export { guestMounts } from './guest-mounts.ts';
 export { keyTest } from './archive-key.ts';
 export { isPbsSnapshot } from './pbs-client.ts';
 export { snapshotDigest } from './snapshot-digest.ts';
