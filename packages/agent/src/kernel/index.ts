@@ -12,6 +12,7 @@ export type * from './records.ts';
 export * from './journal.ts';
 export { foldSaga } from './fold.ts';
 export type { Passage, SagaLog, StepLog } from './fold.ts';
+export { within } from './within.ts';
 export { createFence } from './fence.ts';
 export type { Fence, FenceVerdict } from './fence.ts';
 export { createLanes } from './lanes.ts';

@@ -7,6 +7,7 @@ import type { StorageEntry } from '../ports/proxmox.ts';
 import type { Probe, SeenDevices } from '../ports/storage-devices.ts';
 import { markText } from '../storage-manifest.ts';
 import type { DeclaredTarget, ManifestRead } from '../storage-manifest.ts';
+import { createProgress } from '../progress.ts';
 import { createStorage } from './storage.ts';
 import { disk, entry, mark, mountOf, usbTarget } from './test/target-bench.ts';
 
@@ -67,6 +68,7 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
     probe: (): Promise<Probe> =>
       Promise.resolve({ is: 'answers', mark: markText(mark), sizes: { usedBytes: 1, totalBytes: 2 } }),
     probes: 0,
+    look: () => Promise.resolve(world.seen),
     entries: (): Outcome<readonly StorageEntry[]> => ({ is: 'done', value: [entry()] }),
     helped: [] as string[],
     help: (): Outcome<void> => ({ is: 'done', value: undefined }),
@@ -75,6 +77,7 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
     news: 0,
     used: new Set<string>(),
     mayMend: true,
+    progress: createProgress(clock),
   };
   const help = (verb: string) => (_: string, name: string) => {
     world.helped.push(`${verb} ${name}`);
@@ -82,7 +85,7 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
   };
   const storage = createStorage({
     devices: {
-      look: () => Promise.resolve(world.seen),
+      look: () => world.look(),
       watch: (onEvent) => {
         world.watched += 1;
         world.onEvent = onEvent;
@@ -103,6 +106,7 @@ async function bench(t: TestContext, documents = memoryDocuments()) {
     mayMend: () => world.mayMend,
     status: () => [{ lanes: [...world.used].map((name) => `storage:${name}`) } as never],
     changed: () => (world.news += 1),
+    watch: () => world.progress.watch('storage'),
   });
   const stop = new AbortController();
   t.after(() => stop.abort());
@@ -182,6 +186,58 @@ test('a disk that does not answer holds up neither the events nor anybody else',
   await settle();
   assert.equal(world.probes, asked);
   assert.equal(storage.findings()[0]?.key, 'storage.hung');
+});
+
+test('a question that never comes back is given up and not asked anew, and what comes at last counts', async (t) => {
+  const { world, state, settle, advance, storage } = await bench(t);
+  let answer: (found: Probe) => void = () => undefined;
+  world.probe = () => new Promise((resolve) => (answer = resolve));
+  const before = world.probes;
+  const checked = storage.check('usb-backup');
+  await advance(26_000);
+  assert.match((await checked)?.text ?? '', /the disk does not answer/);
+  assert.equal(storage.findings()[0]?.key, 'storage.hung');
+  world.used.add('usb-backup');
+  await advance(10 * 60_000);
+  // Nobody waits for it a second time.
+  assert.match((await storage.check('usb-backup'))?.text ?? '', /the disk does not answer/);
+  plugIn(world, '8:17 2');
+  world.onEvent();
+  await settle();
+  assert.equal(storage.findings()[0]?.key, 'storage.hung');
+  assert.equal(world.probes, before + 1);
+  world.probe = () => Promise.resolve({ is: 'answers', mark: markText(mark) });
+  answer({ is: 'hangs' });
+  await advance(31_000);
+  assert.equal(state(), 'attached');
+  assert.equal(world.probes, before + 2);
+});
+
+test('an agent that cannot look at mounts any more stands still, and everything else goes on', async (t) => {
+  const { world, state, advance, storage, clock } = await bench(t);
+  const still = (): number => {
+    const [loop] = world.progress.loops();
+    return clock.monotonicMs() - Math.max(loop?.movedAt ?? 0, loop?.restsUntil ?? 0);
+  };
+  await advance(60_000);
+  assert.ok(still() <= 0, String(still()));
+  let back: () => void = () => undefined;
+  let looks = 0;
+  world.look = () => {
+    looks += 1;
+    return new Promise((resolve) => (back = () => resolve(world.seen)));
+  };
+  world.probe = () => Promise.resolve({ is: 'hangs' });
+  world.used.add('usb-backup');
+  await advance(11 * 60_000);
+  assert.ok(still() > 10 * 60_000, String(still()));
+  assert.equal(looks, 1);
+  assert.equal(state(), 'disconnected');
+  assert.equal(storage.findings()[0]?.key, 'storage.hung');
+  world.look = () => Promise.resolve(world.seen);
+  back();
+  await advance(31_000);
+  assert.ok(still() <= 0, String(still()));
 });
 
 test('a sleeping disk is left alone; one in use is asked every minute', async (t) => {

@@ -6,13 +6,16 @@
 import { reason, targetIdentity, isDisk } from '@felhom/protocol';
 import type { Finding, HostVitals, Reason, ReportedTarget, StorageTarget } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
+import { within } from '../kernel/index.ts';
 import type { Clock, Documents, Outcome, Random, SagaStatus } from '../kernel/index.ts';
 import type { Log } from '../ports/log.ts';
 import type { StorageEntries, StorageEntry } from '../ports/proxmox.ts';
-import type { Probe, SeenDevices, StorageDevices } from '../ports/storage-devices.ts';
+import type { SeenDevices, StorageDevices } from '../ports/storage-devices.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
+import type { Pulse } from '../progress.ts';
 import { markFile, mountPathOf } from '../storage-manifest.ts';
 import type { DeclaredTarget, ManifestRead, StorageManifest } from '../storage-manifest.ts';
+import { createAsking } from './asking.ts';
 import { findingsOf } from './findings.ts';
 import { appearanceOf, damping, isFlapping, judgeTarget } from './judge-target.ts';
 import type { Remedy } from './judge-target.ts';
@@ -38,6 +41,8 @@ export interface StorageNeeds {
   readonly status: () => readonly SagaStatus[];
   /** A target went away or came back. */
   readonly changed: () => void;
+  /** Whoever watches that the looks go on. */
+  readonly watch: () => Pulse;
 }
 
 export type Guarded<T> = { readonly is: 'ended'; readonly value: T } | { readonly is: 'dropped'; readonly why: Reason };
@@ -70,20 +75,17 @@ const slowLookMs = 30_000;
 const looksAfterEventMs = [100, 500, 2_000];
 /** Between two looks, however many events come. */
 const shortestGapMs = 50;
+/** What is read of kernel and udev comes from memory. */
+const lookLimitMs = 5_000;
 const entriesEveryMs = 60_000;
+/** Longer than a question to Proxmox may take. */
+const entriesLimitMs = 45_000;
 /** A disk that nobody uses may sleep. */
 const askEveryMs = { used: 60_000, idle: 6 * 3_600_000, share: 60_000, troubled: 30_000 };
 /** A disk under load answers late; a soft mount gives its error after a minute. */
 const probeLimitMs = { disk: 20_000, share: 10_000 };
 /** systemd mounts by itself within a moment. */
 const mendAfterMs = [2_000, 30_000, 2 * 60_000, 10 * 60_000, 30 * 60_000];
-
-interface Asked {
-  readonly of: string;
-  readonly found: Probe;
-  /** Monotonic. */
-  readonly at: number;
-}
 
 interface Mending {
   readonly remedy: Remedy;
@@ -111,8 +113,7 @@ export function createStorage(needs: StorageNeeds): Storage {
   }
   const remedies = new Map<string, Remedy>();
   const drifts = new Map<string, { readonly text: string; readonly since: number }>();
-  const asked = new Map<string, Asked>();
-  const asking = new Map<string, Promise<void>>();
+  const asking = createAsking({ devices, clock, log, answered: () => judge() });
   const mending = new Map<string, Mending>();
   let mendingNow = false;
   const onDrop = new Set<() => void>();
@@ -147,16 +148,29 @@ export function createStorage(needs: StorageNeeds): Storage {
   // Sagas that go on after a restart ask before anybody has looked.
   readManifest();
 
-  const glance = async (): Promise<void> => {
+  let looksAway = 0;
+  /** `false`: nobody can look now, because a look does not come back. */
+  const glance = async (): Promise<boolean> => {
     readManifest();
-    if (manifest.targets.length === 0 && standings.size === 0) return;
+    if (manifest.targets.length === 0 && standings.size === 0) return true;
+    if (looksAway > 0) return false;
+    const look = devices.look(manifest.targets.flatMap(({ target }) => pathOf(target) ?? []));
     try {
-      seen = await devices.look(manifest.targets.flatMap(({ target }) => pathOf(target) ?? []));
+      const came = await within(look, lookLimitMs, clock);
+      if (came.is === 'late') {
+        looksAway += 1;
+        const back = (): void => void (looksAway -= 1);
+        void look.then(back, back);
+        log.warn('cannot look at the mounts: the kernel does not answer');
+        return false;
+      }
+      seen = came.value;
     } catch (error) {
       log.warn('cannot look at the mounts', { why: String(error) });
-      return;
+      return true;
     }
     judge();
+    return true;
   };
 
   /** Whether that is news. */
@@ -180,7 +194,7 @@ export function createStorage(needs: StorageNeeds): Storage {
         declared,
         mount: mountOf(target),
         disks: seen.disks,
-        probe: asked.get(target.name),
+        probe: asking.last(target.name),
         entry: entries === undefined ? 'unknown' : (entries.get(target.storage) ?? 'missing'),
         before,
         now,
@@ -214,21 +228,16 @@ export function createStorage(needs: StorageNeeds): Storage {
 
   const ask = (declared: DeclaredTarget): Promise<void> => {
     const { target } = declared;
-    const known = asking.get(target.name);
-    if (known !== undefined) return known;
-    const path = pathOf(target);
-    const of = appearanceOf({ declared, mount: mountOf(target) });
     const question =
       target.type === 'pbs'
         ? ({ is: 'pbs', server: target.server, port: target.port } as const)
-        : ({ is: 'path', path: path ?? '', markFile } as const);
-    const answered = (async () => {
-      const found = await devices.probe(question, isDisk(target) ? probeLimitMs.disk : probeLimitMs.share);
-      asked.set(target.name, { of, found, at: clock.monotonicMs() });
-      judge();
-    })().finally(() => asking.delete(target.name));
-    asking.set(target.name, answered);
-    return answered;
+        : ({ is: 'path', path: pathOf(target) ?? '', markFile } as const);
+    return asking.ask({
+      name: target.name,
+      of: appearanceOf({ declared, mount: mountOf(target) }),
+      question,
+      limitMs: isDisk(target) ? probeLimitMs.disk : probeLimitMs.share,
+    });
   };
 
   const canBeAsked = ({ target }: DeclaredTarget): boolean => {
@@ -239,7 +248,7 @@ export function createStorage(needs: StorageNeeds): Storage {
 
   const isDueToAsk = (declared: DeclaredTarget, used: ReadonlySet<string>): boolean => {
     const { target } = declared;
-    const last = asked.get(target.name);
+    const last = asking.last(target.name);
     if (last === undefined || last.of !== appearanceOf({ declared, mount: mountOf(target) })) return true;
     const usual = isDisk(target) ? (used.has(target.storage) ? askEveryMs.used : askEveryMs.idle) : askEveryMs.share;
     return clock.monotonicMs() - last.at >= (last.found.is === 'answers' ? usual : askEveryMs.troubled);
@@ -253,10 +262,10 @@ export function createStorage(needs: StorageNeeds): Storage {
 
   const readEntries = async (signal: AbortSignal): Promise<void> => {
     entriesAt = clock.monotonicMs();
-    const answer = await needs.entries.entries(signal);
+    const answer = await within(needs.entries.entries(signal), entriesLimitMs, clock);
     // What was known stays: an unreachable Proxmox takes no disk away.
-    if (answer.is !== 'done') return;
-    entries = new Map(answer.value.map((entry) => [entry.storage, entry]));
+    if (answer.is === 'late' || answer.value.is !== 'done') return;
+    entries = new Map(answer.value.value.map((entry) => [entry.storage, entry]));
     judge();
   };
 
@@ -312,6 +321,7 @@ export function createStorage(needs: StorageNeeds): Storage {
     let cut: (() => void) | undefined;
     let broken: { readonly error: unknown } | undefined;
     let watching = false;
+    const pulse = needs.watch();
     const poke = (): void => {
       poked = true;
       cut?.();
@@ -335,7 +345,9 @@ export function createStorage(needs: StorageNeeds): Storage {
     while (!signal.aborted) {
       if (poked) after = [...looksAfterEventMs];
       poked = false;
-      await glance();
+      // What moves is the looks: an agent that cannot look any more begins again.
+      const looked = await glance();
+      if (looked) pulse.moved();
       if (broken !== undefined) throw broken.error;
       if (manifest.targets.length > 0) {
         // Nobody has to watch a host without targets.
@@ -346,7 +358,10 @@ export function createStorage(needs: StorageNeeds): Storage {
         if (clock.monotonicMs() - entriesAt >= entriesEveryMs) void readEntries(signal).catch(failed);
       }
       await pause(shortestGapMs, false);
-      if (!signal.aborted && !poked) await pause((after.shift() ?? untilNext()) - shortestGapMs, true);
+      if (signal.aborted || poked) continue;
+      const restMs = after.shift() ?? untilNext();
+      if (looked) pulse.rests(restMs);
+      await pause(restMs - shortestGapMs, true);
     }
   };
 
@@ -422,7 +437,7 @@ export function createStorage(needs: StorageNeeds): Storage {
     ],
     vitals: () =>
       inUseByRoot().flatMap(({ target: { name } }) => {
-        const found = asked.get(name)?.found;
+        const found = asking.last(name)?.found;
         return standings.get(name)?.state === 'attached' && found?.is === 'answers' && found.sizes !== undefined
           ? [{ name, ...found.sizes }]
           : [];
