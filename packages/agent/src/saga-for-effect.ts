@@ -8,6 +8,7 @@ import { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from 
 import { checkpointGuest, dropCheckpoint, rollBack } from './checkpoints/index.ts';
 import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
 import { recoverGuest } from './recovery/index.ts';
+import { remountGuest } from './stale-mounts/index.ts';
 import { restoreTest, sweepScratch } from './restore-tests/index.ts';
 import { finishRestore, restoreCopy, restoreInPlace, restoreOverwrite, undoRestore } from './restores/index.ts';
 import { adoptGuest, cannotReRegister } from './adoption/index.ts';
@@ -26,7 +27,7 @@ import { freeGuest, liftQuarantine, quarantine } from './removal/index.ts';
 import type { Removal } from './removal/index.ts';
 import type { SignedOrder } from './admission/index.ts';
 import { breakGlassClose, breakGlassOpen } from './break-glass/index.ts';
-import { targetChange, trustChange } from './trust/index.ts';
+import { targetChange, trustChange, tunnelChange } from './trust/index.ts';
 
 export type SagaChoice =
   | {
@@ -200,6 +201,7 @@ const choices: Choices = {
   'controller-update': ({ guest, role, version, digest }) => saga(updateController, { guest, role, version, digest }),
   'claim-issue': ({ guest }) => saga(issueClaim, { guest }),
   'claim-drop': ({ guest }) => saga(dropClaim, { guest }),
+  'guest-remount': ({ guest, targets }) => saga(remountGuest, { guest, targets }),
   'snapshot-take': ({ guest, purpose }) => saga(checkpointGuest, { guest, purpose }),
   'self-rollback': ({ guest, checkpoint }) => saga(rollBack, { guest, checkpoint }),
   'guest-rollback': ({ guest, snapshot, takenAt, volumes }) =>
@@ -227,6 +229,10 @@ const choices: Choices = {
     signed === undefined ? unsigned : saga(breakGlassOpen, { jobId: signed.jobId, envelope: signed.envelope, minutes }),
   'target-attach': (_effect, _known, _removal, signed) => changeTarget(signed),
   'target-detach': (_effect, _known, _removal, signed) => changeTarget(signed),
+  'target-wipe': (_effect, _known, _removal, signed) => changeTarget(signed),
+  'target-re-point': (_effect, _known, _removal, signed) => changeTarget(signed),
+  'tunnel-change': (_effect, _known, _removal, signed) =>
+    signed === undefined ? unsigned : saga(tunnelChange, { jobId: signed.jobId, envelope: signed.envelope }),
   'break-glass-close': (_effect, _known, _removal, signed) =>
     saga(breakGlassClose, { reason: signed === undefined ? 'the agent closes it' : `job ${signed.jobId}` }),
 };

@@ -8,11 +8,12 @@ import { backup, deleteBackup, pruneBackup, renewMarker, unprotectBackup } from 
 import { checkpointGuest, dropCheckpoint, rollBack } from './checkpoints/index.ts';
 import { dropClaim, issueClaim, updateController } from './controllers/index.ts';
 import { recoverGuest } from './recovery/index.ts';
+import { remountGuest } from './stale-mounts/index.ts';
 import { restoreTest, sweepScratch } from './restore-tests/index.ts';
 import { finishRestore, restoreCopy, restoreInPlace, restoreOverwrite, undoRestore } from './restores/index.ts';
 import { createRegistry } from './kernel/index.ts';
 import type { SagaRegistry } from './kernel/index.ts';
-import { targetChange, trustChange } from './trust/index.ts';
+import { targetChange, trustChange, tunnelChange } from './trust/index.ts';
 
 export function createSagaRegistry(): SagaRegistry {
   return createRegistry([
@@ -31,6 +32,7 @@ export function createSagaRegistry(): SagaRegistry {
     breakGlassOpen,
     breakGlassClose,
     targetChange,
+    tunnelChange,
     backup,
     pruneBackup,
     deleteBackup,
@@ -50,5 +52,6 @@ export function createSagaRegistry(): SagaRegistry {
     issueClaim,
     dropClaim,
     updateController,
+    remountGuest,
   ]);
 }

@@ -87,6 +87,7 @@ function verified(more: Readonly<Record<string, unknown>> = {}, document = trust
     guests: [photos, web],
     copies,
     restores,
+    targets,
     backups: [{ guest: 'photos', uid, tier: 'nas', target: 'nas', state: 'ok', rtoMs: 90_000, copies: 3, risks: [] }],
     parked: [
       {
@@ -130,7 +131,34 @@ function verified(more: Readonly<Record<string, unknown>> = {}, document = trust
 
 const random = (count: number): Uint8Array => new Uint8Array(count).fill(7);
 const hex = 'e'.repeat(64);
-const target = { serial: 'S1', uuid: 'U1', idFile: 'I1' };
+const usb = {
+  type: 'usb',
+  name: 'usb',
+  storage: 'nas',
+  role: 'vzdump-target',
+  class: 'slow',
+  identity: 'ext4:AAAA-BBBB',
+  binding: { serial: 'S1', uuid: 'AAAA-BBBB', idFile: hex },
+  offsite: false,
+  state: 'decommissioned',
+  since: 1,
+  why: 'it was taken out of use',
+};
+const share = { type: 'nfs', name: 'share', storage: 'share', role: 'vzdump-target', class: 'slow', offsite: true };
+const shareAt = (server: string): string => JSON.stringify({ ...share, server, export: '/export' });
+const targets = [
+  usb,
+  {
+    ...share,
+    identity: 'nfs:nas1:/export',
+    binding: { serial: '-', uuid: 'nfs:nas1:/export', idFile: hex },
+    state: 'attached',
+    since: 1,
+    why: '',
+  },
+  { ...usb, name: 'live', storage: 'live', state: 'attached' },
+  { ...usb, name: 'old', storage: 'old', binding: undefined },
+];
 const newLine = line();
 
 interface Row {
@@ -306,26 +334,32 @@ const rows: readonly Row[] = [
   {
     command: 'target-detach',
     operands: ['usb'],
-    options: target,
     kind: 'target-detach',
     people: 1,
-    says: /detach target usb/,
+    says: /detach target usb \(serial S1, UUID AAAA-BBBB\)[^]*3 copies of photos/,
+  },
+  {
+    command: 'tunnel-change',
+    operands: [
+      'tunnel: dfed0ead-79e1-41cf-82b8-88ca8148a577\ningress:\n  - { hostname: photos.example.org, service: "http://192.168.1.50:80" }\n  - { service: "http_status:404" }\n',
+    ],
+    kind: 'tunnel-change',
+    people: 1,
+    says: /new rule: photos\.example\.org → http:\/\/192\.168\.1\.50:80[^]*may reach 192\.168\.1\.50, at every port/,
   },
   {
     command: 'target-wipe',
     operands: ['usb'],
-    options: target,
     kind: 'target-wipe',
     people: 2,
-    says: /everything on it, for good/,
+    says: /everything on it, for good[^]*3 copies of photos[^]*no secure erase/,
   },
   {
     command: 'target-re-point',
-    operands: ['usb'],
-    options: { ...target, to: 'nas2:/export' },
+    operands: ['share', shareAt('nas2')],
     kind: 'target-re-point',
     people: 1,
-    says: /go to nas2:\/export/,
+    says: /re-point target share \(serial -, UUID nfs:nas1:\/export\) to nfs:nas2:\/export/,
   },
   {
     command: 'downgrade',
@@ -422,7 +456,16 @@ const wrong: readonly (readonly [name: string, row: Pick<Row, 'command' | 'opera
   ],
   ['a threshold that is none', { command: 'trust-threshold', operands: ['all', '1'] }, /the classes are destroy/],
   ['everybody retired', { command: 'trust-retire', operands: ['nobody'] }, /nobody called "nobody"/],
-  ['an option that is missing', { command: 'target-wipe', operands: ['usb'], options: {} }, /--serial is missing/],
+  ['the wiping of what is in use', { command: 'target-wipe', operands: ['live'] }, /live is in use; detach it first/],
+  ['the wiping of a server', { command: 'target-wipe', operands: ['share'] }, /share is a server/],
+  ['a target that is not there', { command: 'target-detach', operands: ['gone'] }, /reports no target "gone"/],
+  ['a target of an older agent', { command: 'target-detach', operands: ['old'] }, /does not say what a signature/],
+  ['the re-pointing of a disk', { command: 'target-re-point', operands: ['usb', shareAt('x')] }, /is of share and not/],
+  [
+    'the re-pointing of a disk under its name',
+    { command: 'target-re-point', operands: ['usb', shareAt('x').replace('"share"', '"usb"')] },
+    /attach the new one under a new name/,
+  ],
   [
     'a backup that is not there',
     { command: 'backup-delete', operands: ['photos'], options: { backup: 'nothere' } },

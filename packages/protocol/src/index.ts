@@ -1,6 +1,6 @@
 /**
  * What crosses a wire or carries a signature. Pure, no IO.
- * Read in this order: ids, calendar, desired-state, storage-target, host-state, poll, report, report-state, blocked-action; sshsig, envelope, jobs, trust-document,
+ * Read in this order: ids, calendar, desired-state, storage-target, tunnel-declaration, host-state, poll, report, report-state, blocked-action; sshsig, envelope, jobs, trust-document,
  * host-statement, audit-chain, release-manifest; content-manifest, restore-evidence, local-api; errors.
  */
 export * from './ids.ts';
@@ -25,6 +25,7 @@ export * from './finding.ts';
 export * from './parse.ts';
 export * from './poll.ts';
 export * from './storage-target.ts';
+export * from './tunnel-declaration.ts';
 export * from './host-state.ts';
 export * from './report.ts';
 export * from './report-state.ts';

@@ -7,8 +7,9 @@ import { lossSetItems } from './blocked-action.ts';
 import { digest, guestName, guestUid, hostEpoch, hostId, vmid, volumeId } from './ids.ts';
 import type { Versioned } from './parse.ts';
 import { parsePublicKey } from './sshsig.ts';
-import { storageTarget } from './storage-target.ts';
+import { storageTarget, targetBinding, targetName } from './storage-target.ts';
 import { floorNames, trustDocument } from './trust-document.ts';
+import { tunnelDeclaration } from './tunnel-declaration.ts';
 
 const time = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const text = z.string().min(1).max(300);
@@ -27,7 +28,7 @@ const bulkPlan = z
   .array(volumeId)
   .max(64)
   .refine((items) => items.every((x, at) => at === 0 || (items[at - 1] ?? '') < x), 'must be sorted, each once');
-const target = z.strictObject({ target: slug, serial: text, uuid: text, idFile: text });
+const target = z.strictObject({ target: targetName, ...targetBinding.shape });
 
 const common = {
   v: z.literal(1),
@@ -94,6 +95,8 @@ export const job = z.discriminatedUnion('kind', [
   }),
   kind('break-glass-close', {}),
   kind('hub-re-point', { url: z.url({ protocol: /^https$/ }).max(300), spkiSha256: digest }),
+  // `before`: of the declaration in force, as the person saw it; absent: there was none.
+  kind('tunnel-change', { before: digest.optional(), declaration: tunnelDeclaration }),
   // Backups and restores.
   kind('force-backup', { guest, tier: slug }),
   /**
@@ -119,12 +122,13 @@ export const job = z.discriminatedUnion('kind', [
   }),
   kind('backup-delete', { guest, backup }),
   kind('backup-unprotect', { guest, backup }),
-  // Targets. `serial`: `-` where the declaration has none; `uuid`: of a server its identity; `idFile`: the mark.
+  // Targets, each as the host reports it (`targetBinding`).
   kind('target-attach', { declaration: storageTarget }),
   kind('target-detach', target.shape),
-  // Those whose machinery is a later piece: their shape and their row of the gate are here, carrying out is refused.
   kind('target-wipe', target.shape),
-  kind('target-re-point', { ...target.shape, to: text }),
+  /** A server at another address: the whole of what it is to be declared as. */
+  kind('target-re-point', { ...target.shape, declaration: storageTarget }),
+  // Its machinery is a later piece: its shape and its row of the gate are here, carrying out is refused.
   kind('downgrade', { product: z.enum(['agent', 'controller', 'golden']), version: text, digest }),
 ]);
 export type Job = z.output<typeof job>;
@@ -154,6 +158,7 @@ const destroying: ReadonlySet<JobKind> = new Set<JobKind>([
   'backup-unprotect',
   'target-wipe',
   'target-detach',
+  'target-re-point',
 ]);
 
 /** What became of a job, as the host tells it. */

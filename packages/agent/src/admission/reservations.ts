@@ -71,6 +71,7 @@ export function reservationOf(effect: BuiltEffect): Reservation | undefined {
     case 'controller-update':
     case 'claim-issue':
     case 'claim-drop':
+    case 'guest-remount':
     case 'snapshot-take':
     case 'self-rollback':
     case 'restore-overwrite':
@@ -94,6 +95,9 @@ export function reservationOf(effect: BuiltEffect): Reservation | undefined {
     case 'break-glass-close':
     case 'target-attach':
     case 'target-detach':
+    case 'target-wipe':
+    case 'target-re-point':
+    case 'tunnel-change':
       return undefined;
   }
 }

@@ -105,11 +105,27 @@ export function askedByJob(effect: JobEffect, facts: GuestFacts | undefined): As
         declaration: effect.declaration,
       });
     case 'target-detach':
-      return ofHost(`detach storage target ${effect.target}`, {
+    case 'target-wipe':
+      return ofHost(
+        effect.kind === 'target-wipe'
+          ? `wipe storage target ${effect.target}: everything on it, for good`
+          : `detach storage target ${effect.target}`,
+        { target: effect.target, serial: effect.serial, uuid: effect.uuid, idFile: effect.idFile },
+      );
+    case 'target-re-point':
+      return ofHost(`re-point storage target ${effect.target} to ${effect.identity}`, {
         target: effect.target,
         serial: effect.serial,
         uuid: effect.uuid,
         idFile: effect.idFile,
+        identity: effect.identity,
+        declaration: effect.declaration,
+      });
+    case 'tunnel-change':
+      return ofHost(`let the tunnel in to ${effect.guests.join(', ')} by other rules`, {
+        before: effect.before,
+        declaration: effect.declaration,
+        guests: [...effect.guests],
       });
     case 'backup-force':
       return {

@@ -61,6 +61,11 @@ function told(effect: ProtectionEffect): Told {
       return { words: `give guest ${guest} a new claim`, parameters: {} };
     case 'claim-drop':
       return { words: `take a spent claim out of the config of guest ${guest}`, parameters: {} };
+    case 'guest-remount':
+      return {
+        words: `restart guest ${guest}, whose disk ${effect.targets.join(', ')} was pulled and is back`,
+        parameters: { targets: effect.targets },
+      };
     case 'snapshot-take':
       return { words: `take a checkpoint of guest ${guest}`, parameters: { purpose: effect.purpose } };
     case 'self-rollback':

@@ -152,11 +152,27 @@ export type JobEffect =
       readonly declaration: Digest;
     }
   | {
-      readonly kind: 'target-detach';
+      readonly kind: 'target-detach' | 'target-wipe';
       readonly target: string;
       readonly serial: string;
       readonly uuid: string;
       readonly idFile: string;
+    }
+  | {
+      readonly kind: 'target-re-point';
+      readonly target: string;
+      readonly serial: string;
+      readonly uuid: string;
+      readonly idFile: string;
+      readonly identity: string;
+      readonly declaration: Digest;
+    }
+  /** Digests of whole declarations; `before` is empty where there was none. `guests`: their addresses. */
+  | {
+      readonly kind: 'tunnel-change';
+      readonly before: string;
+      readonly declaration: string;
+      readonly guests: readonly string[];
     }
   | { readonly kind: 'backup-force'; readonly guest: GuestRef; readonly tier: string }
   | { readonly kind: 'backup-delete' | 'backup-unprotect'; readonly guest: GuestRef; readonly backup: BackupBytes }
@@ -232,6 +248,8 @@ export type ProtectionEffect =
   | { readonly kind: 'claim-issue'; readonly guest: GuestRef }
   /** A claim that is worth nothing any more leaves its config. */
   | { readonly kind: 'claim-drop'; readonly guest: GuestRef }
+  /** A restart in place of a guest that has a disk mounted that was pulled. `targets`: of which disks. */
+  | { readonly kind: 'guest-remount'; readonly guest: GuestRef; readonly targets: readonly string[] }
   | RouteEffect;
 
 /** What a guest asks of its host about itself, through the local API. */
@@ -269,12 +287,12 @@ type GuestBackupEffect =
 
 type TargetEffect =
   | {
-      readonly kind: 'target-change' | 'target-class-change' | 'target-role-change' | 'target-re-point';
+      readonly kind: 'target-change' | 'target-class-change' | 'target-role-change';
       readonly target: string;
       readonly from: string;
       readonly to: string;
     }
-  | { readonly kind: 'target-decommission' | 'target-wipe'; readonly target: string }
+  | { readonly kind: 'target-decommission'; readonly target: string }
   | { readonly kind: 'target-creds-rotate'; readonly target: string };
 
 type HostEffect =

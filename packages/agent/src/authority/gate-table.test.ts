@@ -17,6 +17,7 @@ desired-state
  2 guest-removal            S Des         2
  3 guest-reappears          R -           1
  4 power-running            U -           1
+ 4 stale-mount              U -           1
  5 power-stopped            S Div         1
  6 capacity-up              R -           1
  7 capacity-down            S Div         1
@@ -76,6 +77,7 @@ job
 15 job-downgrade            S Dep         1
 16 job-adopt                S Des         1
 17 job-cancel               S -           1
+18 job-tunnel-change        S Dis         1
 local-route
  1 route-read               U -           1
  2 route-snapshot           R -           1

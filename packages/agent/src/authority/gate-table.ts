@@ -71,6 +71,9 @@ const jobEffectRows = {
   'break-glass-close': 'job-break-glass-close',
   'target-attach': 'target-new',
   'target-detach': 'job-target-detach',
+  'target-wipe': 'job-target-wipe',
+  'target-re-point': 'job-target-detach',
+  'tunnel-change': 'job-tunnel-change',
   'backup-force': 'job-backup-force',
   'backup-delete': 'job-backup-delete',
   'backup-unprotect': 'job-backup-delete',
@@ -99,6 +102,7 @@ const protectionEffectRows = {
   'controller-update': 'controller-known',
   'claim-issue': 'controller-claim',
   'claim-drop': 'controller-claim',
+  'guest-remount': 'stale-mount',
   ...routeEffectRows,
 } as const satisfies Record<ProtectionEffect['kind'], RowId>;
 
@@ -111,8 +115,6 @@ const laterEffectRows = {
   'target-class-change': 'target-class',
   'target-role-change': 'target-role',
   'target-decommission': 'target-role',
-  'target-re-point': 'job-target-detach',
-  'target-wipe': 'job-target-wipe',
   'target-creds-rotate': 'target-creds',
   'schedule-change': 'schedule',
   'retention-change': 'retention',

@@ -86,6 +86,9 @@ const rootMay = {
   // Root does it at the host itself: felhom-agent storage.
   'target-attach': false,
   'target-detach': false,
+  'target-wipe': false,
+  'target-re-point': false,
+  'tunnel-change': false,
   // Takes a copy more; whoever is root on the host can run vzdump anyway.
   'backup-force': true,
   'backup-delete': false,

@@ -93,6 +93,9 @@ export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPol
     case 'break-glass-close':
     case 'target-attach':
     case 'target-detach':
+    case 'target-wipe':
+    case 'target-re-point':
+    case 'tunnel-change':
     case 'backup-run':
     case 'backup-force':
     case 'backup-prune':
@@ -106,6 +109,7 @@ export function rangeBreaches(effect: BuiltEffect, facts: Facts, policy: HostPol
     case 'controller-update':
     case 'claim-issue':
     case 'claim-drop':
+    case 'guest-remount':
     case 'restore-overwrite':
     case 'restore-in-place':
     case 'restore-copy':

@@ -27,6 +27,9 @@ export const desiredStateRows = {
     unproven: 'goes-on',
     limits: "not under hold, not within 10 minutes of a person's stop",
   }),
+  'stale-mount': unsigned(4, 'a restart in place of a guest whose disk was pulled and is back', {
+    limits: 'power running, all its disks attached and steady, three restarts an hour',
+  }),
   'power-stopped': signed(5, 'power stopped, no start at boot', ['divert'], {
     beforeServed: 'ranged',
     blast: 'power',

@@ -35,10 +35,9 @@ export const jobRows = {
     binds: ['serial', 'UUID', 'id file'],
   }),
   'job-target-wipe': signed(7, 'wipe a target', ['destroy', 'disclose'], {
-    availableSince: 'backups',
     signers: 2,
     binds: ['serial', 'UUID', 'id file'],
-    limits: 'refused while anything refers to it',
+    limits: 'only once it is detached; refused while anything refers to it',
   }),
   'job-backup-delete': signed(8, 'delete or un-protect a backup', ['destroy'], {
     binds: ['volume id and digest'],
@@ -93,5 +92,9 @@ export const jobRows = {
     underHold: 'goes-on',
     unproven: 'goes-on',
     limits: 'gives back what a removal has not freed yet',
+  }),
+  'job-tunnel-change': signed(18, 'what the tunnel lets in', ['disclose'], {
+    binds: ['the declaration before', 'every rule'],
+    reaches: 'record',
   }),
 } as const satisfies Record<string, GateRow>;

@@ -123,6 +123,9 @@ break-glass-open      4  +  <1  changed     | 4  +  <1  changed     | +       po
 break-glass-close     1  +  <1  changed     | 1  +  <1  changed     | +       policy-unreadable +         +         +
 target-attach         4  +  <1  changed     | 4  +  <1  changed     | on-hold policy-unreadable +         +         +
 target-detach         4  +  <1  changed     | 4  +  <1  changed     | on-hold policy-unreadable +         +         +
+target-wipe           4  +  <1  changed     | 4  +  <1  changed     | on-hold policy-unreadable +         +         +
+target-re-point       4  +  <1  changed     | 4  +  <1  changed     | on-hold policy-unreadable +         +         +
+tunnel-change         4  +  <1  changed     | 4  +  <1  changed     | on-hold policy-unreadable +         +         +
 backup-force          1  +  <1  changed     | 1  +  <1  changed     | +       policy-unreadable foreign   not-seen  +
 backup-delete         3  +  <1  changed     | 3  +  <1  changed     | on-hold policy-unreadable +         +         +
 backup-unprotect      3  +  <1  changed     | 3  +  <1  changed     | on-hold policy-unreadable +         +         +

@@ -266,6 +266,7 @@ const attempts: readonly {
   { name: 'open break-glass', effect: effects['break-glass-open'], expect: 'gate.no-authority' },
   { name: 'shut the operator out', effect: effects['break-glass-close'], expect: 'gate.no-authority' },
   { name: 'another storage target', effect: effects['target-attach'], expect: 'gate.no-authority' },
+  { name: 'the tunnel to somebody else', effect: effects['tunnel-change'], expect: 'gate.no-authority' },
   { name: 'another hub', effect: effects['hub-re-point'], expect: 'gate.not-built' },
   { name: 'another controller image', effect: effects['controller-image-change'], expect: 'gate.not-built' },
   { name: 'delete a backup', effect: effects['backup-delete'], expect: 'gate.no-authority' },

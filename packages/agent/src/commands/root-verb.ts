@@ -40,6 +40,8 @@ import {
 } from '../root-verbs/index.ts';
 import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { hostStorage } from './host-storage.ts';
+import { hostTunnel } from './host-tunnel.ts';
+import type { TunnelWorld } from '../root-verbs/tunnel/index.ts';
 import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts, Turn } from '../root-verbs/index.ts';
 import {
   guestMounts,
@@ -101,6 +103,8 @@ export interface RootWorld {
   };
   readonly guests: GuestWorld;
   readonly storage: StorageWorld;
+  /** Absent in a test that is about something else. */
+  readonly tunnel?: TunnelWorld;
   readonly sshKeygen: string;
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
   /** So long a request waits while another is at work, milliseconds. */
@@ -134,6 +138,7 @@ export function hostRoot(): RootWorld {
     },
     guests: hostGuests(),
     storage: hostStorage(rootPlaces.policy),
+    tunnel: hostTunnel({ ...rootPlaces, systemctl: createSystemctl(), policy: () => readPolicy(rootPlaces, 0) }),
     sshKeygen: '/usr/bin/ssh-keygen',
     clock: systemClock(),
     turnWaitMs: 60_000,
@@ -292,7 +297,7 @@ async function waitForTurn({ places, clock, turnWaitMs }: RootWorld, signal: Abo
 }
 
 /** Makes nothing yet: closing has to work on a disk that takes no more. */
-function partsOf({ places, rootUid, clock, sshKeygen, systemctl, storage }: RootWorld): RootParts {
+function partsOf({ places, rootUid, clock, sshKeygen, systemctl, storage, tunnel }: RootWorld): RootParts {
   return {
     trustFile: places.trust,
     trust: createTrustFile(places.trust, { ownerUids: [rootUid] }),
@@ -304,6 +309,7 @@ function partsOf({ places, rootUid, clock, sshKeygen, systemctl, storage }: Root
     witness: witnessIn(join(places.state, 'witness')),
     tunnelRestarts: join(places.state, 'tunnel-restarts'),
     storage,
+    ...(tunnel === undefined ? {} : { tunnel }),
     now: () => clock.now(),
   };
 }

@@ -13,7 +13,8 @@ import { planLater } from './kinds/later.ts';
 import { planReRegister } from './kinds/re-register.ts';
 import { planRestoreCopy, planRestoreInPlace, planRestoreOverwrite, planRollback } from './kinds/restores.ts';
 import { planSaga } from './kinds/saga.ts';
-import { planTargetAttach, planTargetDetach } from './kinds/targets.ts';
+import { planTargetAttach, planTargetDetach, planTargetRePoint, planTargetWipe } from './kinds/targets.ts';
+import { planTunnelChange } from './kinds/tunnel.ts';
 import { planTrustChange } from './kinds/trust-change.ts';
 
 const catalog: { readonly [K in JobKind]: PlanJob<K> } = {
@@ -28,6 +29,7 @@ const catalog: { readonly [K in JobKind]: PlanJob<K> } = {
   'floor-change': planFloorChange,
   'break-glass-open': planBreakGlassOpen,
   'break-glass-close': planBreakGlassClose,
+  'tunnel-change': planTunnelChange,
   'hub-re-point': planLater,
   'force-backup': planForceBackup,
   'restore-overwrite': planRestoreOverwrite,
@@ -38,8 +40,8 @@ const catalog: { readonly [K in JobKind]: PlanJob<K> } = {
   'backup-unprotect': planBackupUnprotect,
   'target-attach': planTargetAttach,
   'target-detach': planTargetDetach,
-  'target-wipe': planLater,
-  'target-re-point': planLater,
+  'target-wipe': planTargetWipe,
+  'target-re-point': planTargetRePoint,
   downgrade: planLater,
 };
 

@@ -13,6 +13,8 @@ export interface SignedHelper {
   trustUpdate(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
   /** Attaches or detaches a storage target as the envelope says; the helper verifies it again itself [R13]. */
   targetApply(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
+  /** Puts what the envelope lets the tunnel in to in force: cloudflared's rules and both fences; verified there again [R13]. */
+  tunnelApply(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
   /** Starts the second, otherwise absent tunnel for as long as the envelope says; it closes by itself [R9]. */
   breakGlassOpen(operation: HelperOperation, envelope: string, signal: AbortSignal): Promise<Outcome<void>>;
   /** Needs nobody's signature: closing only narrows. */

@@ -12,7 +12,8 @@ import type { BreakGlassPlace, OpenOptions } from './break-glass.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
 import type { Receipts } from './receipts.ts';
 import { applyTarget } from './target-apply.ts';
-import { restartTunnel } from './tunnel-restart.ts';
+import { applyTunnel, restartTunnel } from './tunnel/index.ts';
+import type { TunnelWorld } from './tunnel/index.ts';
 import { trustUpdate } from './trust-update.ts';
 import { serveStorage } from './storage/serve.ts';
 import type { StorageRequest } from './storage/serve.ts';
@@ -28,6 +29,7 @@ export type RootRequest =
   | ({ readonly verb: 'trust-update' } & Signed)
   | ({ readonly verb: 'break-glass-open' } & Signed)
   | ({ readonly verb: 'target-apply' } & Signed)
+  | ({ readonly verb: 'tunnel-apply' } & Signed)
   | { readonly verb: 'break-glass-close'; readonly operation: HelperOperation }
   | { readonly verb: 'break-glass-show' }
   | StorageRequest
@@ -59,6 +61,8 @@ export interface RootParts {
   readonly consumed: ConsumedJobs;
   readonly receipts: Receipts;
   readonly witness: WitnessCount;
+  /** Absent where there is none: on the stage of the lab. */
+  readonly tunnel?: TunnelWorld;
   /** Where the restarts of the tunnel are counted. */
   readonly tunnelRestarts: string;
   /** Absent where there are no disks: on the stage of the lab. */
@@ -102,6 +106,11 @@ export async function serveVerb(request: RootRequest, parts: RootParts, signal: 
     case 'storage-define':
       if (parts.storage === undefined) return refused(`cannot ${request.verb}: this host has no storage of its own`);
       return serveStorage(request, { ...parts, storage: parts.storage });
+    case 'tunnel-apply': {
+      const { tunnel } = parts;
+      if (tunnel === undefined) return refused('cannot change the tunnel: this host has none');
+      return once(request, parts, (host) => applyTunnel({ ...parts, tunnel, host }, request.envelope, signal));
+    }
     case 'tunnel-restart':
       return onceReceipted(request, parts, () =>
         restartTunnel({ systemctl: place.systemctl, record: parts.tunnelRestarts, now: parts.now() }),

@@ -17,6 +17,7 @@ import { restoreCopy, restoreInPlace, restoreOverwrite, rollback } from './resto
 import { saga } from './saga.ts';
 import { targetAttach, targetDetach, targetRePoint, targetWipe } from './targets.ts';
 import { trustChange } from './trust-change.ts';
+import { tunnelChange } from './tunnel.ts';
 
 export const jobFiles = {
   approve,
@@ -42,6 +43,7 @@ export const jobFiles = {
   'target-detach': targetDetach,
   'target-wipe': targetWipe,
   'target-re-point': targetRePoint,
+  'tunnel-change': tunnelChange,
   downgrade,
 } as const satisfies { readonly [K in JobKind]: JobFile<K> };
 

@@ -159,6 +159,11 @@ const trustedPeople = ({ root }: SimWorld): string => {
 const openGlass = (world: SimWorld): Promise<SignedJob> =>
   signed(world, 'break-glass-open', { minutes: 60, key: world.people.carol.keyLine, consents: [] });
 
+const photosOnly = {
+  tunnel: '00000000-0000-4000-8000-000000000000',
+  ingress: [{ hostname: 'photos.example.org', service: 'http://192.168.1.50:80' }, { service: 'http_status:404' }],
+};
+
 const stick = storageTarget.parse({
   type: 'usb',
   name: 'stick',
@@ -393,6 +398,14 @@ export const signedStories: Readonly<Record<string, Story>> = {
     spoils: helperMishaps,
     missing: ({ root }) => (root.targets().includes(stick.name) ? [] : ['the target is not attached']),
     changed: ({ root }) => (root.targets().includes(stick.name) ? ['the target is attached'] : []),
+  },
+  'tunnel-change': {
+    asks: [],
+    guests: { done: 0, undone: 0 },
+    signs: (world) => signed(world, 'tunnel-change', { declaration: photosOnly }, ['carol']),
+    spoils: helperMishaps,
+    missing: ({ root }) => (root.tunnel() === undefined ? ['the tunnel lets nobody in'] : []),
+    changed: ({ root }) => (root.tunnel() === undefined ? [] : ['the tunnel lets somebody in']),
   },
   'break-glass-close': {
     asks: [],

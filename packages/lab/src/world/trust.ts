@@ -2,6 +2,7 @@
 import { applyTrustChange, done, isApplied, verifyEnvelope } from '@felhom/agent';
 import type { Outcome, SignatureVerifier, SignedHelper, TrustStore } from '@felhom/agent';
 import {
+  digestOfTunnel,
   digestOfTrust,
   jobKind,
   parseEnvelope,
@@ -11,7 +12,7 @@ import {
   signatureNamespaces,
   trustDocument,
 } from '@felhom/protocol';
-import type { Job, Reason, TrustDocument } from '@felhom/protocol';
+import type { Job, Reason, TrustDocument, TunnelDeclaration } from '@felhom/protocol';
 import type { SimClock } from '../simulation/sim-clock.ts';
 import type { Operator } from './operators.ts';
 
@@ -53,6 +54,8 @@ export interface SimRoot {
   readonly openUntil: () => number | undefined;
   /** Names of the storage targets that were attached by a signed job. */
   readonly targets: () => readonly string[];
+  /** What the tunnel was let in to by a signed job. */
+  readonly tunnel: () => TunnelDeclaration | undefined;
   /** How the next verb that changes something comes to nothing, or seems to. */
   trip(how: Mishap): void;
 }
@@ -80,6 +83,7 @@ export function createSimRoot(
   /** Ids of jobs that root carried out: none is good for a second time. */
   const consumed = new Set<string>();
   const targets = new Set<string>();
+  let tunnel: TunnelDeclaration | undefined;
   /** The largest count that the agent told, per epoch, the present one last. */
   let witnessed: readonly { readonly epoch: string; readonly count: number }[] = [];
   /** Written when a verb has done its work, under the operation it was asked for. */
@@ -157,6 +161,23 @@ export function createSimRoot(
     return done(undefined);
   };
 
+  /** Which addresses are guests', and whether it comes up, is looked at where the real one is tested. */
+  const tunnelApply = async (envelope: string, signal: AbortSignal): Promise<Outcome<void>> => {
+    const opened = await open(envelope, signal);
+    if (opened.is === 'refused') return opened;
+    const { job, people, document } = opened;
+    if (job.kind !== 'tunnel-change') return refuse(`${job.kind} changes no tunnel`);
+    const { before, declaration } = job.params;
+    if (tunnel !== undefined && digestOfTunnel(tunnel) === digestOfTunnel(declaration)) return done(undefined);
+    if (job.host !== document.host) return refuse(`it is for host ${job.host}`);
+    if (people.length < peopleNeeded(document, ['disclose'], 1)) return refuse('more people have to sign');
+    if (clock.now() < job.notBefore || clock.now() >= job.expiresAt) return refuse('it is not its time');
+    if (before !== (tunnel === undefined ? undefined : digestOfTunnel(tunnel)))
+      return refuse('other rules are in force');
+    tunnel = declaration;
+    return done(undefined);
+  };
+
   /** The timer is of the host's own, and needs nobody. */
   const openUntil = (): number | undefined =>
     glass !== undefined && clock.now() < glass.until ? glass.until : undefined;
@@ -170,6 +191,7 @@ export function createSimRoot(
     },
     openUntil,
     targets: () => [...targets],
+    tunnel: () => tunnel,
     trip: (how) => {
       mishap = how;
     },
@@ -186,6 +208,8 @@ export function createSimRoot(
       // Disks are root's own matter; here it only matters that nobody gets one attached without the signatures.
       targetApply: (operation, envelope, signal) =>
         once('target-apply', operation, () => targetApply(envelope, signal)),
+      tunnelApply: (operation, envelope, signal) =>
+        once('tunnel-apply', operation, () => tunnelApply(envelope, signal)),
       show: async (operation) => done(receipts.get(operation)),
       witness: async (epoch, count) => {
         const last = witnessed.at(-1);

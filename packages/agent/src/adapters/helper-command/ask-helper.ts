@@ -103,7 +103,8 @@ export function createHelper(
     storageDefine: (operation, target, signal) => act({ v: 1, verb: 'storage-define', operation, target }, signal),
     targetApply: (operation, envelope, signal) => act({ v: 1, verb: 'target-apply', operation, envelope }, signal),
     // It waits for the tunnel to come up, and where it does not for the earlier one.
-    tunnelApply: (operation, envelope, signal) => act({ v: 1, verb: 'tunnel-apply', operation, envelope }, signal, 300_000),
+    tunnelApply: (operation, envelope, signal) =>
+      act({ v: 1, verb: 'tunnel-apply', operation, envelope }, signal, 300_000),
     async smart(device, signal) {
       const answer = await ask({ v: 1, verb: 'smart', device }, signal);
       if (answer.is !== 'done') return answer;

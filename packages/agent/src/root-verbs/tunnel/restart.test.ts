@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { restartTunnel, tunnelUnit } from './tunnel-restart.ts';
+import { restartTunnel } from './restart.ts';
+import { tunnelUnit } from './unit.ts';
 
 const now = 1_800_000_000_000;
 const minute = 60_000;

@@ -4,11 +4,10 @@
  */
 import { renameSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Systemctl } from '../ports/systemctl.ts';
-import { placeFile } from './durable-file.ts';
-import { ownFolder, ownText } from './root-files.ts';
-
-export const tunnelUnit = 'felhom-cloudflared.service';
+import type { Systemctl } from '../../ports/systemctl.ts';
+import { placeFile } from '../durable-file.ts';
+import { ownFolder, ownText } from '../root-files.ts';
+import { showUnit, tunnelUnit } from './unit.ts';
 
 const hour = 60 * 60_000;
 /** One more than the agent ever asks for. */
@@ -25,11 +24,10 @@ type Answer = { readonly is: 'done' } | { readonly is: 'refused'; readonly text:
 
 /** Done: systemd took it on. Throws what leaves open whether it did. */
 export async function restartTunnel({ systemctl, record, now }: TunnelRestartOptions): Promise<Answer> {
-  const shown = await systemctl(['show', '--property=LoadState,ActiveState,UnitFileState', '--', tunnelUnit]);
-  const state = new Map(shown.stdout.split('\n').map((line): [string, string] => [before(line), after(line)]));
-  const active = state.get('ActiveState') ?? '';
+  const state = await showUnit(systemctl, ['LoadState', 'ActiveState', 'UnitFileState']);
+  const active = state?.get('ActiveState') ?? '';
   const unfit =
-    shown.code !== 0
+    state === undefined
       ? 'systemd does not tell how it is'
       : state.get('LoadState') !== 'loaded'
         ? `it is ${state.get('LoadState') ?? 'unknown'}`
@@ -71,8 +69,5 @@ function readTimes(file: string): readonly number[] {
       return Number(line);
     });
 }
-
-const before = (line: string): string => line.slice(0, Math.max(0, line.indexOf('=')));
-const after = (line: string): string => line.slice(line.indexOf('=') + 1).trim();
 
 const refused = (why: string): Answer => ({ is: 'refused', text: `cannot restart the tunnel: ${why}` });
