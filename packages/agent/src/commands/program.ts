@@ -258,6 +258,15 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
       );
     });
   program
+    .command('self-test')
+    .description('whether this program is whole and runs here; opens nothing of this host. For the trial of a slot')
+    .action(async () => {
+      const { selfTest } = await import('./self-test.ts');
+      const trouble = await selfTest();
+      if (trouble === undefined) io.stdout.write(`felhom-agent ${agentVersion}: whole\n`);
+      else fail(`cannot run here: ${trouble}`);
+    });
+  program
     .command('completion')
     .description('print a completion script for bash, zsh or fish')
     .addArgument(new Argument('<shell>').choices(completionShells))

@@ -18,6 +18,7 @@ import type { LogSocket, Supervisor } from '../ports/supervisor.ts';
 import { nobody } from '../adapters/sd-notify/index.ts';
 import type { ErrorCode, Reason } from '@felhom/protocol';
 import { reason } from '@felhom/protocol';
+import { localFacts } from './local-facts.ts';
 import { defaultAdminSocket } from './locations.ts';
 import { openHost } from './open-host.ts';
 import type { OpenHost } from './open-host.ts';
@@ -116,7 +117,8 @@ async function attemptRun(
     door.serve(agent, until),
     serveMetrics(config.value, agent, { clock, log, signal: until }),
   ]);
-  await superviseAgent(agent, { supervisor, clock, log }, until);
+  const facts = () => localFacts(agent.report(), 'hub' in config.value.desired, door.serving());
+  await superviseAgent(agent, { supervisor, clock, log, facts }, until);
   supervisor.stopping();
   await served;
   await agent.stop();
@@ -218,6 +220,6 @@ async function waitDegraded(
     // The socket is a convenience here; the log has said what is wrong.
     socket = undefined;
   }
-  await superviseDegraded(why.text, lookAgainMs, { supervisor, clock }, signal);
+  await superviseDegraded(why, lookAgainMs, { supervisor, clock }, signal);
   await socket?.close();
 }

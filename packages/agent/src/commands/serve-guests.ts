@@ -16,6 +16,8 @@ import type { LocalContact } from '../protection/index.ts';
 export interface GuestDoor {
   /** Where guests find this host, once the authority is open. */
   readonly contact: () => LocalContact | undefined;
+  /** Whether guests can connect; `off`: the configuration has no local API. */
+  serving(): 'ok' | 'no' | 'off';
   /** Serves until `signal`; never rejects. At once nothing where the configuration has no local API. */
   serve(agent: Agent, signal: AbortSignal): Promise<void>;
 }
@@ -25,6 +27,7 @@ const againMs = 15_000;
 export function createGuestDoor(config: AgentConfig, clock: Clock, log: Log): GuestDoor {
   const listen = config.localApi?.listen;
   let authority: LocalCa | undefined;
+  let serving = false;
   let told: string | undefined;
   const tell = (text: string): void => {
     if (told !== text) log.error(text);
@@ -63,6 +66,7 @@ export function createGuestDoor(config: AgentConfig, clock: Clock, log: Log): Gu
             authority,
             address: `${listen.address.includes(':') ? `[${listen.address}]` : listen.address}:${listen.port}`,
           },
+    serving: () => (listen === undefined ? 'off' : serving ? 'ok' : 'no'),
     async serve(agent, signal) {
       if (listen === undefined) return;
       let server: LocalServer | undefined;
@@ -74,11 +78,13 @@ export function createGuestDoor(config: AgentConfig, clock: Clock, log: Log): Gu
       if (server === undefined) return;
       log.info('guests are served', { address: server.address, port: server.port });
       agent.listening(true);
+      serving = true;
       await new Promise<void>((resolve) => {
         if (signal.aborted) resolve();
         else signal.addEventListener('abort', () => resolve(), { once: true });
       });
       agent.listening(false);
+      serving = false;
       await server.close();
     },
   };

@@ -2,8 +2,17 @@
 import type { Agent } from '../agent-parts.ts';
 import type { Clock } from '../kernel/index.ts';
 import type { Log } from '../ports/log.ts';
-import type { Supervisor } from '../ports/supervisor.ts';
+import type { Reason } from '@felhom/protocol';
+import type { LocalFacts, Supervisor } from '../ports/supervisor.ts';
 import { shouldFeed } from '../progress.ts';
+import { factsDegraded } from './local-facts.ts';
+
+interface Watched {
+  readonly supervisor: Supervisor;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly facts: () => LocalFacts;
+}
 
 /** A node that answers nothing keeps the first pass waiting; the agent is there all the same. */
 const longestFirstLookMs = 20_000;
@@ -13,21 +22,20 @@ const patienceInWatchdogs = 10;
 /** Resolves once `signal` is aborted. */
 export async function superviseAgent(
   agent: Pick<Agent, 'looked' | 'progress' | 'trouble' | 'guests' | 'sagas'>,
-  { supervisor, clock, log }: { readonly supervisor: Supervisor; readonly clock: Clock; readonly log: Log },
+  watched: Watched,
   signal: AbortSignal,
 ): Promise<void> {
+  const { supervisor, clock } = watched;
   const firstLook = async (): Promise<void> => {
     await Promise.race([agent.looked, pause(clock, longestFirstLookMs, signal)]);
     if (!signal.aborted) supervisor.ready();
   };
-  await Promise.all([firstLook(), feed(agent, supervisor, clock, log, signal)]);
+  await Promise.all([firstLook(), feed(agent, watched, signal)]);
 }
 
 async function feed(
   agent: Pick<Agent, 'progress' | 'trouble' | 'guests' | 'sagas'>,
-  supervisor: Supervisor,
-  clock: Clock,
-  log: Log,
+  { supervisor, clock, log, facts }: Watched,
   signal: AbortSignal,
 ): Promise<void> {
   const { watchdogMs } = supervisor;
@@ -45,20 +53,22 @@ async function feed(
     }
     hung = feeding.is === 'hung';
     const text = feeding.is === 'hung' ? `hung: ${feeding.loop} does not go on` : atWork(agent);
-    if (text !== said) supervisor.status(text);
-    said = text;
+    const seen = facts();
+    const saying = `${text} ${Object.values(seen).join(' ')}`;
+    if (saying !== said) supervisor.status(text, seen);
+    said = saying;
     await pause(clock, feedEveryMs(supervisor), signal);
   }
 }
 
 /** Waits for the next look at a configuration that does not read; to say so is all there is to do, so that is progress. */
 export async function superviseDegraded(
-  why: string,
+  why: Reason,
   forMs: number,
   { supervisor, clock }: { readonly supervisor: Supervisor; readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<void> {
-  supervisor.status(`degraded: ${why}`);
+  supervisor.status(`degraded: ${why.text}`, factsDegraded(why.code));
   supervisor.ready();
   const until = clock.monotonicMs() + forMs;
   for (let left = forMs; left > 0 && !signal.aborted; left = until - clock.monotonicMs()) {

@@ -6,3 +6,4 @@
  * Read in this order: supervisor, datagram (the two calls of libc).
  */
 export { openSupervisor, openLogSocket, nobody } from './supervisor.ts';
+export { openDatagram } from './datagram.ts';

@@ -13,12 +13,18 @@ test('each word goes to the socket that systemd named, a status as one line', ()
   const supervisor = openSupervisor({ NOTIFY_SOCKET: '/run/n', WATCHDOG_USEC: '4000000', WATCHDOG_PID: '7' }, 7, open);
   supervisor.ready();
   supervisor.progress();
-  supervisor.status('degraded: cannot\nREADY=1');
+  supervisor.status('degraded: cannot\nREADY=1', {
+    config: 'ok',
+    journal: 'ok',
+    proxmox: 'no',
+    localApi: 'off',
+    hub: 'unknown',
+  });
   supervisor.stopping();
   assert.deepEqual(sent, [
     '/run/n READY=1',
     '/run/n WATCHDOG=1',
-    '/run/n STATUS=degraded: cannot READY=1',
+    '/run/n STATUS=degraded: cannot READY=1 [config=ok journal=ok proxmox=no local-api=off hub=unknown]',
     '/run/n STOPPING=1',
   ]);
   assert.equal(supervisor.watchdogMs, 4000);

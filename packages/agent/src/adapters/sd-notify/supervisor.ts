@@ -1,4 +1,4 @@
-import type { LogRecord, LogSocket, Supervisor } from '../../ports/supervisor.ts';
+import type { LocalFacts, LogRecord, LogSocket, Supervisor } from '../../ports/supervisor.ts';
 import { openDatagram } from './datagram.ts';
 import type { Datagram } from './datagram.ts';
 
@@ -19,7 +19,7 @@ export function openSupervisor(env: Env, pid: number, open: () => Datagram | und
     watchdogMs: watchdogOf(env, pid),
     ready: () => tell('READY=1'),
     progress: () => tell('WATCHDOG=1'),
-    status: (text) => tell(`STATUS=${oneLine(text)}`),
+    status: (text, facts) => tell(`STATUS=${oneLine(text)} ${wordsOf(facts)}`),
     stopping: () => tell('STOPPING=1'),
   };
 }
@@ -31,6 +31,10 @@ function watchdogOf(env: Env, pid: number): number | undefined {
   if (!(microseconds > 0) || (whose !== undefined && Number(whose) !== pid)) return undefined;
   return microseconds / 1000;
 }
+
+/** The last bracket of the line, so that no text before it can pass for it. `/usr/lib/felhom/health-gate` reads it. */
+const wordsOf = ({ config, journal, proxmox, localApi, hub }: LocalFacts): string =>
+  `[config=${config} journal=${journal} proxmox=${proxmox} local-api=${localApi} hub=${hub}]`;
 
 const longestStatus = 500;
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').slice(0, longestStatus);
