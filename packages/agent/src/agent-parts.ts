@@ -7,7 +7,6 @@ import type { Held } from './hub-link/index.ts';
 import type { Clock, CrashPoints, Journal, Outcome, Random, SagaStatus } from './kernel/index.ts';
 import type { LocalApi } from './local-api/index.ts';
 import type { NodeCheck } from './node-check/index.ts';
-import type { MonitoringPorts } from './monitoring/index.ts';
 import type { PlannedEffect } from './open-work.ts';
 import type { GuestWitness } from './ports/guest-witness.ts';
 import type { HostHelper } from './ports/host-helper.ts';
@@ -34,6 +33,7 @@ import type { ManifestRead } from './storage-manifest.ts';
 import type { TrustStore } from './ports/trust-store.ts';
 import type { LocalContact } from './protection/index.ts';
 import type { LoopProgress } from './progress.ts';
+import type { HostPorts } from './watch-host.ts';
 
 /** Proxmox as the agent needs it; `PveClient` is one. */
 export interface ProxmoxPorts {
@@ -85,7 +85,7 @@ export interface AgentParts {
   /** Numbers of now, for the heartbeat; must be cheap. `undefined`: not known, and then none are sent. */
   readonly vitals?: (() => HostVitals | undefined) | undefined;
   /** The host itself, where this process runs on it; absent: nobody looks at it. */
-  readonly monitoring?: MonitoringPorts | undefined;
+  readonly monitoring?: HostPorts | undefined;
   readonly reconcile: { readonly intervalMs: number; readonly pauseMs: number };
   /** The process has to begin again: the fence is lost, or the journal failed. */
   readonly onHalt: (why: Reason) => void;

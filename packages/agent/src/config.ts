@@ -74,6 +74,8 @@ export const agentConfig = z.strictObject({
     .prefault({}),
   /** The targets that root declared. */
   storageFile: path.default('/etc/felhom/storage.json'),
+  /** Where the health gate keeps what it found. */
+  gateDirectory: path.default('/var/lib/felhom-gate'),
   /** Whether this machine is looked at too; off where the agent runs beside its node, as in a lab. */
   watchHost: z.boolean().default(true),
   /** The tunnel to the guests: its port for metrics on loopback, and the file that root declared its ingress in. */

@@ -4,6 +4,13 @@ import type { GuestRecord } from './authority/guest-record.ts';
 import type { InFlight } from './guests/index.ts';
 import { createMonitoring } from './monitoring/index.ts';
 import type { Monitoring, MonitoringNeeds, MonitoringPorts } from './monitoring/index.ts';
+import type { ReadGate } from './ports/slots.ts';
+import { findingsOfSlots } from './slots.ts';
+
+export interface HostPorts extends MonitoringPorts {
+  /** Builds of the agent on trial; absent where there is no health gate. */
+  readonly gate?: ReadGate;
+}
 
 export interface HostWorld extends Pick<
   MonitoringNeeds,
@@ -17,6 +24,7 @@ export interface HostWorld extends Pick<
   | 'working'
   | 'hubReached'
   | 'news'
+  | 'watch'
   | 'clock'
 > {
   /** Shown where nobody looks at the host. */
@@ -27,7 +35,7 @@ export interface HostWorld extends Pick<
   readonly registry: () => readonly GuestRecord[];
 }
 
-export function watchHost(ports: MonitoringPorts | undefined, world: HostWorld): Omit<Monitoring, 'look'> {
+export function watchHost(ports: HostPorts | undefined, world: HostWorld): Omit<Monitoring, 'look'> {
   if (ports === undefined)
     return {
       run: () => Promise.resolve(),
@@ -46,6 +54,7 @@ export function watchHost(ports: MonitoringPorts | undefined, world: HostWorld):
   });
   return {
     ...monitoring,
+    findings: () => [...monitoring.findings(), ...(ports.gate === undefined ? [] : findingsOfSlots(ports.gate()))],
     vitals: () => {
       const numbers = monitoring.vitals();
       return numbers === undefined ? undefined : { ...numbers, targets: world.targets() };

@@ -1,4 +1,5 @@
 /** The real adapters of monitoring, for a machine that is its own node. */
+import { createGateFiles } from '../adapters/gate-files/index.ts';
 import { createHostFacts } from '../adapters/host-facts/index.ts';
 import { createStorageDevices } from '../adapters/storage-devices/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
@@ -6,10 +7,11 @@ import { createDeclaredIngress, createInternetProbe, createTunnelEndpoint } from
 import type { PveClient } from '../adapters/pve-http/index.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Clock, Random } from '../kernel/index.ts';
-import type { Ending, MonitoringPorts } from '../monitoring/index.ts';
+import type { Ending } from '../monitoring/index.ts';
 import type { HostFacts } from '../ports/host-facts.ts';
 import type { StorageDevices } from '../ports/storage-devices.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
+import type { HostPorts } from '../watch-host.ts';
 
 /** Until when the certificates are valid that were shown last, milliseconds since the epoch. */
 export interface SeenCertificates {
@@ -44,7 +46,7 @@ export function monitoringPorts(
     readonly helper: Pick<StorageHelper, 'smart'> | undefined;
     readonly certificates: Readonly<SeenCertificates>;
   },
-): MonitoringPorts | undefined {
+): HostPorts | undefined {
   if (!config.watchHost) return undefined;
   const { proxmox, helper, certificates } = parts;
   return {
@@ -58,6 +60,7 @@ export function monitoringPorts(
     },
     internet: createInternetProbe({ random: world.random }),
     endings: () => endingsOf(certificates),
+    gate: createGateFiles(config.gateDirectory),
   };
 }
 

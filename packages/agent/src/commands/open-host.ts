@@ -34,7 +34,7 @@ import type { SignedHelper } from '../ports/signed-helper.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { Log } from '../ports/log.ts';
 import type { LocalContact } from '../protection/index.ts';
-import { agentVersion } from '../version.ts';
+import { versionIn } from '../version.ts';
 import { hostFactsOf, monitoringPorts, storageDevicesOf } from './host-ports.ts';
 import type { SeenCertificates } from './host-ports.ts';
 import { hostKeyDirectory } from './locations.ts';
@@ -180,7 +180,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
   try {
     agent = createAgent({
       host: config.host,
-      version: agentVersion,
+      version: versionIn(import.meta.dirname),
       journal,
       crashPoints: noCrashPoints,
       clock: world.clock,

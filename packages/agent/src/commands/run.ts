@@ -25,7 +25,7 @@ import type { OpenHost } from './open-host.ts';
 import { createGuestDoor } from './serve-guests.ts';
 import { serveMetrics } from './serve-metrics.ts';
 import { superviseAgent, superviseDegraded } from './supervise.ts';
-import { agentVersion } from '../version.ts';
+import { agentVersion, versionIn } from '../version.ts';
 
 type LogSink = Parameters<typeof createLog>[1];
 
@@ -110,7 +110,7 @@ async function attemptRun(
     // Guests are looked after without it; only the commands on this host have nobody to ask.
     log.error(why.text, { code: why.code });
   }
-  log.info('agent started', { version: agentVersion, host: config.value.host });
+  log.info('agent started', { version: versionIn(import.meta.dirname), host: config.value.host });
   agent.start();
   const until = AbortSignal.any([signal, halt.signal]);
   const served = Promise.all([
