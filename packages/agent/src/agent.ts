@@ -82,9 +82,9 @@ export function createAgent(parts: AgentParts): Agent {
     status: () => runner.status(),
     changed: () => {
       source.wakePoll();
-      // What waited for the target, or is going on with it.
       loop.wake();
     },
+    watch: () => progress.watch('storage'),
   });
   /** With the declared targets in it. */
   const joined = (policy: HostPolicy | undefined): HostPolicy | undefined =>
@@ -236,6 +236,7 @@ export function createAgent(parts: AgentParts): Agent {
     working: () => runner.status().some(({ parked }) => parked === undefined),
     hubReached: () => source.hubReached(clock.now()),
     news: () => source.news(),
+    watch: () => progress.watch('monitoring'),
   });
 
   const packages = rememberPackages(proxmox.facts, clock);
@@ -413,10 +414,8 @@ export function createAgent(parts: AgentParts): Agent {
 
   return {
     start: () => {
-      // Both run until `life` ends. Only a journal that cannot be written any more makes them fail.
-      for (const work of [source.run(life.signal), loop.run(life.signal), storage.run(life.signal)])
-        void work.catch(stopWorking);
-      void monitoring.run(life.signal);
+      // All run until `life` ends. Only a journal that cannot be written any more makes one fail.
+      for (const one of [source, loop, storage, monitoring]) void one.run(life.signal).catch(stopWorking);
     },
     stop: async () => {
       const why = reason('agent.stopping', 'the agent is stopping; open sagas go on at the next start');

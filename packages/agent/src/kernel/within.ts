@@ -7,10 +7,7 @@ export type Within<T> = { readonly is: 'ended'; readonly value: T } | { readonly
 export async function within<T>(work: Promise<T>, ms: number, clock: Pick<Clock, 'sleep'>): Promise<Within<T>> {
   const settled = new AbortController();
   const late = { is: 'late' } as const;
-  const limit = clock.sleep(ms, settled.signal).then(
-    () => late,
-    () => late,
-  );
+  const limit = clock.sleep(ms, settled.signal).then(() => late);
   try {
     return await Promise.race([work.then((value) => ({ is: 'ended', value }) as const), limit]);
   } finally {

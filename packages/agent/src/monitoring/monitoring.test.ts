@@ -28,6 +28,7 @@ function host() {
   const world = {
     sample: wellSample,
     units: done([...wellUnits, unit(tunnelUnit)]) as Outcome<readonly UnitState[]>,
+    unitsAnswer: async (): Promise<Outcome<readonly UnitState[]>> => world.units,
     synchronised: done(true),
     reboot: done(undefined) as Outcome<string | undefined>,
     disks: done([]) as Outcome<readonly DiskRow[]>,
@@ -47,10 +48,13 @@ function host() {
     documents: new Map<string, StoredDocument>(),
   };
   let at = 0;
+  /** Ends every wait that goes on at the time. */
+  const timeOver: (() => void)[] = [];
+  const pulse = { moved: 0, restsMs: 0 };
   const monitoring = createMonitoring({
     host: {
       sample: () => count('sample', async () => world.sample),
-      units: () => count('units', async () => world.units),
+      units: () => count('units', () => world.unitsAnswer()),
       clockSynchronised: () => count('clock', async () => world.synchronised),
       rebootPending: () => count('reboot', async () => world.reboot),
       fence: async () => silent(),
@@ -91,9 +95,17 @@ function host() {
       now: () => start + at,
       monotonicMs: () => at,
       bootMs: () => at,
-      sleep: () => Promise.reject(new Error('no')),
+      sleep: (_, signal) =>
+        new Promise((resolve, reject) => {
+          timeOver.push(resolve);
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        }),
     },
+    watch: () => ({ moved: () => (pulse.moved += 1), rests: (ms) => (pulse.restsMs = ms) }),
   });
+  const overTime = (): void => {
+    for (const end of timeOver.splice(0)) end();
+  };
   const minutes = async (many: number): Promise<void> => {
     for (let round = 0; round < many * 2; round += 1) {
       await monitoring.look(never);
@@ -101,7 +113,7 @@ function host() {
     }
   };
   const keys = () => monitoring.findings().map(({ key }) => key);
-  return { world, monitoring, minutes, keys, calls };
+  return { world, monitoring, minutes, keys, calls, pulse, overTime };
 }
 const times = (calls: readonly string[], what: string): number => calls.filter((one) => one === what).length;
 
@@ -118,6 +130,36 @@ test('a day on a host that is well costs few questions, and is no news', async (
   assert.equal(times(calls, 'disks'), 4);
   assert.equal(times(calls, 'login'), 4);
   assert.equal(times(calls, 'internet'), 0);
+});
+
+test('a part that does not come back holds up neither the others nor the rounds, and is not sent again', async () => {
+  const { world, calls, monitoring, overTime } = host();
+  const back = Promise.withResolvers<Outcome<readonly UnitState[]>>();
+  world.unitsAnswer = () => back.promise;
+  const round = async (): Promise<void> => {
+    const over = monitoring.look(never);
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    overTime();
+    await over;
+  };
+  await round();
+  assert.deepEqual([times(calls, 'sample'), times(calls, 'tasks'), times(calls, 'login')], [1, 1, 1]);
+  await round();
+  await round();
+  assert.deepEqual([times(calls, 'sample'), times(calls, 'units')], [1, 1]);
+  back.resolve(world.units);
+  await round();
+  await round();
+  assert.equal(times(calls, 'sample'), 2);
+});
+
+test('the rounds say that they go on', async () => {
+  const { pulse, monitoring, calls } = host();
+  const stop = new AbortController();
+  void monitoring.run(stop.signal);
+  while (pulse.restsMs === 0) await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  assert.deepEqual([times(calls, 'sample'), pulse.moved, pulse.restsMs], [1, 6, 30_000]);
 });
 
 test('numbers of now, with the share of the processors between two rounds', async () => {
@@ -306,11 +348,14 @@ test('one part that throws does not keep the others from looking', async () => {
   assert.deepEqual(keys(), ['guest.lock-stale']);
 });
 
-test('it looks until it is told to stop, however the rests end', async () => {
-  const { monitoring, calls } = host();
+test('it looks until it is told to stop', async () => {
+  const { monitoring, calls, overTime } = host();
   const stop = new AbortController();
   const running = monitoring.run(stop.signal);
-  while (times(calls, 'sample') < 3) await Promise.resolve();
+  while (times(calls, 'sample') < 3) {
+    await new Promise((resolve) => setImmediate(resolve));
+    overTime();
+  }
   stop.abort();
   await running;
   const looked = times(calls, 'sample');

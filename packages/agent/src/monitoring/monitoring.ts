@@ -8,11 +8,13 @@ import type { HostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Documents } from '../kernel/journal.ts';
 import type { Outcome } from '../kernel/saga.ts';
+import { within } from '../kernel/within.ts';
 import type { DiskRow, HostFacts, HostSample, NodeDisks, NodeLogin, UnitState } from '../ports/host-facts.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { GuestRow, NodeFacts, PveTasks } from '../ports/proxmox.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { DeclaredIngress, InternetProbe, TunnelEndpoint } from '../ports/tunnel.ts';
+import type { Pulse } from '../progress.ts';
 import { badSpotsOf, judgeDisks, reportedDisks } from './judge-disks.ts';
 import type { BadSpots, DiskMemory } from './judge-disks.ts';
 import { judgeExpiry } from './judge-expiry.ts';
@@ -56,6 +58,8 @@ export interface MonitoringNeeds extends MonitoringPorts {
   readonly hubReached: () => boolean | undefined;
   /** Something that people want to see changed. */
   readonly news: () => void;
+  /** Whoever watches that the rounds go on. */
+  readonly watch: () => Pulse;
   readonly clock: Clock;
 }
 
@@ -77,6 +81,8 @@ const minute = 60_000;
 const every = { systemd: 55_000, locks: 55_000, tasks: 5 * minute, slow: 10 * minute, login: 6 * 60 * minute } as const;
 const keepMs = 60 * minute;
 const smartAtMost = 32;
+/** One part may keep the others waiting for so long. */
+const partLimitMs = minute;
 
 export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   const { clock } = needs;
@@ -91,13 +97,15 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   let tunnelMemory = noTunnelMemory;
   const restarts = createTunnelRestarts({ ...needs, restart: needs.restartTunnel });
   let diskRows: readonly DiskRow[] = [];
-  let disksAway = false;
   let spots: ReadonlyMap<string, BadSpots> = new Map();
   let diskMemory: DiskMemory = new Map();
   let locks: LockMemory = new Map();
   let tokenEnds: number | undefined;
   /** By the part that found them, with the moment it last could look. */
   const found = new Map<string, { readonly at: number; readonly findings: readonly Finding[] }>();
+  /** Parts that have not come back yet. */
+  const out = new Set<string>();
+  let pulse: Pulse | undefined;
   let shown = '';
 
   const tell = (part: string, findings: readonly Finding[]): void =>
@@ -209,15 +217,6 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     tell('disks', judged.findings);
   };
 
-  /** A disk that hangs holds up whoever asks it, and must not hold up the rounds: what it says is for the next one. */
-  const lookAtDisksAside = async (policy: HostPolicy['monitoring'], signal: AbortSignal): Promise<void> => {
-    disksAway = true;
-    const back = (): void => {
-      disksAway = false;
-    };
-    void lookAtDisks(policy, signal).then(back, back);
-  };
-
   const lookAtEndings = async (policy: HostPolicy['monitoring'], signal: AbortSignal): Promise<void> => {
     if (due('login', every.login)) {
       const life = await needs.login.tokenLife(signal);
@@ -228,21 +227,31 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     tell('endings', judgeExpiry([...needs.endings(), ...token], policy.expiryDays, clock.now()));
   };
 
+  /** One that fails must not keep the others from looking, nor one that does not come back; no second one is sent after it. */
+  const lookAt = async ({ name, everyMs, aside, look: part }: Part): Promise<void> => {
+    if (out.has(name) || !due(name, everyMs)) return;
+    out.add(name);
+    const back = (): void => void out.delete(name);
+    const coming = part().then(back, back);
+    if (aside !== true) await within(coming, partLimitMs, clock);
+  };
+
   const look = async (signal: AbortSignal): Promise<void> => {
     const policy = needs.policy();
     if (policy === undefined) return;
-    const parts: readonly (readonly [boolean, () => Promise<void>])[] = [
-      [true, () => lookAtHost(policy, signal)],
-      [true, () => lookAtTunnel(signal)],
-      [due('locks', every.locks), () => lookAtLocks(signal)],
-      [due('tasks', every.tasks), () => lookAtTasks(signal)],
-      [!disksAway && due('disks', policy.diskHours * 60 * minute), () => lookAtDisksAside(policy, signal)],
-      [due('endings', every.slow), () => lookAtEndings(policy, signal)],
+    const parts: readonly Part[] = [
+      { name: 'host', everyMs: 0, look: () => lookAtHost(policy, signal) },
+      { name: 'tunnel', everyMs: 0, look: () => lookAtTunnel(signal) },
+      { name: 'locks', everyMs: every.locks, look: () => lookAtLocks(signal) },
+      { name: 'tasks', everyMs: every.tasks, look: () => lookAtTasks(signal) },
+      // A disk that hangs holds up whoever asks it: what it says is for the next round.
+      { name: 'disks', everyMs: policy.diskHours * 60 * minute, aside: true, look: () => lookAtDisks(policy, signal) },
+      { name: 'endings', everyMs: every.slow, look: () => lookAtEndings(policy, signal) },
     ];
-    for (const [now, part] of parts) {
+    for (const part of parts) {
       if (signal.aborted) return;
-      // One that fails must not keep the others from looking.
-      if (now) await part().catch(() => undefined);
+      await lookAt(part);
+      pulse?.moved();
     }
     const before = shown;
     shown = JSON.stringify([
@@ -261,8 +270,10 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   return {
     look,
     async run(signal) {
+      pulse = needs.watch();
       while (!signal.aborted) {
         await look(signal);
+        pulse.rests(roundMs);
         await clock.sleep(roundMs, signal).catch(() => undefined);
       }
     },
@@ -271,6 +282,14 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     disks: () => reportedDisks(diskRows),
     tunnel: () => tunnelMemory.shown,
   };
+}
+
+interface Part {
+  readonly name: string;
+  readonly everyMs: number;
+  /** The round does not wait for it. */
+  readonly aside?: true;
+  readonly look: () => Promise<void>;
 }
 
 function tokenEnding(tokenId: string, endsAt: number): Ending {

@@ -25,7 +25,7 @@ test('passes and polls move while a guest is restored, backed up, and afterwards
     return now >= end;
   }, 60 * minute);
   assert.ok(busy, 'there was a backup');
-  assert.deepEqual([...moves.keys()].sort(), ['hub', 'reconcile']);
+  assert.deepEqual([...moves.keys()].sort(), ['hub', 'reconcile', 'storage']);
   for (const [loop, times] of moves) assert.ok(times.size > 45, `${loop} moved ${times.size} times`);
   // A watchdog of a minute is patient for ten.
   assert.ok(longestMs < minute, `a loop stood still for ${longestMs} ms`);
