@@ -3,13 +3,16 @@
  * readable by all; the root helper alone writes it. The agent reads it again whenever it looks.
  */
 import { z } from 'zod';
-import { storageTarget } from '@felhom/protocol';
+import { storageTarget, targetName } from '@felhom/protocol';
 import type { Reason } from '@felhom/protocol';
 
 export const declaredTarget = z.strictObject({
   target: storageTarget,
-  /** A decommissioned target stays declared, so that nothing else takes its name and its copies are not called lost. */
-  state: z.enum(['attached', 'decommissioned']),
+  /**
+   * A decommissioned target stays declared, so that nothing else takes its name and its copies are not called lost.
+   * `wiping`: its wiping has begun, and its disk may not be told by its file system any more.
+   */
+  state: z.enum(['attached', 'decommissioned', 'wiping']),
   /**
    * Of a disk: written to `.felhom-target` at its root when it was attached; a copy of its UUID does not have it [R8]. Of
    * a server nothing is written: its address tells it apart.
@@ -19,11 +22,28 @@ export const declaredTarget = z.strictObject({
   iops: z.number().int().min(0).optional(),
   /** Milliseconds since the epoch. */
   attachedAt: z.number().int().min(0),
+  /** What it was declared as, while its entry of Proxmox is being led to another address. */
+  movingFrom: storageTarget.optional(),
+  /** Of the device that is being wiped, so that it is found again without a file system. */
+  wipingBytes: z.number().int().min(0).optional(),
 });
 export type DeclaredTarget = z.output<typeof declaredTarget>;
 
+/** What is left of a target that was wiped: its name is in records and reports, and is given to nothing else. */
+export const wipedTarget = z.strictObject({
+  name: targetName,
+  identity: z.string().max(400),
+  /** Milliseconds since the epoch. */
+  at: z.number().int().min(0),
+});
+export type WipedTarget = z.output<typeof wipedTarget>;
+
 export const storageManifest = z
-  .strictObject({ v: z.literal(1), targets: z.array(declaredTarget).max(64) })
+  .strictObject({
+    v: z.literal(1),
+    targets: z.array(declaredTarget).max(64),
+    wiped: z.array(wipedTarget).max(1000).optional(),
+  })
   .refine(
     ({ targets }) => new Set(targets.map(({ target }) => target.name)).size === targets.length,
     'two targets have one name',

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { storageId } from './ids.ts';
-import { targetName } from './storage-target.ts';
+import { targetBinding, targetName } from './storage-target.ts';
 
 const shortText = z.string().max(200);
 const longText = z.string().max(1000);
@@ -24,8 +24,10 @@ export const reportedTarget = z.strictObject({
   class: z.enum(['fast', 'slow']),
   /** Random reads per second as measured when it was attached; absent: not measured. */
   iops: count.optional(),
-  /** As `targetIdentity` names it; a signature about the target binds it. */
+  /** As `targetIdentity` names it. */
   identity: z.string().max(400),
+  /** What a signed job about it has to name. Absent where an older agent reports. */
+  binding: targetBinding.optional(),
   offsite: z.boolean(),
   state: z.enum(targetStates),
   /** Of this state. */

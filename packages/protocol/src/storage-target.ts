@@ -4,7 +4,8 @@
  * takes a signature or root at the host [R15]. No secret is in it: a credential is named, never spelled.
  */
 import { z } from 'zod';
-import { storageId } from './ids.ts';
+import { digestOfText } from './desired-state.ts';
+import { digest, storageId } from './ids.ts';
 
 export const targetName = z
   .string()
@@ -91,4 +92,50 @@ export function targetIdentity(target: StorageTarget): string {
     case 'pbs':
       return `pbs:${target.server}:${target.port}:${target.datastore}:${target.namespace ?? ''}:${target.fingerprint}`;
   }
+}
+
+/**
+ * What a signature about a declared target binds, and what the host reports for it. The mark itself is in neither: it is
+ * what a copy of the disk lacks, so whoever read it in a report or in a mailbox could make a copy that has it [R8].
+ */
+export const targetBinding = z.strictObject({
+  /** As declared; `-` where none is. */
+  serial: z.string().min(1).max(300),
+  /** Of the file system; of a server its identity. */
+  uuid: z.string().min(1).max(400),
+  /** Digest of the mark. */
+  idFile: digest,
+});
+export type TargetBinding = z.output<typeof targetBinding>;
+
+/** `mark`: 32 hex digits, as root drew them when the target was attached. */
+export const bindingOf = (target: StorageTarget, mark: string): TargetBinding => ({
+  serial: (isDisk(target) ? target.serial : undefined) ?? '-',
+  uuid: isDisk(target) ? target.uuid : targetIdentity(target),
+  idFile: digestOfText(mark),
+});
+
+/** Fields in which a server that moved may differ: where it is, how it is known, and as whom the host comes. */
+const movable: readonly string[] = [
+  'server',
+  'export',
+  'share',
+  'port',
+  'datastore',
+  'namespace',
+  'fingerprint',
+  'user',
+  'credential',
+];
+
+/** Why the second declaration is not the first one at another address; `undefined`: it is. */
+export function notMoved(from: StorageTarget, to: StorageTarget): string | undefined {
+  if (isDisk(from) || isDisk(to)) return 'a disk has no address: attach the new one under a new name';
+  const before: Readonly<Record<string, unknown>> = from;
+  const after: Readonly<Record<string, unknown>> = to;
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  const other = [...keys].find((key) => before[key] !== after[key] && !movable.includes(key));
+  return other === undefined
+    ? undefined
+    : `its ${other} would be ${String(after[other])} and not ${String(before[other])}: that is another target`;
 }

@@ -6,6 +6,7 @@ import { systemRandom } from '../adapters/system-clock/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
 import { readRootOwned } from '../adapters/trust-file/index.ts';
 import { hostPolicy } from '../host-policy.ts';
+import { createOverwrite } from '../root-verbs/storage/index.ts';
 import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { mountRoot } from '../storage-manifest.ts';
 
@@ -16,6 +17,7 @@ const rootUid = 0;
 export function hostStorage(policy: string): StorageWorld {
   const tool = (program: string) => createHostCommand({ program, timeoutMs: 60_000 });
   const random = systemRandom();
+  const wipefs = tool('/usr/sbin/wipefs');
   const hex = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex');
   return {
     registry: { file: manifestFile, read: createManifestFile(manifestFile, { ownerUids: [rootUid] }) },
@@ -34,7 +36,12 @@ export function hostStorage(policy: string): StorageWorld {
       // Proxmox waits a minute for the lock of its configuration, and then for the server.
       perl: createHostCommand({ program: '/usr/bin/perl', timeoutMs: 110_000 }),
       systemdCreds: tool('/usr/bin/systemd-creds'),
+      mount: tool('/usr/bin/mount'),
+      umount: tool('/usr/bin/umount'),
+      wipefs,
     },
+    lookFolder: '/run/felhom-root/private/look',
+    overwrite: createOverwrite(wipefs),
     newMark: () => hex(16),
     random: () => Number.parseInt(hex(6), 16) / 2 ** 48,
     node: () => {

@@ -25,8 +25,8 @@ export function renderStorage({ targets, free }: StorageList, style: Style): str
             target.offsite ? `${target.role}, offsite` : target.role,
             iops === undefined ? target.class : `${target.class} (${iops}/s)`,
             target.storage,
-            state === 'decommissioned'
-              ? style.paint('dim', ['decommissioned', ...wrong].join('; '))
+            state !== 'attached'
+              ? style.paint('dim', [state, ...wrong].join('; '))
               : wrong.length === 0
                 ? style.paint('good', 'as declared')
                 : style.paint('bad', printableLine(wrong.join('; '))),

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { payloadOf, writeEnvelope } from '@felhom/protocol';
+import { bindingOf, digestOfText, payloadOf, storageTarget, writeEnvelope } from '@felhom/protocol';
 import type { CanonicalValue, HostId } from '@felhom/protocol';
 import { createSshKeygenVerifier } from '../adapters/ssh-keygen/index.ts';
 import { createTrustFile } from '../adapters/trust-file/index.ts';
@@ -13,7 +13,7 @@ import { writeTrustText } from '../trust/index.ts';
 import { alice, bob, day, makeDocument, mallory, now } from '../trust/test/people.ts';
 import { markText } from '../storage-manifest.ts';
 import { consumedJobsIn } from './consumed-jobs.ts';
-import { applyTarget, boundOf } from './target-apply.ts';
+import { applyTarget } from './target-apply.ts';
 import { declaredUsb, makeStorageHost, usb, uuid } from './storage/test/storage-host.ts';
 
 const never = new AbortController().signal;
@@ -46,12 +46,12 @@ function envelopeOf(job: object, ...people: readonly Person[]): string {
   );
 }
 const attach = (change: object = {}): object => jobOf('target-attach', { declaration: usb }, change);
+const bound = { target: 'usb-1', ...bindingOf(usb, mark) };
 const detach = (params: object = {}, change: object = {}): object =>
-  jobOf(
-    'target-detach',
-    { target: 'usb-1', serial: 'WD-123', uuid, idFile: mark, ...params },
-    { jobId: 'b'.repeat(26), ...change },
-  );
+  jobOf('target-detach', { ...bound, ...params }, { jobId: 'b'.repeat(26), ...change });
+
+const wipe = (params: object = {}, change: object = {}): object =>
+  jobOf('target-wipe', { ...bound, ...params }, { jobId: 'c'.repeat(26), ...change });
 
 function setUp(t: TestContext, thresholds: object = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-target-'));
@@ -88,7 +88,7 @@ test('attached, then detached, each by its own signature and once', async (t) =>
   assert.ok(host.pool.has('usb1'));
   const held = host.world.registry.read();
   assert.ok(held.is === 'held');
-  assert.deepEqual(boundOf(held.manifest.targets[0] ?? declaredUsb), { serial: 'WD-123', uuid, idFile: mark });
+  assert.equal(held.manifest.targets[0]?.mark, mark);
   const second = envelopeOf(detach(), bob);
   assert.deepEqual(await apply(second), { is: 'done' });
   assert.equal(host.mountedDevice('usb-1'), undefined);
@@ -120,11 +120,17 @@ const rows: [name: string, envelope: string, says: RegExp, at?: number][] = [
   ['a stranger', envelopeOf(attach(), mallory), /is not listed/],
   ['another host', envelopeOf(attach({ host: 'box-2' }), alice), /is for host box-2/],
   ['another kind', envelopeOf(jobOf('break-glass-close', {}), alice), /of kind break-glass-close/],
+  ['a wipe by one person', envelopeOf(wipe(), alice), /2 people have to sign .*, 1 did/],
+  ['a wipe by the same person twice', envelopeOf(wipe(), alice, alice), /2 people have to sign .*, 1 did/],
+  ['a wipe of what is not there', envelopeOf(wipe(), alice, bob), /cannot wipe usb-1: .*not a declared target/],
   [
-    'a wipe',
-    envelopeOf(jobOf('target-wipe', { target: 'usb-1', serial: 's', uuid, idFile: mark }), alice, bob),
-    /of kind target-wipe/,
+    'a wipe of an hour ago',
+    envelopeOf(wipe({}, { issuedAt: now - 61 * minute, notBefore: now - 61 * minute }), alice, bob),
+    /has expired/,
   ],
+  ['a mark in clear', envelopeOf(wipe({ idFile: mark }), alice, bob), /cannot read job/],
+  ['a wipe of a path', envelopeOf(wipe({ target: '../sda' }), alice, bob), /cannot read job/],
+  ['a wipe of a device', envelopeOf(wipe({ device: '/dev/sda' }), alice, bob), /cannot read job/],
   ['a job of later', envelopeOf(attach({ notBefore: now + minute }), alice), /not valid yet/],
   ['a job of before', envelopeOf(attach({ expiresAt: now - 1 }), alice), /has expired/],
   [
@@ -191,7 +197,7 @@ test('as many people as the trust document asks for, whatever the agent thought'
 const others: [name: string, params: object][] = [
   ['serial', { serial: 'WD-9' }],
   ['uuid', { uuid: 'AAAA-BBBB' }],
-  ['idFile', { idFile: 'd'.repeat(32) }],
+  ['idFile', { idFile: digestOfText('d'.repeat(32)) }],
 ];
 for (const [name, params] of others)
   test(`a detaching that was signed for another ${name} detaches nothing`, async (t) => {
@@ -210,4 +216,62 @@ test('a disk of another host is not taken over by a signature', async (t) => {
   const answer = await apply(envelopeOf(attach(), alice));
   assert.match(answer.is === 'done' ? 'done' : answer.text, /bears the mark of a target of another host/);
   assert.equal(host.mountedDevice('usb-1'), undefined);
+});
+
+test('wiped by two people once it is detached, and by the same envelope no second time', async (t) => {
+  const { host, apply, consumed } = setUp(t);
+  host.plug(right, { '.felhom-target': markText(mark), 'old.tar': 'x' });
+  host.declare({ ...declaredUsb, mark });
+  const early = await apply(envelopeOf(wipe(), alice, bob));
+  assert.match(early.is === 'done' ? 'done' : early.text, /it is in use; detach it first/);
+  assert.ok(!consumed.has('c'.repeat(26)), 'a refusal spends nothing');
+  assert.deepEqual(await apply(envelopeOf(detach(), alice)), { is: 'done' });
+  for (const [name, params] of others) {
+    const answer = await apply(envelopeOf(wipe(params), alice, bob));
+    assert.match(answer.is === 'done' ? 'done' : answer.text, new RegExp(`another ${name} than was signed for`));
+  }
+  assert.deepEqual(host.overwritten, []);
+  const envelope = envelopeOf(wipe(), alice, bob);
+  assert.deepEqual(await apply(envelope), { is: 'done' });
+  assert.deepEqual(host.overwritten, ['/dev/sdb1']);
+  const held = host.world.registry.read();
+  assert.ok(held.is === 'held');
+  assert.deepEqual(held.manifest.targets, []);
+  assert.deepEqual(held.manifest.wiped, [{ name: 'usb-1', identity: `ext4:${uuid}`, at: now }]);
+  assert.equal((await apply(envelope)).is, 'refused');
+  const again = await apply(envelopeOf(attach({ jobId: 'd'.repeat(26) }), alice));
+  assert.match(again.is === 'done' ? 'done' : again.text, /had that name and was wiped on .*; take another one/);
+});
+
+const nas = storageTarget.parse({
+  type: 'nfs',
+  name: 'nas',
+  storage: 'nas',
+  role: 'vzdump-target',
+  class: 'slow',
+  server: 'nas.lan',
+  export: '/export',
+});
+const moved = { ...nas, server: '10.0.0.9' };
+const rePoint = (declaration: object = moved, from = nas): object =>
+  jobOf('target-re-point', { target: 'nas', ...bindingOf(from, mark), declaration }, { jobId: 'e'.repeat(26) });
+
+test('a server that moved is led to its new address by its signature, and no further', async (t) => {
+  const { host, apply } = setUp(t);
+  host.declare({ target: nas, state: 'attached', mark, attachedAt: 1 });
+  const says = async (job: object): Promise<string> => {
+    const answer = await apply(envelopeOf(job, alice));
+    return answer.is === 'done' ? 'done' : answer.text;
+  };
+  assert.match(
+    await says(rePoint(moved, { ...nas, server: 'other' } as typeof nas)),
+    /another uuid than was signed for/,
+  );
+  assert.match(await says(rePoint({ ...moved, role: 'bulk-data' })), /its role would be bulk-data/);
+  assert.match(await says(rePoint(usb)), /a disk has no address/);
+  assert.match(await says(rePoint({ ...moved, server: '-oexec' })), /cannot read job/);
+  assert.equal(host.entries.size, 0);
+  assert.equal(await says(rePoint()), 'done');
+  assert.equal(host.entries.get('nas')?.['server'], '10.0.0.9');
+  assert.match(await says(rePoint()), /another uuid than was signed for|was used already/);
 });

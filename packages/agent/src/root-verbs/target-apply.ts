@@ -1,6 +1,6 @@
 /**
- * `target-apply`: a target is attached or detached as an operator's envelope says, verified here again under the
- * root-owned trust document [R13]. Wiping and re-pointing a target are not done: a person does that at the host.
+ * `target-apply`: a target is attached, detached, wiped or re-pointed as an operator's envelope says, verified here again
+ * under the root-owned trust document [R13].
  */
 import {
   jobKind,
@@ -9,10 +9,9 @@ import {
   parsePayload,
   peopleNeeded,
   signatureNamespaces,
-  targetIdentity,
-  isDisk,
+  bindingOf,
 } from '@felhom/protocol';
-import type { EffectClass, HostId, Job, JobOf, TrustDocument } from '@felhom/protocol';
+import type { EffectClass, HostId, Job, JobKind, JobOf, TargetBinding, TrustDocument } from '@felhom/protocol';
 import type { SignatureVerifier } from '../ports/signatures.ts';
 import type { TrustStore } from '../ports/trust-store.ts';
 import type { DeclaredTarget } from '../storage-manifest.ts';
@@ -20,7 +19,9 @@ import { verifyEnvelope } from '../trust/index.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
 import { attachTarget, planAttach } from './storage/attach.ts';
 import { detachTarget } from './storage/detach.ts';
+import { planRePoint, rePointTarget } from './storage/re-point.ts';
 import { declaredIn } from './storage/registry.ts';
+import { planWipe, wipeTarget } from './storage/wipe.ts';
 import type { ChangeAnswer, StorageAnswer, StorageWorld } from './storage/world.ts';
 
 export interface TargetApplyOptions {
@@ -34,7 +35,16 @@ export interface TargetApplyOptions {
   readonly now: () => number;
 }
 
-type TargetJob = JobOf<'target-attach' | 'target-detach'>;
+/** As the rows of the gate's table: whose thresholds apply, and the fewest people whatever they say. */
+const orders = {
+  'target-attach': { classes: ['disclose'], atLeast: 1 },
+  'target-detach': { classes: ['destroy', 'disclose'], atLeast: 1 },
+  'target-wipe': { classes: ['destroy', 'disclose'], atLeast: 2 },
+  'target-re-point': { classes: ['destroy', 'disclose'], atLeast: 1 },
+} as const satisfies Partial<Record<JobKind, { classes: readonly EffectClass[]; atLeast: number }>>;
+
+type TargetJob = JobOf<keyof typeof orders>;
+const isTargetJob = (job: Job): job is TargetJob => Object.hasOwn(orders, job.kind);
 
 /**
  * The same envelope can be given again until it is done: each part of it is done once. Throws where it is not known how
@@ -89,14 +99,13 @@ export function mayApply(
   const parsed = parsePayload<Job>(jobKind, payload);
   if (parsed.is !== 'ok') return refused(parsed.text);
   const job = parsed.value;
-  if (job.kind !== 'target-attach' && job.kind !== 'target-detach')
-    return refused(`job ${job.jobId} is of kind ${job.kind}`);
+  if (!isTargetJob(job)) return refused(`job ${job.jobId} is of kind ${job.kind}`);
   if (job.host !== facts.host || facts.trust.host !== facts.host)
     return refused(`job ${job.jobId} is for host ${job.host}, this is ${facts.host}`);
   if (facts.now >= facts.trust.expiresAt) return refused('the trust document has expired; renew it first');
-  const classes: readonly EffectClass[] = job.kind === 'target-attach' ? ['disclose'] : ['destroy', 'disclose'];
+  const { classes, atLeast } = orders[job.kind];
   const distinct = new Set(people).size;
-  const needed = peopleNeeded(facts.trust, classes, 1);
+  const needed = peopleNeeded(facts.trust, classes, atLeast);
   if (distinct < needed) return refused(`${needed} people have to sign job ${job.jobId}, ${distinct} did`);
   if (facts.now < job.notBefore) return refused(`job ${job.jobId} is not valid yet`);
   if (facts.now >= job.expiresAt || facts.now - job.issuedAt >= longestLifeMs(job, classes[0], distinct))
@@ -112,21 +121,33 @@ async function carryOut(storage: StorageWorld, job: TargetJob, now: () => number
     // A disk of another host is only taken over by a person who has it before her.
     return attachTarget(storage, planned.plan, { now: now(), takeOver: false });
   }
-  const found = declaredIn(storage.registry, job.params.target);
-  if (found.is !== 'declared') return { is: found.is, text: `cannot detach ${job.params.target}: ${found.text}` };
+  const { target: name } = job.params;
+  const found = declaredIn(storage.registry, name);
+  if (found.is !== 'declared') return { is: found.is, text: `cannot ${verbs[job.kind]} ${name}: ${found.text}` };
   const wrong = otherThanSigned(job.params, found.declared);
-  return wrong === undefined ? detachTarget(storage, job.params.target) : refused(wrong);
+  if (wrong !== undefined) return refused(wrong);
+  switch (job.kind) {
+    case 'target-detach':
+      return detachTarget(storage, name);
+    case 'target-wipe': {
+      const planned = await planWipe(storage, name);
+      return planned.is === 'plan' ? wipeTarget(storage, planned.plan, now()) : planned;
+    }
+    case 'target-re-point': {
+      const planned = await planRePoint(storage, name, job.params.declaration);
+      return planned.is === 'plan' ? rePointTarget(storage, planned.plan) : planned;
+    }
+  }
 }
 
-/** What a signature about a target binds: of a server, which has no serial, its address. */
-export function boundOf({ target, mark }: DeclaredTarget): Omit<JobOf<'target-detach'>['params'], 'target'> {
-  return isDisk(target)
-    ? { serial: target.serial ?? '-', uuid: target.uuid, idFile: mark }
-    : { serial: '-', uuid: targetIdentity(target), idFile: mark };
-}
+const verbs = { 'target-detach': 'detach', 'target-wipe': 'wipe', 'target-re-point': 're-point' } as const;
 
-function otherThanSigned(signed: JobOf<'target-detach'>['params'], declared: DeclaredTarget): string | undefined {
-  const bound = boundOf(declared);
+/** Of one that is being re-pointed what it was: that is what was signed for. */
+function otherThanSigned(
+  signed: TargetBinding & { readonly target: string },
+  { target, movingFrom, mark }: DeclaredTarget,
+): string | undefined {
+  const bound = bindingOf(movingFrom ?? target, mark);
   const other = (['serial', 'uuid', 'idFile'] as const).find((key) => bound[key] !== signed[key]);
   return other === undefined ? undefined : `${signed.target} has another ${other} than was signed for`;
 }

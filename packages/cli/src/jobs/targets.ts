@@ -103,8 +103,7 @@ export const targetWipe: JobFile<'target-wipe'> = {
       options: [],
       params: (host, given) => {
         const { name, state, type } = reported(host, operand(given, 0));
-        if (type !== 'local-dir' && type !== 'usb')
-          throw usage(`${name} is a server; what lies on it is wiped there`);
+        if (type !== 'local-dir' && type !== 'usb') throw usage(`${name} is a server; what lies on it is wiped there`);
         if (state === 'decommissioned') return bound(host, given);
         throw usage(`${name} is in use; detach it first: felhom job target-detach ${host.hostId} ${name}`);
       },

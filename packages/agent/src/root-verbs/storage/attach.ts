@@ -53,6 +53,13 @@ export async function planAttach(world: StorageWorld, draft: object, now: () => 
   if (held.is === 'unreadable') return no('busy', held.why.text);
   const others = held.is === 'held' ? held.manifest.targets : [];
   const known = others.find((one) => one.target.name === target.name);
+  if (known?.state === 'wiping') return no('refused', 'its wiping has begun; the same order to wipe it goes on');
+  const wiped = held.is === 'held' ? held.manifest.wiped?.find(({ name }) => name === target.name) : undefined;
+  if (wiped !== undefined)
+    return no(
+      'refused',
+      `${wiped.identity} had that name and was wiped on ${new Date(wiped.at).toISOString().slice(0, 10)}; take another one`,
+    );
   const taken = takenBy(others, target);
   if (taken !== undefined) return no('refused', taken);
   const host = world.node();

@@ -199,7 +199,7 @@ test('an answer that got lost is looked up; what cannot be looked up stays open'
 });
 
 const stub = `BEGIN {
-  $INC{$_} = 1 for qw(PVE/RPCEnvironment.pm PVE/Cluster.pm PVE/Storage.pm PVE/API2/Storage/Config.pm PVE/API2/Pool.pm);
+  $INC{$_} = 1 for qw(PVE/RPCEnvironment.pm PVE/Cluster.pm PVE/Storage.pm PVE/API2/Storage/Config.pm PVE/API2/Pool.pm PVE/API2/ACL.pm);
   package PVE::RPCEnvironment; sub setup_default_cli_env { $main::user = 'root@pam' }
   package PVE::Cluster; our $user = { pools => { felhom => { storage => {} } } };
   sub cfs_update { } sub cfs_read_file { $user }
@@ -208,7 +208,14 @@ const stub = `BEGIN {
   package PVE::API2::Storage::Config;
   sub create { my ($class, $p) = @_; my %p = %$p; my $id = delete $p{storage}; delete $p{password}; print "mounting";
     $p{content} = { map { $_ => 1 } split(/,/, $p{content}) }; $p{nodes} = { $p{nodes} => 1 }; $config->{ids}->{$id} = \\%p; }
+  sub delete { my ($class, $p) = @_; delete $config->{ids}->{$p->{storage}} or die "storage '$p->{storage}' does not exist\\n";
+    delete $_->{storage}->{$p->{storage}} for values %{$PVE::Cluster::user->{pools}};
+    @PVE::API2::ACL::acl = grep { $_->{path} ne "/storage/$p->{storage}" } @PVE::API2::ACL::acl; }
   sub update { my ($class, $p) = @_; die "update storage failed: no such storage\\n" }
+  package PVE::API2::ACL; our @acl;
+  sub read_acl { [@acl] }
+  sub update_acl { my ($class, $p) = @_; my ($type) = map { s/s\\z//r } grep { /^(?:user|group|token)s\\z/ } keys %$p;
+    push @acl, { path => $p->{path}, roleid => $p->{roles}, propagate => $p->{propagate}, type => $type, ugid => $p->{$type . 's'} }; }
   package PVE::API2::Pool;
   sub update_pool { my ($class, $p) = @_; die "not root" if $main::user ne 'root@pam';
     $user->{pools}->{$p->{poolid}}->{storage}->{$p->{storage}} = 1 }
@@ -221,10 +228,15 @@ test('the program itself, on a stand-in of the library of Proxmox', async (t) =>
   } catch {
     return t.skip('there is no perl with JSON');
   }
+  let [before, after] = ['', ''];
   const perl = async (args: readonly string[], input = '') => {
     try {
       assert.equal(args[1], storageEntryProgram);
-      const stdout = execFileSync('perl', ['-e', `${stub}\n${args[1]}`], { input, encoding: 'utf8', stdio: 'pipe' });
+      const stdout = execFileSync('perl', ['-e', `${stub}\n${before}\n${args[1]}\n${after}`], {
+        input,
+        encoding: 'utf8',
+        stdio: 'pipe',
+      });
       return { code: 0, stdout, stderr: '' };
     } catch (error) {
       return { code: 255, stdout: '', stderr: String((error as { stderr?: string }).stderr) };
@@ -239,4 +251,24 @@ test('the program itself, on a stand-in of the library of Proxmox', async (t) =>
   assert.deepEqual(failed, { is: 'failed', text: 'update storage failed: no such storage' });
   for (const storage of ['', '../x', 'a\nb', '-x', 'a'])
     assert.equal((await onEntry(perl, { storage, pool: 'felhom' }, { act: 'read' })).is, 'failed', storage);
+  // There is one already, with rights on it.
+  before = `$PVE::Storage::config->{ids}->{nas} = { type => 'cifs', server => 'old' };
+    $PVE::Cluster::user->{pools}->{felhom}->{storage}->{nas} = 1;
+    @PVE::API2::ACL::acl = ({ path => '/storage/nas', roleid => 'FelhomStore', propagate => 1, type => 'token', ugid => 'a@pve!b' },
+      { path => '/storage/nas', roleid => 'FelhomStore', propagate => 0, type => 'user', ugid => 'a@pve' },
+      { path => '/storage/other', roleid => 'Other', propagate => 0, type => 'user', ugid => 'a@pve' });`;
+  // Told in place of the entry, which the first half has shown.
+  after = `print encode_json({ entry => { rights => join(' ', map { "$_->{path} $_->{ugid} $_->{roleid} $_->{propagate}" } @PVE::API2::ACL::acl),
+    server => $PVE::Storage::config->{ids}->{nas}->{server} // 'none' }, pooled => $member->() }), "\\n";`;
+  const rights = '/storage/nas a@pve!b FelhomStore 1 /storage/nas a@pve FelhomStore 0';
+  assert.deepEqual(await onEntry(perl, { storage: 'nas', pool: 'felhom' }, { act: 'replace', params }), {
+    is: 'found',
+    entry: { rights: `/storage/other a@pve Other 0 ${rights}`, server: 'nas.lan' },
+    pooled: true,
+  });
+  assert.deepEqual(await onEntry(perl, { storage: 'nas', pool: 'felhom' }, { act: 'remove' }), {
+    is: 'found',
+    entry: { rights: '/storage/other a@pve Other 0', server: 'none' },
+    pooled: false,
+  });
 });

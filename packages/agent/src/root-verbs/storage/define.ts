@@ -32,7 +32,7 @@ export async function defineStorage(world: StorageWorld, name: string, rewrite =
   if (change.is === 'other')
     return refusedBy(verb, name, `${target.storage} stands for something else: ${change.text}`);
   // Nothing to put out of use.
-  if (change.is === 'create' && declared.state === 'decommissioned') return { is: 'done' };
+  if (change.is === 'create' && declared.state !== 'attached') return { is: 'done' };
   if (change.is === 'same' && before.pooled && !rewrite) return { is: 'done' };
   const params = change.is === 'same' ? {} : change.params;
   const secret = await passwordOf(world, declared);
@@ -67,7 +67,7 @@ async function passwordOf(
   world: StorageWorld,
   { target, state }: DeclaredTarget,
 ): Promise<{ readonly password?: string } | { readonly bad: string }> {
-  if (!('credential' in target) || state === 'decommissioned') return {};
+  if (!('credential' in target) || state !== 'attached') return {};
   const read = await readCredential(world, target.credential);
   if (read.is === 'secret') return { password: read.secret };
   if (read.is === 'bad') return { bad: `the credential ${target.credential} cannot be read: ${read.text}` };

@@ -16,6 +16,7 @@ export async function detachTarget(world: StorageWorld, name: string): Promise<C
   const found = declaredIn(world.registry, name);
   if (found.is !== 'declared') return { is: found.is, text: `cannot detach ${name}: ${found.text}` };
   const { declared } = found;
+  if (declared.state === 'wiping') return refusedBy('detach', name, 'its wiping has begun');
   const guests = guestsOn(world, declared.target.storage);
   if (guests.length > 0)
     return refusedBy('detach', name, `guests have volumes there: ${guests.join(', ')}; move or remove these first`);

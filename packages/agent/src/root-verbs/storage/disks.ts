@@ -43,6 +43,7 @@ interface Listed {
   readonly serial?: string | null | undefined;
   readonly model?: string | null | undefined;
   readonly tran?: string | null | undefined;
+  readonly type?: string | null | undefined;
   readonly mountpoints?: readonly (string | null)[] | undefined;
   readonly children?: readonly Listed[] | undefined;
 }
@@ -57,6 +58,7 @@ const listed: z.ZodType<Listed> = z.lazy(() =>
     serial: word,
     model: word,
     tran: word,
+    type: word,
     mountpoints: z.array(z.string().nullable()).optional(),
     children: z.array(listed).optional(),
   }),
@@ -68,7 +70,7 @@ const lsblkArgs = [
   '--paths',
   '--bytes',
   '--output',
-  'PATH,FSTYPE,UUID,LABEL,SIZE,SERIAL,MODEL,TRAN,MOUNTPOINTS',
+  'PATH,FSTYPE,UUID,LABEL,SIZE,SERIAL,MODEL,TRAN,TYPE,MOUNTPOINTS',
 ];
 
 /**
@@ -76,17 +78,10 @@ const lsblkArgs = [
  * the tools throw.
  */
 export async function listDisks({ lsblk, blkid }: DiskTools, uuid?: string): Promise<readonly FoundDisk[]> {
-  const { code, stdout, stderr } = await lsblk(lsblkArgs);
-  if (code !== 0) throw new Error(`lsblk ended with ${code}: ${stderr.trim()}`);
   const found = new Map<string, Omit<FoundDisk, 'uuid' | 'fileSystem'>>();
   const known = new Set<string>();
   // A device below several others is listed below each.
-  const walk = (one: Listed, above: Pick<FoundDisk, 'serial' | 'model' | 'bus'>): void => {
-    const own = {
-      serial: one.serial?.trim() || above.serial,
-      model: one.model?.trim() || above.model,
-      bus: one.tran?.trim() || above.bus,
-    };
+  for (const { listed: one, own } of eachOf(await devicesIn(lsblk))) {
     // What udev has not looked at may be anything; what it knows to be another one is not read.
     if (one.uuid && one.uuid === uuid) known.add(one.path);
     if ((one.size ?? 0) > 0 && (one.uuid ? uuid === undefined || one.uuid === uuid : one.children === undefined))
@@ -97,9 +92,7 @@ export async function listDisks({ lsblk, blkid }: DiskTools, uuid?: string): Pro
         sizeBytes: one.size ?? 0,
         mounts: (one.mountpoints ?? []).filter((path) => path !== null),
       });
-    for (const child of one.children ?? []) walk(child, own);
-  };
-  for (const one of lsblkAnswer.parse(JSON.parse(stdout)).blockdevices) walk(one, { serial: '', model: '', bus: '' });
+  }
   const disks: FoundDisk[] = [];
   for (const one of found.values()) {
     const read = await superblock(blkid, one.device);
@@ -109,6 +102,79 @@ export async function listDisks({ lsblk, blkid }: DiskTools, uuid?: string): Pro
       disks.push({ ...one, ...read });
   }
   return disks;
+}
+
+async function devicesIn(lsblk: HostCommand): Promise<readonly Listed[]> {
+  const { code, stdout, stderr } = await lsblk(lsblkArgs);
+  if (code !== 0) throw new Error(`lsblk ended with ${code}: ${stderr.trim()}`);
+  return lsblkAnswer.parse(JSON.parse(stdout)).blockdevices;
+}
+
+type Own = Pick<FoundDisk, 'serial' | 'model' | 'bus'>;
+
+/** Each device, with what it or the disk that it is a part of says of itself. */
+function* eachOf(
+  devices: readonly Listed[],
+  above: Own = { serial: '', model: '', bus: '' },
+): Generator<{ readonly listed: Listed; readonly own: Own }> {
+  for (const listed of devices) {
+    const own = {
+      serial: listed.serial?.trim() || above.serial,
+      model: listed.model?.trim() || above.model,
+      bus: listed.tran?.trim() || above.bus,
+    };
+    yield { listed, own };
+    yield* eachOf(listed.children ?? [], own);
+  }
+}
+
+export interface DeviceUse {
+  /** The disk that the device is, or is a part of. */
+  readonly whole: string;
+  /** Everything on that disk, the device among it. */
+  readonly parts: readonly string[];
+  /** Why nothing on it may be overwritten, for people; empty: nothing is known. */
+  readonly uses: readonly string[];
+}
+
+/** What belongs to several disks at once, or hides what is in it. As blkid calls them. */
+const members = /^(?:LVM2_member|linux_raid_member|zfs_member|crypto_LUKS|bcache|ceph_bluestore|drbd|.*_raid_member)$/;
+
+/** Who uses the disk that a device lies on. Throws what the tools throw, and where the device is on no disk or several. */
+export async function useOf(lsblk: HostCommand, device: string): Promise<DeviceUse> {
+  const nodesOf = (one: Listed): readonly Listed[] => [one, ...(one.children ?? []).flatMap(nodesOf)];
+  const disks = (await devicesIn(lsblk)).filter((one) => nodesOf(one).some(({ path }) => path === device));
+  const [disk] = disks;
+  if (disk === undefined || disks.length > 1) throw new Error(`${device} lies on ${disks.length} disks`);
+  const nodes = nodesOf(disk);
+  const uses = nodes.flatMap(({ path, type, fstype, mountpoints = [], children = [] }) => [
+    ...mountpoints.flatMap((at) =>
+      at === null ? [] : [at === '[SWAP]' ? `${path} is swap` : `${path} is mounted at ${at}`],
+    ),
+    ...(['disk', 'part', 'loop'].includes(type ?? '') ? [] : [`${path} on it is of type ${type ?? 'unknown'}`]),
+    ...(members.test(fstype ?? '') ? [`${path} is of ${fstype}`] : []),
+    ...(fstype === 'swap' ? [`${path} is for swap`] : []),
+    ...(path === device && children.length > 0
+      ? [`${path} has parts: ${children.map((one) => one.path).join(', ')}`]
+      : []),
+  ]);
+  return { whole: disk.path, parts: nodes.map(({ path }) => path), uses };
+}
+
+/**
+ * The one device of this serial and size that has no file system any more: what is left of a disk in the middle of being
+ * wiped. `undefined`: there is none that can be told. Throws what the tools throw.
+ */
+export async function findBare(
+  { lsblk, blkid }: Pick<DiskTools, 'lsblk' | 'blkid'>,
+  { serial, sizeBytes }: Pick<FoundDisk, 'serial' | 'sizeBytes'>,
+): Promise<FoundDisk | undefined> {
+  const found: FoundDisk[] = [];
+  for (const { listed: one, own } of eachOf(await devicesIn(lsblk)))
+    if (own.serial === serial && one.size === sizeBytes && (one.children ?? []).length === 0)
+      if ((await superblock(blkid, one.path)).fileSystem === '')
+        found.push({ ...own, device: one.path, uuid: '', fileSystem: '', label: '', sizeBytes, mounts: [] });
+  return serial !== '' && found.length === 1 ? found[0] : undefined;
 }
 
 /** The one disk with this UUID. Never throws: what cannot be told is `unclear`. */

@@ -3,15 +3,18 @@
  *
  * Owns the storage manifest, the mounts of disks, the entries of Proxmox that stand for targets, and the passwords of
  * servers. Never formats a disk, never unmounts lazily, and never touches a file system or an entry that no declaration
- * names.
+ * names; of those it overwrites one that was detached, when it is ordered to wipe it.
  * Read in this order: world, registry; units, disks, folder, mount; entry, proxmox, credentials, define; attach with speed,
- * detach, list; serve. What comes as an envelope is `../target-apply.ts`.
+ * detach, wipe with overwrite, re-point, list; serve. What comes as an envelope is `../target-apply.ts`.
  */
 export { serveStorage } from './serve.ts';
 export type { StorageRequest } from './serve.ts';
 export { attachTarget, planAttach } from './attach.ts';
 export type { AttachPlan } from './attach.ts';
 export { detachTarget } from './detach.ts';
+export { planWipe, wipeTarget } from './wipe.ts';
+export type { WipePlan } from './wipe.ts';
+export { createOverwrite } from './overwrite.ts';
 export { keepCredential } from './credentials.ts';
 export type { KeptCredential } from './credentials.ts';
 export { defineStorage } from './define.ts';

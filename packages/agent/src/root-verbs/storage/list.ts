@@ -48,7 +48,7 @@ async function wrongDisk(
   const path = mountPathOf(target.name, world.mountRoot);
   try {
     const [mounted, ...more] = await mountsAt(world.tools, path);
-    if (state === 'decommissioned') return mounted === undefined ? [] : ['it is mounted still'];
+    if (state !== 'attached') return mounted === undefined ? [] : ['it is mounted still'];
     if (typeof disks === 'string') return [disks];
     const found = disks.filter((disk) => disk.uuid === target.uuid);
     const [disk] = found;
@@ -74,13 +74,13 @@ async function wrongEntry(world: StorageWorld, declared: DeclaredTarget): Promis
   const change = changeOf(world, declared, host.node, found);
   switch (change.is) {
     case 'create':
-      return declared.state === 'decommissioned' ? [] : [`Proxmox has no storage ${storage}`];
+      return declared.state !== 'attached' ? [] : [`Proxmox has no storage ${storage}`];
     case 'other':
       return [`storage ${storage} stands for something else: ${change.text}`];
     case 'update':
       return [`storage ${storage} differs in ${[...Object.keys(change.params), ...change.remove].join(', ')}`];
     case 'same':
-      return found.pooled || declared.state === 'decommissioned'
+      return found.pooled || declared.state !== 'attached'
         ? []
         : [`storage ${storage} is not in the pool ${host.pool}`];
   }

@@ -23,7 +23,7 @@ export async function mountTarget(world: StorageWorld, name: string): Promise<St
   if (found.is !== 'declared') return { is: found.is, text: `cannot mount ${name}: ${found.text}` };
   const { target, state, mark } = found.declared;
   if (!isDisk(target)) return refusedBy('mount', name, 'it is a server; Proxmox mounts it by itself');
-  if (state === 'decommissioned') return refusedBy('mount', name, 'it is decommissioned');
+  if (state !== 'attached') return refusedBy('mount', name, 'it is decommissioned');
   const disk = await rightDisk(world, target);
   if (disk.is !== 'disk') return { is: disk.is, text: `cannot mount ${name}: ${disk.text}` };
   const mounted = await mountDisk(world, target, disk.disk);

@@ -7,11 +7,14 @@ import type { HostCommand } from '../../ports/host-command.ts';
 import type { EntryOptions } from '../../storage-entry.ts';
 
 /**
- * For `perl -e`; stdin: `{"act":"read|create|update","storage":…,"pool":…,"params":{…},"remove":[…]}`. The last line that
- * it prints is what is there afterwards. PVE: API2/Storage/Config.pm create, update; API2/Pool.pm update_pool.
+ * For `perl -e`; stdin: `{"act":"read|create|update|replace|remove","storage":…,"pool":…,"params":{…},"remove":[…]}`. The last line that
+ * it prints is what is there afterwards. PVE: API2/Storage/Config.pm create, update,
+ * delete; API2/Pool.pm update_pool; API2/ACL.pm. Removing an entry drops the rights on its path: those are given again, because
+ * a replaced entry would else be of no use to the agent.
  */
 export const storageEntryProgram = `use strict; use warnings; use JSON;
 use PVE::RPCEnvironment; use PVE::Cluster; use PVE::Storage; use PVE::API2::Storage::Config; use PVE::API2::Pool;
+use PVE::API2::ACL;
 my $in = decode_json(do { local $/; <STDIN> });
 my ($act, $id, $pool) = @$in{qw(act storage pool)};
 die "no storage\\n" if !defined($id) || $id !~ /^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]\\z/;
@@ -22,11 +25,23 @@ if ($act eq 'create') {
 } elsif ($act eq 'update') {
   my $remove = join(',', @{ $in->{remove} // [] });
   PVE::API2::Storage::Config->update({ %$params, storage => $id, $remove ne '' ? (delete => $remove) : () });
+} elsif ($act eq 'remove') {
+  PVE::API2::Storage::Config->delete({ storage => $id });
+} elsif ($act eq 'replace') {
+  my @rights = grep { $_->{path} eq "/storage/$id" } @{ PVE::API2::ACL->read_acl({}) };
+  PVE::API2::Storage::Config->delete({ storage => $id });
+  for my $right (@rights) {
+    PVE::API2::ACL->update_acl({
+      path => "/storage/$id", roles => $right->{roleid}, propagate => $right->{propagate},
+      "$right->{type}s" => $right->{ugid},
+    });
+  }
+  PVE::API2::Storage::Config->create({ %$params, storage => $id });
 } elsif ($act ne 'read') {
   die "no such act\\n";
 }
 my $member = sub { PVE::Cluster::cfs_read_file('user.cfg')->{pools}->{$pool}->{storage}->{$id} ? JSON::true : JSON::false };
-PVE::API2::Pool->update_pool({ poolid => $pool, storage => $id }) if $act ne 'read' && !$member->();
+PVE::API2::Pool->update_pool({ poolid => $pool, storage => $id }) if $act !~ /^(?:read|remove)\\z/ && !$member->();
 PVE::Cluster::cfs_update();
 my $config = PVE::Storage::config();
 my $entry = PVE::Storage::storage_config($config, $id, 1);
@@ -52,7 +67,8 @@ export interface FoundEntry {
 
 export type EntryAct =
   | { readonly act: 'read' }
-  | { readonly act: 'create'; readonly params: EntryOptions }
+  | { readonly act: 'create' | 'replace'; readonly params: EntryOptions }
+  | { readonly act: 'remove' }
   | { readonly act: 'update'; readonly params: EntryOptions; readonly remove: readonly string[] };
 
 export type EntryAnswer =
@@ -74,6 +90,32 @@ export async function onEntry(
     return { is: 'found', entry: parsed.data.entry ?? undefined, pooled: parsed.data.pooled };
   } catch (error) {
     return failed(error instanceof SyntaxError ? 'perl answered no JSON' : String(error));
+  }
+}
+
+/**
+ * For `perl -e`; stdin: `{"server":…,"port":…}`. The last line that it prints is empty where somebody listens there, else why
+ * nobody does. Perl, because it is what asks servers on this host anyway.
+ */
+export const reachProgram = `use strict; use warnings; use JSON; use IO::Socket::IP;
+my $in = decode_json(do { local $/; <STDIN> });
+my $socket = IO::Socket::IP->new(PeerHost => $in->{server}, PeerPort => $in->{port}, Timeout => 10);
+print "\\n", encode_json({ why => $socket ? '' : ($@ || $! || 'no answer') . '' }), "\\n";
+`;
+
+const reachAnswer = z.strictObject({ why: z.string() });
+
+/** Why a server cannot be reached; `undefined`: somebody listens there, whoever that is. Waits for 10 seconds at most. */
+export async function reachServer(
+  perl: HostCommand,
+  { server, port }: { readonly server: string; readonly port: number },
+): Promise<string | undefined> {
+  try {
+    const { stdout } = await perl(['-e', reachProgram], JSON.stringify({ server, port }));
+    const said = reachAnswer.parse(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? ''));
+    return said.why === '' ? undefined : `${server} port ${port} does not answer: ${said.why.trim().slice(0, 300)}`;
+  } catch (error) {
+    return `${server} port ${port} cannot be asked: ${String(error).slice(0, 300)}`;
   }
 }
 

@@ -9,6 +9,8 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { markText, mountPathOf } from '../../storage-manifest.ts';
 import { attachTarget, planAttach } from './attach.ts';
+import { createOverwrite } from './overwrite.ts';
+import { planWipe, wipeTarget } from './wipe.ts';
 import { detachTarget } from './detach.ts';
 import { mountTarget, unmountTarget } from './mount.ts';
 import type { ChangeAnswer } from './world.ts';
@@ -119,4 +121,96 @@ test('attached: measured, marked, and the same disk again after it was detached'
   await attachTarget({ ...world, newMark: () => 'e'.repeat(32) }, again, options);
   assert.equal(readFileSync(join(path, '.felhom-target'), 'utf8'), markText(first));
   assert.deepEqual(await mountTarget(world, 'usb-1'), { is: 'done' });
+});
+
+/** Read from the device: what is on it, and not what anybody remembers. */
+const bytesOf = (device: string, from: number, count: number): Buffer =>
+  execFileSync(
+    'dd',
+    [`if=${device}`, 'bs=4096', `skip=${from / 4096}`, `count=${count / 4096}`, 'status=none', 'iflag=direct'],
+    {
+      maxBuffer: 64 * 1024 * 1024,
+    },
+  );
+
+test('wiped: its ends are zeros, nobody takes it for what it was, and what is held is not touched', async (t) => {
+  const made = setUp(t);
+  if (made === undefined) return;
+  const { folder, host, world, makeDisk, target } = made;
+  const perl = async () => ({ code: 0, stdout: JSON.stringify({ entry: null, pooled: false }), stderr: '' });
+  const alone = { ...world, tools: { ...world.tools, perl } };
+  const loop = makeDisk('disk.img');
+  const size = 16 * 1024 * 1024;
+  const aside = join(folder, 'aside');
+  mkdirSync(aside);
+  execFileSync('mount', [loop, aside]);
+  writeFileSync(join(aside, '.felhom-target'), markText(mark));
+  host.declare({ ...declaredUsb, target, state: 'decommissioned' });
+  const wipe = async (): Promise<string> => {
+    const planned = await planWipe(alone, 'usb-1');
+    return planned.is === 'plan' ? textOf(await wipeTarget(alone, planned.plan, 1)) : `${planned.is}: ${planned.text}`;
+  };
+  assert.match(await wipe(), /is mounted at .*aside; unmount it there/);
+  // Whatever lsblk sees: the kernel knows of every mount namespace.
+  const held = await createOverwrite(alone.tools.wipefs)({ device: loop, whole: loop, sizeBytes: size });
+  assert.ok(held.is === 'held', JSON.stringify(held));
+  execFileSync('umount', [aside]);
+  writeFileSync(join(folder, 'end'), Buffer.alloc(4096, 'x'));
+  execFileSync('dd', [
+    `if=${join(folder, 'end')}`,
+    `of=${loop}`,
+    'bs=4096',
+    `seek=${size / 4096 - 1}`,
+    'conv=notrunc,fsync',
+    'status=none',
+  ]);
+  assert.ok(bytesOf(loop, size - 4096, 4096).includes('x'));
+  let said = '';
+  // Whatever else looks at loop devices on this machine holds them open for a moment.
+  for (let times = 0; times < 20 && said !== 'done'; times += 1) said = await wipe();
+  assert.equal(said, 'done');
+  for (const from of [0, size - 4 * 1024 * 1024])
+    assert.ok(
+      bytesOf(loop, from, 4 * 1024 * 1024).every((byte) => byte === 0),
+      `at ${from}`,
+    );
+  assert.equal(execFileSync('wipefs', [loop], { encoding: 'utf8' }), '');
+  const known = alone.registry.read();
+  assert.ok(known.is === 'held');
+  assert.deepEqual(known.manifest.targets, []);
+  assert.equal(known.manifest.wiped?.[0]?.name, 'usb-1');
+});
+
+test('a disk that is told by UUID until the last moment can be gone on with', async (t) => {
+  const made = setUp(t);
+  if (made === undefined) return;
+  const { folder, host, world, makeDisk, target } = made;
+  const perl = async () => ({ code: 0, stdout: JSON.stringify({ entry: null, pooled: false }), stderr: '' });
+  const tools = { ...world.tools, perl };
+  const loop = makeDisk('disk.img');
+  const aside = join(folder, 'aside');
+  mkdirSync(aside);
+  execFileSync('mount', [loop, aside]);
+  writeFileSync(join(aside, '.felhom-target'), markText(mark));
+  execFileSync('umount', [aside]);
+  host.declare({ ...declaredUsb, target, state: 'decommissioned' });
+  const broken = {
+    ...world,
+    tools,
+    overwrite: createOverwrite(async () => ({ code: 1, stdout: '', stderr: 'killed' })),
+  };
+  const attempt = async (on: typeof broken): Promise<string> => {
+    const planned = await planWipe(on, 'usb-1');
+    return planned.is === 'plan' ? textOf(await wipeTarget(on, planned.plan, 1)) : `${planned.is}: ${planned.text}`;
+  };
+  let said = '';
+  for (let times = 0; times < 20 && !said.includes('killed'); times += 1) said = await attempt(broken);
+  assert.match(said, /begun: .*wipefs ended with 1: killed/);
+  assert.equal(
+    execFileSync('blkid', ['-p', '-s', 'UUID', '-o', 'value', loop], { encoding: 'utf8' }).trim(),
+    target.uuid,
+  );
+  for (let times = 0; times < 20 && said !== 'done'; times += 1)
+    said = await attempt({ ...broken, overwrite: createOverwrite(tools.wipefs) });
+  assert.equal(said, 'done');
 });

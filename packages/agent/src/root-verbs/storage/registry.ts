@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { manifestText, storageManifest } from '../../storage-manifest.ts';
-import type { DeclaredTarget, ManifestRead, StorageManifest } from '../../storage-manifest.ts';
+import type { DeclaredTarget, ManifestRead, StorageManifest, WipedTarget } from '../../storage-manifest.ts';
 import { placeFile } from '../durable-file.ts';
 
 export interface StorageRegistry {
@@ -32,13 +32,29 @@ export function declaredIn({ read }: Pick<StorageRegistry, 'read'>, name: string
  * throws, and where the file cannot be read or what came out would not be a manifest; what was there then stays.
  */
 export function declare({ file, read }: StorageRegistry, declared: DeclaredTarget): StorageManifest {
+  const before = heldIn(read);
+  const { name } = declared.target;
+  const at = before.targets.findIndex(({ target }) => target.name === name);
+  const targets = at === -1 ? [...before.targets, declared] : before.targets.with(at, declared);
+  return write(file, { ...before, targets });
+}
+
+/** Takes a target out, and keeps its name in mind. On disk when it returns; throws like `declare`. */
+export function declareWiped({ file, read }: StorageRegistry, wiped: WipedTarget): StorageManifest {
+  const before = heldIn(read);
+  const targets = before.targets.filter(({ target }) => target.name !== wiped.name);
+  const others = (before.wiped ?? []).filter(({ name }) => name !== wiped.name);
+  return write(file, { ...before, targets, wiped: [...others, wiped] });
+}
+
+function heldIn(read: StorageRegistry['read']): StorageManifest {
   const held = read();
   if (held.is === 'unreadable') throw new Error(held.why.text);
-  const before = held.is === 'held' ? held.manifest.targets : [];
-  const { name } = declared.target;
-  const at = before.findIndex(({ target }) => target.name === name);
-  const targets = at === -1 ? [...before, declared] : before.with(at, declared);
-  const next = storageManifest.parse({ v: 1, targets });
+  return held.is === 'held' ? held.manifest : { v: 1, targets: [] };
+}
+
+function write(file: string, manifest: StorageManifest): StorageManifest {
+  const next = storageManifest.parse(manifest);
   mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
   // The agent reads it as an ordinary user.
   placeFile(file, manifestText(next), 0o644, (draft) => renameSync(draft, file));

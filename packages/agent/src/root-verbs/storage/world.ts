@@ -2,6 +2,7 @@
 import type { HostCommand } from '../../ports/host-command.ts';
 import type { Systemctl } from '../../ports/systemctl.ts';
 import type { DiskTools } from './disks.ts';
+import type { Overwrite } from './overwrite.ts';
 import type { StorageRegistry } from './registry.ts';
 
 export interface StorageTools extends DiskTools {
@@ -10,6 +11,9 @@ export interface StorageTools extends DiskTools {
   readonly dd: HostCommand;
   readonly perl: HostCommand;
   readonly systemdCreds: HostCommand;
+  readonly mount: HostCommand;
+  readonly umount: HostCommand;
+  readonly wipefs: HostCommand;
 }
 
 export interface StorageWorld {
@@ -23,6 +27,9 @@ export interface StorageWorld {
   readonly guestConfigs: readonly string[];
   readonly systemctl: Systemctl;
   readonly tools: StorageTools;
+  /** Where root alone looks at a disk that is not in use: a folder that nobody else may enter. */
+  readonly lookFolder: string;
+  readonly overwrite: Overwrite;
   /** 32 hex digits that nobody can guess. */
   readonly newMark: () => string;
   /** From 0 to just below 1. */

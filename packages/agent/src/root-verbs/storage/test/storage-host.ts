@@ -13,6 +13,8 @@ import type { Systemctl } from '../../../ports/systemctl.ts';
 import type { DeclaredTarget } from '../../../storage-manifest.ts';
 import { manifestText } from '../../../storage-manifest.ts';
 import type { EntryOptions } from '../../../storage-entry.ts';
+import { createOverwrite } from '../overwrite.ts';
+import { reachProgram } from '../proxmox.ts';
 import type { StorageWorld } from '../world.ts';
 
 const said = (stdout: string, code = 0, stderr = ''): CommandEnd => ({ code, stdout, stderr });
@@ -53,6 +55,11 @@ export interface MadeHost {
   readonly arguments: string[];
   /** Where something writes: its unit does not stop. */
   busy: boolean;
+  /** Devices that were overwritten; `held`: the kernel does not let one be held. `dies`: in the middle, before its UUID goes. */
+  readonly overwritten: string[];
+  overwriting: 'works' | 'held' | 'dies';
+  /** Servers that nobody answers at. */
+  readonly silent: Set<string>;
   plug(disk: MadeDisk, files?: Readonly<Record<string, string>>): void;
   pull(device: string): void;
   declare(...targets: readonly DeclaredTarget[]): void;
@@ -66,7 +73,9 @@ export function makeStorageHost(folder: string): MadeHost {
   const mountRoot = join(folder, 'mnt');
   const disks = new Map<string, MadeDisk>();
   const mounts = new Map<string, string>();
-  const host = { busy: false };
+  const host: Pick<MadeHost, 'busy' | 'overwriting'> = { busy: false, overwriting: 'works' };
+  const overwritten: string[] = [];
+  const silent = new Set<string>();
   const calls: string[] = [];
   const written: string[] = [];
   const seen: string[] = [];
@@ -116,6 +125,7 @@ export function makeStorageHost(folder: string): MadeHost {
   const lsblk: HostCommand = async () => {
     const blockdevices = [...disks.values()].map((disk) => ({
       path: `/dev/${disk.device.replace(/\d+$/, '')}`,
+      type: 'disk',
       size: 4_000_000_000,
       serial: disk.serial,
       model: 'Elements 25A3',
@@ -124,8 +134,9 @@ export function makeStorageHost(folder: string): MadeHost {
       children: [
         {
           path: `/dev/${disk.device}`,
-          fstype: disk.fileSystem,
-          uuid: disk.uuid,
+          type: 'part',
+          fstype: disk.fileSystem || null,
+          uuid: disk.uuid || null,
           size: 3_900_000_000,
           mountpoints: [...mounts].flatMap(([path, device]) => (device === disk.device ? [path] : [])),
         },
@@ -135,7 +146,7 @@ export function makeStorageHost(folder: string): MadeHost {
   };
   const blkid: HostCommand = async (args) => {
     const disk = disks.get(args.at(-1)?.slice('/dev/'.length) ?? '');
-    return disk === undefined ? said('', 2) : said(`UUID=${disk.uuid}\nTYPE=${disk.fileSystem}\n`);
+    return disk === undefined || disk.uuid === '' ? said('', 2) : said(`UUID=${disk.uuid}\nTYPE=${disk.fileSystem}\n`);
   };
   const findmnt: HostCommand = async (args) => {
     const device = mounts.get(args[args.indexOf('--mountpoint') + 1] ?? '');
@@ -145,6 +156,10 @@ export function makeStorageHost(folder: string): MadeHost {
   };
   const perl: HostCommand = async (args, input = '') => {
     seen.push(...args);
+    if (args[1] === reachProgram) {
+      const { server } = JSON.parse(input) as { readonly server: string };
+      return said(`\n${JSON.stringify({ why: silent.has(server) ? 'Connection timed out' : '' })}\n`);
+    }
     const asked = JSON.parse(input) as {
       readonly act: string;
       readonly storage: string;
@@ -152,8 +167,13 @@ export function makeStorageHost(folder: string): MadeHost {
       readonly remove?: readonly string[];
     };
     const { act, storage, params = {} } = asked;
-    if (act !== 'read') {
+    if (act === 'remove') {
       written.push(input);
+      entries.delete(storage);
+      pool.delete(storage);
+    } else if (act !== 'read') {
+      written.push(input);
+      if (act === 'replace') entries.delete(storage);
       const { password: _, ...shown } = params as Record<string, string>;
       const before = entries.get(storage);
       if (act === 'create' && before !== undefined) return said('', 255, `storage ID '${storage}' already defined`);
@@ -182,8 +202,35 @@ export function makeStorageHost(folder: string): MadeHost {
       perl,
       blockdev: async () => said(''),
       dd: realTool('dd'),
+      // Only for a look: nothing is written back.
+      mount: async (args) => {
+        const [device = '', path = ''] = args.slice(args.indexOf('--') + 1);
+        if (!args.join(' ').includes('-o ro,')) return said('', 32, 'only for a look');
+        cpSync(join(folder, 'devices', device.slice('/dev/'.length)), path, { recursive: true });
+        mounts.set(path, device.slice('/dev/'.length));
+        return said('');
+      },
+      umount: async (args) => {
+        const path = args.at(-1) ?? '';
+        mounts.delete(path);
+        for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true });
+        return said('');
+      },
+      wipefs: async () => said('', 1, 'there is none'),
       chattr: async () => said('', 1, 'Operation not supported'),
       systemdCreds: async () => said('', 1, 'there is none'),
+    },
+    lookFolder: join(folder, 'look'),
+    overwrite: async ({ device }) => {
+      const name = device.slice('/dev/'.length);
+      const disk = disks.get(name);
+      if (host.overwriting === 'held') return { is: 'held', text: `${device} is in use` };
+      overwritten.push(device);
+      if (host.overwriting === 'dies') throw new Error('Input/output error');
+      if (disk !== undefined) disks.set(name, { ...disk, uuid: '', fileSystem: '' });
+      rmSync(join(folder, 'devices', name), { recursive: true });
+      mkdirSync(join(folder, 'devices', name));
+      return { is: 'done' };
     },
     newMark: () => 'c'.repeat(32),
     random: () => 0.5,
@@ -196,6 +243,8 @@ export function makeStorageHost(folder: string): MadeHost {
     entries,
     pool,
     written,
+    overwritten,
+    silent,
     arguments: seen,
     plug: (disk: MadeDisk, files: Readonly<Record<string, string>> = {}) => {
       disks.set(disk.device, disk);
@@ -217,7 +266,7 @@ const realTool = (program: string): HostCommand =>
 export function noLoopDevices(): string | undefined {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'it takes root on Linux';
   try {
-    for (const tool of ['losetup', 'mkfs.ext4', 'lsblk', 'blkid', 'findmnt', 'chattr', 'mount', 'umount'])
+    for (const tool of ['losetup', 'mkfs.ext4', 'lsblk', 'blkid', 'findmnt', 'chattr', 'mount', 'umount', 'wipefs'])
       execFileSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' });
     execFileSync('losetup', ['--find'], { stdio: 'ignore' });
   } catch (error) {
@@ -256,6 +305,10 @@ export function realMounts(folder: string, world: StorageWorld): StorageWorld {
       blkid: realTool('blkid'),
       findmnt: realTool('findmnt'),
       chattr: realTool('chattr'),
+      mount: realTool('mount'),
+      umount: realTool('umount'),
+      wipefs: realTool('wipefs'),
     },
+    overwrite: createOverwrite(realTool('wipefs')),
   };
 }
