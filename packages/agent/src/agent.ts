@@ -108,7 +108,7 @@ export function createAgent(parts: AgentParts): Agent {
     permissionsSound: () => nodeTrouble() === undefined,
     clockIsSteady: () => signed.time.standing().is === 'steady',
     wake: () => loop.wake(),
-    away: (on) => storage.away(on),
+    targets: storage,
     submit: (...asked) => admission.submit(...asked),
     consents: {
       standing: (guest) => signed.consentOf(guest),
@@ -351,7 +351,7 @@ export function createAgent(parts: AgentParts): Agent {
         records: registry.all(),
         lossOf: (saga) => parkedSaga(saga, runner.status(), journal)?.loss,
         protection: protection.report(),
-        host: { targets: storage.report(), disks: [...monitoring.disks()], tunnel: monitoring.tunnel() },
+        host: { targets: storage.report(), ...monitoring.reported() },
         strangers: observation === undefined ? [] : strangersIn(observation),
       }),
     );

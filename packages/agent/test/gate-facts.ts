@@ -287,7 +287,6 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
   'break-glass-open': { kind: 'break-glass-open', minutes: 30, key: publicKeyLine(9), consents: ['c'.repeat(26)] },
   'break-glass-close': { kind: 'break-glass-close' },
   'target-attach': { kind: 'target-attach', target: 't', identity: 'i', declaration: sha256 },
-  'tunnel-change': { kind: 'tunnel-change', before: '', declaration: sha256, guests: ['192.168.1.50'] },
   'target-detach': { kind: 'target-detach', target: 't', serial: 's', uuid: 'u', idFile: 'f' },
   'target-wipe': { kind: 'target-wipe', target: 't', serial: 's', uuid: 'u', idFile: 'f' },
   'target-re-point': {
@@ -299,6 +298,7 @@ export const effects: Readonly<Record<EffectKind, Effect>> = {
     identity: 'i',
     declaration: sha256,
   },
+  'tunnel-change': { kind: 'tunnel-change', before: '', declaration: sha256, guests: ['192.168.1.50'] },
   'backup-options-change': { kind: 'backup-options-change', ...change, option: 'excludes' },
   'bulk-backup-drop': { kind: 'bulk-backup-drop', guest: ref, volume: 'data', target: 't' },
   'backup-force': { kind: 'backup-force', guest: ref, tier: 'local' },

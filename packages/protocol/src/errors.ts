@@ -287,6 +287,8 @@ export const errorCatalogue = {
   'guest.resize-failed': row('The disk could not be grown', 'operator', 'Read the tail of the task; the storage may be full.'),
   'guest.did-not-stay-up': row('The guest went down again right after its start', 'operator', 'Read its start log; for a new guest the golden image is suspect.'),
   'guest.did-not-stop': row('The guest does not go down', 'later', 'Nothing at once; it is tried again. If it stays, look at what its processes wait for.'),
+  'guest.mounts-dead': row('The guest still has the disk that was pulled', 'later', 'Nothing at once; it is restarted again by itself. If it stays, look at the disk and restart the guest.'),
+  'guest.not-to-run': row('The guest is not to run', 'later', 'Nothing; a guest that desired state does not want to run is not started anew.'),
   'guest.still-referenced': row('Another guest uses a volume of it', 'operator', 'Take the volume that the text names out of the other guest first.'),
   'guest.half-removed': row('The guest is removed only in part', 'later', 'Bring the storage back that the text names; it goes on by itself.'),
   'guest.undo-incomplete': row('Something half-built could not be removed yet', 'later', 'Nothing at once; it is tried again.'),

@@ -101,6 +101,11 @@ export const storageView = z.strictObject({
         /** In the guest's backups; false: bulk, nothing rolls it back and vzdump leaves it out. */
         backup: z.boolean(),
         ownBackup: z.enum(['in-guest-backup', 'controller', 'none-acknowledged', 'undecided']),
+        /**
+         * Whether it can be relied on now. `away`: its disk is not there; `stale`: it is back, and the guest still has the
+         * one that was pulled, until it is restarted. In both what is written goes nowhere.
+         */
+        state: z.enum(['attached', 'away', 'stale']).default('attached'),
       }),
     )
     .max(33),

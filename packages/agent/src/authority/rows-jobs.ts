@@ -95,6 +95,5 @@ export const jobRows = {
   }),
   'job-tunnel-change': signed(18, 'what the tunnel lets in', ['disclose'], {
     binds: ['the declaration before', 'every rule'],
-    reaches: 'record',
   }),
 } as const satisfies Record<string, GateRow>;

@@ -10,6 +10,7 @@ import { done, refused } from '../kernel/index.ts';
 import type { Outcome } from '../kernel/index.ts';
 import type { GuestReader, Snapshots, Stores as PveStores } from '../ports/proxmox.ts';
 import { carryPlan } from '../restores/index.ts';
+import type { StaleMounts } from '../stale-mounts/index.ts';
 import { reason } from '@felhom/protocol';
 import type { InForce } from './in-force.ts';
 import type { RoundResult } from './round.ts';
@@ -22,6 +23,7 @@ export interface ViewNeeds {
   readonly last: () => RoundResult;
   readonly policy: () => HostPolicy | undefined;
   readonly proxmox: { readonly reader: GuestReader; readonly snapshots: Snapshots; readonly stores: PveStores };
+  readonly mounts: Pick<StaleMounts, 'reliance'>;
   readonly now: () => number;
 }
 
@@ -135,7 +137,7 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
             ? []
             : [{ class: which, freeBytes: free.reduce((sum, { availableBytes }) => sum + availableBytes, 0) }];
         }),
-        volumes: volumesOf(record, view, desired, classOf),
+        volumes: volumesOf(record, view, desired, classOf, (storage) => needs.mounts.reliance(record, storage)),
         checkpoint: checkpointBy({
           view,
           snapshotPossible: possible.is === 'done' ? possible.value : undefined,
@@ -152,11 +154,15 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
   };
 }
 
+type VolumeState = LocalAnswer<'storage'>['volumes'][number]['state'];
+type StateOf = (storage: string) => VolumeState;
+
 function volumesOf(
   record: GuestRecord,
   view: ReturnType<typeof viewOf>,
   desired: DesiredGuest | undefined,
   classOf: (storage: string) => 'fast' | 'slow',
+  stateOf: StateOf,
 ): LocalAnswer<'storage'>['volumes'] {
   return view.disks.map((disk) => {
     const name = record.volumes.find(({ volid }) => volid === disk.volid)?.name ?? disk.key;
@@ -170,6 +176,7 @@ function volumesOf(
       sizeBytes: Math.trunc((disk.sizeGiB ?? 0) * 2 ** 30),
       backup,
       ownBackup: backup ? 'in-guest-backup' : decision,
+      state: stateOf(storageOfVolume(disk.volid)),
     };
   });
 }

@@ -2,7 +2,7 @@
  * Everything that protects the guests, put together: stores, rounds, what guests are told, and what of it a report shows.
  * `agent.ts` gives it the doors it needs; they are asked only once the agent runs.
  */
-import type { DesiredGuest, Finding, GuestName, GuestUid, Report, StorageId, VolumeId } from '@felhom/protocol';
+import type { DesiredGuest, Finding, GuestName, GuestUid, Reason, Report, StorageId, VolumeId } from '@felhom/protocol';
 import { createLocalApi } from '../local-api/index.ts';
 import type { LocalApi } from '../local-api/index.ts';
 import { createLocalDesk } from '../local-desk.ts';
@@ -15,16 +15,21 @@ import type { HostPolicy } from '../host-policy.ts';
 import type { PassReport } from '../reconcile/index.ts';
 import { scratchStorageOf } from '../restore-tests/index.ts';
 import { keptVmids, lossOf, reportedRestoreOf, undoLossOf } from '../restores/index.ts';
+import type { GuestDisks } from '../ports/guest-disks.ts';
 import type { LocalAuthority } from '../ports/local-authority.ts';
 import type { Snapshots } from '../ports/proxmox.ts';
+import { createStaleMounts } from '../stale-mounts/index.ts';
+import type { StaleMountsNeeds } from '../stale-mounts/index.ts';
 import { createGuestViews } from './guest-views.ts';
 import { createInForce } from './in-force.ts';
 import type { InForceNeeds } from './in-force.ts';
 import { createLooker } from './look.ts';
 import { queueOf } from './queue.ts';
 import { notKept } from './not-kept.ts';
+import { createRemounts } from './remounts.ts';
 import { createRound } from './round.ts';
 import type { RoundNeeds } from './round.ts';
+import { soonest } from './soonest.ts';
 import { createStores } from './stores.ts';
 import type { Stores, StoresNeeds } from './stores.ts';
 import { archivesInUse, underWay } from './under-way.ts';
@@ -44,7 +49,6 @@ export interface ProtectionNeeds
       | 'nodeTrouble'
       | 'permissionsSound'
       | 'wake'
-      | 'away'
     >,
     Pick<InForceNeeds, 'desired' | 'floors' | 'zone'> {
   readonly version: string;
@@ -55,6 +59,8 @@ export interface ProtectionNeeds
     signal: AbortSignal,
     options?: SubmitOptions,
   ) => Promise<Submission>;
+  readonly targets: GuestDisks & { away(storage: string): Reason | undefined };
+  readonly witness: StaleMountsNeeds['witness'];
   readonly consents: LocalDeskNeeds['consents'];
   /** Whether wall time went as the time since boot did: what ends by it and destroys waits else [R11]. */
   readonly clockIsSteady: () => boolean;
@@ -94,7 +100,8 @@ const clockStepMs = 60_000;
 
 export function createProtection(needs: ProtectionNeeds): Protection {
   const { journal, clock, registry } = needs;
-  const looker = createLooker({ ...needs.proxmox, clock, away: needs.away });
+  const away = (storage: string): Reason | undefined => needs.targets.away(storage);
+  const looker = createLooker({ ...needs.proxmox, clock, away });
   const inForce = createInForce({
     documents: journal,
     desired: needs.desired,
@@ -147,6 +154,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
 
   const round = createRound({
     ...needs,
+    away,
     stores,
     inForce,
     looker,
@@ -154,7 +162,22 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     finishWindow,
     listeningSince,
   });
+  const mounts = createStaleMounts({
+    documents: journal,
+    clock,
+    helper: needs.helper,
+    witness: needs.witness,
+    diskOf: (storage) => needs.targets.disk(storage),
+  });
+  const remounts = createRemounts({
+    ...needs,
+    mounts,
+    stores,
+    inForce,
+    submit: (effect, signal) => needs.submit(effect, { is: 'desired-state' }, signal),
+  });
   const views = createGuestViews({
+    mounts,
     registry,
     stores,
     inForce,
@@ -172,6 +195,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
       stores.forget(uid);
       operations.forget(uid);
       round.forget(uid);
+      mounts.forget(uid);
     }
     known = now;
   };
@@ -236,11 +260,12 @@ export function createProtection(needs: ProtectionNeeds): Protection {
         return policy === undefined ? undefined : scratchStorageOf(policy);
       },
     },
-    round: (pass, signal) => {
+    round: async (pass, signal) => {
       forgetGone();
-      return round.run(pass, signal);
+      await round.run(pass, signal);
+      await remounts.run(pass, signal);
     },
-    nextAt: () => round.nextAt(),
+    nextAt: () => soonest([round.nextAt(), remounts.nextAt()], clock.now()),
     report: () => {
       const { standing } = round.last();
       return {
@@ -252,7 +277,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
         queue: queueOf(needs.status()),
       };
     },
-    findings: () => [...round.last().findings, ...(api?.findings() ?? []).map(withName)],
+    findings: () => [...round.last().findings, ...remounts.findings(), ...(api?.findings() ?? []).map(withName)],
     restore: openWindow,
     kept: () => keptVmids(stores.restores),
     selfUse: (guest) => ({ ...operations.usedBy(guest.uid), snapshots: stores.checkpoints.of(guest.uid).length }),

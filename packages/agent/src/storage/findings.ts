@@ -39,6 +39,14 @@ const rows: Readonly<Record<Exclude<Cause, 'not-asked' | 'settling'>, Row>> = {
       command: `systemctl status "mnt-felhom-${name.replaceAll('-', String.raw`\x2d`)}.mount"`,
     }),
   },
+  'in-use': {
+    key: 'storage.in-use',
+    severity: 'warning',
+    advice: ({ name }) => ({
+      text: 'Guests on it are restarted by themselves, and then it is mounted. Whatever else uses it has to end.',
+      command: `fuser --verbose --mount /mnt/felhom/${name}`,
+    }),
+  },
   other: {
     key: 'storage.other-disk',
     severity: 'critical',

@@ -76,6 +76,12 @@ const table: [name: string, changes: Partial<TargetSight>, is: string][] = [
   ['a copy plugged in: right UUID, other number', { mount: undefined, disks: [disk({ serials: ['S2'] })] }, 'other'],
   ['it and a copy of it', { mount: undefined, disks: [disk(), disk({ device: 'sdc1' })] }, 'other'],
   ['pulled, the mount still there', { mount: mountOf({ disk: undefined }), disks: [] }, 'absent'],
+  ['back under another name, the mount of before in use', { mount: mountOf({ disk: undefined }) }, 'in-use, mount'],
+  [
+    'a copy plugged in, the mount of before in use',
+    { mount: mountOf({ disk: undefined }), disks: [disk({ serials: ['S2'] })] },
+    'absent',
+  ],
   ['another disk mounted at its path', { mount: mountOf({ disk: stick }) }, 'other, unmount'],
   ['a copy mounted at its path', { mount: mountOf({ disk: disk({ serials: ['S2'] }) }) }, 'other, unmount'],
   ['the same UUID on another file system', { mount: mountOf({ disk: disk({ fileSystem: 'xfs' }) }) }, 'other, unmount'],

@@ -48,12 +48,15 @@ export const damping = { windowMs: 15 * 60_000, drops: 3, settleMs: 5 * 60_000 }
 
 export function judgeTarget(sight: TargetSight): Judged {
   const { declared, before, now } = sight;
-  if (declared.state === 'decommissioned')
+  if (declared.state !== 'attached')
     return {
       remedy: 'none',
       standing: {
         state: 'decommissioned',
-        why: 'it was taken out of use',
+        why:
+          declared.state === 'wiping'
+            ? 'it is being wiped, and that has not come to its end'
+            : 'it was taken out of use',
         since: before?.state === 'decommissioned' ? before.since : now,
         drops: [],
       },
@@ -118,7 +121,7 @@ function troubleOf(sight: TargetSight, appearance: string): Trouble | undefined 
 }
 
 function placeTrouble({ mount, disks, entry }: TargetSight, target: StorageTarget): Trouble | undefined {
-  if (isDisk(target)) return mount === undefined ? unmounted(target, disks) : mountTrouble(target, mount);
+  if (isDisk(target)) return mount === undefined ? unmounted(target, disks) : mountTrouble(target, mount, disks);
   if (target.type === 'pbs') return undefined;
   const source = target.type === 'nfs' ? `${target.server}:${target.export}` : `//${target.server}/${target.share}`;
   if (mount === undefined)
@@ -139,10 +142,10 @@ function unmounted(target: DiskTarget, disks: readonly SeenDisk[]): Trouble {
   return diskTrouble(target, only) ?? away('not-mounted', `${only.device} is plugged in and not mounted`, 'mount');
 }
 
-function mountTrouble(target: DiskTarget, mount: SeenMount): Trouble | undefined {
+function mountTrouble(target: DiskTarget, mount: SeenMount, disks: readonly SeenDisk[]): Trouble | undefined {
   if (mount.disk === undefined)
     return mount.source.startsWith('/dev/')
-      ? away('absent', 'the disk under its mount is gone')
+      ? goneBelow(unmounted(target, disks))
       : away('other', `${mount.source} is mounted there and not the disk ${target.uuid}`);
   const trouble = diskTrouble(target, mount.disk);
   if (trouble !== undefined) return { ...trouble, remedy: 'unmount' };
@@ -150,6 +153,12 @@ function mountTrouble(target: DiskTarget, mount: SeenMount): Trouble | undefined
     ? away('read-only', 'it is mounted read-only, as Linux does with a file system that met an error')
     : undefined;
 }
+
+/** The kernel keeps a mount that is in use, whatever became of its disk; `now`: how it would be without it. */
+const goneBelow = (now: Trouble): Trouble =>
+  now.cause === 'not-mounted'
+    ? away('in-use', 'its disk is plugged in again, and what was mounted before is still in use', 'mount')
+    : away('absent', 'the disk under its mount is gone');
 
 function diskTrouble(target: DiskTarget, { device, uuid, fileSystem, serials }: SeenDisk): Trouble | undefined {
   if (!same(uuid, target.uuid)) return away('other', `another disk is mounted there: ${device} with UUID ${uuid}`);

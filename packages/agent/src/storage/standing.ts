@@ -7,6 +7,8 @@ export const causes = [
   /** No disk with its UUID is there. */
   'absent',
   'not-mounted',
+  /** It is plugged in again, and the mount of the disk that was pulled is kept where it is by who uses it. */
+  'in-use',
   /** Another disk, share or server is where it should be. */
   'other',
   /** The right UUID without the file that was written when it was attached. */

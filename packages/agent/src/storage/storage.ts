@@ -3,11 +3,12 @@
  * told at once; what may take its time, asking a disk, Proxmox or root's helper, goes on beside it and is judged when it
  * comes. A slow look is the net below the events.
  */
-import { reason, targetIdentity, isDisk } from '@felhom/protocol';
+import { bindingOf, reason, targetIdentity, isDisk } from '@felhom/protocol';
 import type { Finding, HostVitals, Reason, ReportedTarget, StorageTarget } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import { within } from '../kernel/index.ts';
 import type { Clock, Documents, Outcome, Random, SagaStatus } from '../kernel/index.ts';
+import type { GuestDisks } from '../ports/guest-disks.ts';
 import type { Log } from '../ports/log.ts';
 import type { StorageEntries, StorageEntry } from '../ports/proxmox.ts';
 import type { SeenDevices, StorageDevices } from '../ports/storage-devices.ts';
@@ -17,8 +18,10 @@ import { markFile, mountPathOf } from '../storage-manifest.ts';
 import type { DeclaredTarget, ManifestRead, StorageManifest } from '../storage-manifest.ts';
 import { createAsking } from './asking.ts';
 import { findingsOf } from './findings.ts';
+import { guestDisk } from './guest-disk.ts';
 import { appearanceOf, damping, isFlapping, judgeTarget } from './judge-target.ts';
 import type { Remedy } from './judge-target.ts';
+import { createMending } from './mending.ts';
 import { standing as standingShape } from './standing.ts';
 import type { Standing } from './standing.ts';
 import { withTargets } from './target-policy.ts';
@@ -39,7 +42,7 @@ export interface StorageNeeds {
   readonly mayMend: () => boolean;
   /** Whoever works on a storage holds its lane. */
   readonly status: () => readonly SagaStatus[];
-  /** A target went away or came back. */
+  /** A target went away or came back: for what waited for it, or is going on with it. */
   readonly changed: () => void;
   /** Whoever watches that the looks go on. */
   readonly watch: () => Pulse;
@@ -47,7 +50,7 @@ export interface StorageNeeds {
 
 export type Guarded<T> = { readonly is: 'ended'; readonly value: T } | { readonly is: 'dropped'; readonly why: Reason };
 
-export interface Storage {
+export interface Storage extends GuestDisks {
   /** Watches until aborted. Rejects only when the journal cannot be written. */
   run(signal: AbortSignal): Promise<void>;
   report(): ReportedTarget[];
@@ -84,16 +87,6 @@ const entriesLimitMs = 45_000;
 const askEveryMs = { used: 60_000, idle: 6 * 3_600_000, share: 60_000, troubled: 30_000 };
 /** A disk under load answers late; a soft mount gives its error after a minute. */
 const probeLimitMs = { disk: 20_000, share: 10_000 };
-/** systemd mounts by itself within a moment. */
-const mendAfterMs = [2_000, 30_000, 2 * 60_000, 10 * 60_000, 30 * 60_000];
-
-interface Mending {
-  readonly remedy: Remedy;
-  readonly attempts: number;
-  /** Monotonic. */
-  readonly nextAt: number;
-  readonly refusal?: string;
-}
 
 const keyOf = (name: string): string => `storage/${name}`;
 
@@ -114,8 +107,6 @@ export function createStorage(needs: StorageNeeds): Storage {
   const remedies = new Map<string, Remedy>();
   const drifts = new Map<string, { readonly text: string; readonly since: number }>();
   const asking = createAsking({ devices, clock, log, answered: () => judge() });
-  const mending = new Map<string, Mending>();
-  let mendingNow = false;
   const onDrop = new Set<() => void>();
 
   const inUseByRoot = (): readonly DeclaredTarget[] => manifest.targets.filter(({ state }) => state === 'attached');
@@ -271,47 +262,16 @@ export function createStorage(needs: StorageNeeds): Storage {
 
   // --------------------------------------------------------------------------------------------------- mending
 
-  const mend = async (signal: AbortSignal): Promise<void> => {
-    for (const { target } of inUseByRoot()) {
-      const remedy = remedies.get(target.name) ?? 'none';
-      const known = mending.get(target.name);
-      if (remedy === 'none') {
-        mending.delete(target.name);
-        continue;
-      }
-      const now = clock.monotonicMs();
-      const waitMs = (attempts: number): number => mendAfterMs[Math.min(attempts, mendAfterMs.length - 1)] ?? 0;
-      if (known?.remedy !== remedy) {
-        mending.set(target.name, { remedy, attempts: 0, nextAt: now + waitMs(0) });
-        continue;
-      }
-      if (now < known.nextAt || !needs.mayMend()) continue;
-      const attempts = known.attempts + 1;
-      const answer = await apply(remedy, target.name, signal);
-      const refusal = answer.is === 'done' ? {} : { refusal: answer.why.text };
-      mending.set(target.name, { remedy, attempts, nextAt: clock.monotonicMs() + waitMs(attempts), ...refusal });
-      log.info('storage target mended', { target: target.name, remedy, is: answer.is });
-      // What it did is looked at, never believed.
+  const mending = createMending({
+    ...needs,
+    remedies: () =>
+      inUseByRoot().map(({ target }) => ({ name: target.name, remedy: remedies.get(target.name) ?? 'none' })),
+    // What it did is looked at, never believed.
+    mended: async (signal) => {
       await glance();
       await readEntries(signal);
-    }
-  };
-
-  const apply = (remedy: Remedy, name: string, signal: AbortSignal): Promise<Outcome<void>> => {
-    // Each attempt is work of its own: what an earlier one did is undone when the disk is pulled.
-    const operation = `storage.${name}.${remedy}.${Buffer.from(needs.random.bytes(10)).toString('hex')}`;
-    if (remedy === 'mount') return needs.helper.mount(operation, name, signal);
-    if (remedy === 'unmount') return needs.helper.unmount(operation, name, signal);
-    return needs.helper.storageDefine(operation, name, signal);
-  };
-
-  const mendBeside = (signal: AbortSignal, failed: (error: unknown) => void): void => {
-    if (mendingNow) return;
-    mendingNow = true;
-    void mend(signal)
-      .catch(failed)
-      .finally(() => (mendingNow = false));
-  };
+    },
+  });
 
   // ---------------------------------------------------------------------------------------------------- running
 
@@ -354,7 +314,7 @@ export function createStorage(needs: StorageNeeds): Storage {
         if (!watching) devices.watch(poke, signal);
         watching = true;
         askWhereDue(failed);
-        mendBeside(signal, failed);
+        void mending.run(signal).catch(failed);
         if (clock.monotonicMs() - entriesAt >= entriesEveryMs) void readEntries(signal).catch(failed);
       }
       await pause(shortestGapMs, false);
@@ -368,7 +328,7 @@ export function createStorage(needs: StorageNeeds): Storage {
   /** Milliseconds. */
   const untilNext = (): number => {
     const mono = clock.monotonicMs();
-    const mends = [...mending.values()].map(({ nextAt }) => nextAt - mono);
+    const mends = mending.times().map((at) => at - mono);
     const settles = [...standings.values()].flatMap(({ cause, wellSince }) =>
       cause === 'settling' && wellSince !== undefined ? [wellSince + damping.settleMs - clock.now()] : [],
     );
@@ -393,13 +353,21 @@ export function createStorage(needs: StorageNeeds): Storage {
     return now?.state === 'attached' ? `${now.appearance ?? ''} since ${now.since}` : 'away';
   };
 
+  const check: Storage['check'] = async (storage) => {
+    const declared = byStorage(storage);
+    if (declared === undefined) return undefined;
+    await glance();
+    if (canBeAsked(declared)) await ask(declared);
+    return away(storage);
+  };
+
   let joined:
     { readonly policy: HostPolicy; readonly manifest: StorageManifest; readonly both: HostPolicy } | undefined;
 
   return {
     run,
     report: () =>
-      manifest.targets.map(({ target, iops, attachedAt }) => {
+      manifest.targets.map(({ target, mark, iops, attachedAt }) => {
         const now = standings.get(target.name);
         return {
           name: target.name,
@@ -409,6 +377,7 @@ export function createStorage(needs: StorageNeeds): Storage {
           class: target.class,
           ...(iops === undefined ? {} : { iops }),
           identity: targetIdentity(target),
+          binding: bindingOf(target, mark),
           offsite: target.offsite,
           state: now?.state ?? 'disconnected',
           since: now?.since ?? attachedAt,
@@ -428,7 +397,7 @@ export function createStorage(needs: StorageNeeds): Storage {
                   declared,
                   standing: now,
                   drift: drifts.get(declared.target.name),
-                  refusal: mending.get(declared.target.name)?.refusal,
+                  refusal: mending.refusal(declared.target.name),
                 },
               ];
         }),
@@ -448,14 +417,20 @@ export function createStorage(needs: StorageNeeds): Storage {
       return joined.both;
     },
     away,
-    check: async (storage) => {
-      const declared = byStorage(storage);
-      if (declared === undefined) return undefined;
-      await glance();
-      if (canBeAsked(declared)) await ask(declared);
-      return away(storage);
-    },
+    check,
     attachment,
+    disk: (storage) => {
+      const declared = byStorage(storage);
+      return declared === undefined ? undefined : guestDisk(declared, standings.get(declared.target.name), clock.now());
+    },
+    bringBack: async (storage, signal) => {
+      const name = byStorage(storage)?.target.name;
+      if (name === undefined) return undefined;
+      await glance();
+      // What kept it away may have ended just now.
+      await mending.now(name, signal);
+      return check(storage);
+    },
     whileAttached: async (storage, signal, work) => {
       const before = attachment(storage);
       const dropped = new AbortController();

@@ -13,6 +13,7 @@ const root: View = {
   sizeBytes: 1e9,
   backup: true,
   ownBackup: 'in-guest-backup',
+  state: 'attached',
 };
 const data: View = { ...root, name: 'data', path: '/srv/data' };
 const photos: View = {

@@ -32,8 +32,24 @@ export const problem = (status: number, detail: string, code = 'local.test'): An
 export const roomyStorage: LocalAnswer<'storage'> = {
   classes: [{ class: 'fast', freeBytes: 1e9 }],
   volumes: [
-    { name: 'data', path: '/srv/data', class: 'fast', sizeBytes: 1e9, backup: true, ownBackup: 'in-guest-backup' },
-    { name: 'photos', path: '/srv/photos', class: 'slow', sizeBytes: 1e9, backup: false, ownBackup: 'controller' },
+    {
+      name: 'data',
+      path: '/srv/data',
+      class: 'fast',
+      sizeBytes: 1e9,
+      backup: true,
+      ownBackup: 'in-guest-backup',
+      state: 'attached',
+    },
+    {
+      name: 'photos',
+      path: '/srv/photos',
+      class: 'slow',
+      sizeBytes: 1e9,
+      backup: false,
+      ownBackup: 'controller',
+      state: 'attached',
+    },
     {
       name: 'copies',
       path: '/srv/copies',
@@ -41,6 +57,7 @@ export const roomyStorage: LocalAnswer<'storage'> = {
       sizeBytes: 1e9,
       backup: false,
       ownBackup: 'none-acknowledged',
+      state: 'attached',
     },
   ],
   checkpoint: { by: 'snapshot', why: '' },

@@ -1,0 +1,189 @@
+/**
+ * Asks root, once per attachment of a disk and start of a guest, whether the guest has the disk that is there; each
+ * question costs a process. What was answered is durable, so a restart of the agent neither forgets a dead mount nor asks
+ * everything anew, and a disk that came back while no agent ran shows as another attachment.
+ */
+import { z } from 'zod';
+import type { Finding, GuestUid } from '@felhom/protocol';
+import type { ProtectionEffect } from '../authority/effects.ts';
+import { refOf } from '../authority/guest-record.ts';
+import type { GuestRecord } from '../authority/guest-record.ts';
+import { storageOf } from '../guests/index.ts';
+import type { Clock, Documents } from '../kernel/index.ts';
+import type { GuestWitness } from '../ports/guest-witness.ts';
+import type { GuestMount, HostHelper } from '../ports/host-helper.ts';
+import { judgeGuest, relianceOf } from './judge-guest.ts';
+import type { DiskOf, GuestOnDisks, Known, OnDisk, Reliance } from './judge-guest.ts';
+
+const time = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const stored = z.strictObject({
+  known: z
+    .array(
+      z.strictObject({
+        storage: z.string().max(100),
+        attachment: z.string().max(300),
+        boot: z.string().max(100),
+        state: z.enum(['live', 'dead', 'unknown']),
+        why: z.string().max(500),
+        at: time,
+        since: time,
+      }),
+    )
+    .max(64),
+  stuck: z.strictObject({ boot: z.string().max(100), at: time }).optional(),
+});
+type Stored = z.output<typeof stored>;
+
+export interface StaleMountsNeeds {
+  readonly documents: Pick<Documents, 'get' | 'put' | 'remove'>;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly helper: Pick<HostHelper, 'guestMounts'>;
+  readonly witness: Pick<GuestWitness, 'sample'>;
+  readonly diskOf: DiskOf;
+}
+
+/** A guest on record, as a pass saw it. */
+export interface SeenGuest extends Pick<GuestOnDisks, 'wanted' | 'busy' | 'restarts'> {
+  readonly record: GuestRecord;
+  readonly running: boolean;
+}
+
+export interface StaleMounts {
+  /** After a pass. The effects are submitted like any other, and the gate decides. */
+  round(guests: readonly SeenGuest[], signal: AbortSignal): Promise<Found>;
+  /** Whether a guest can rely on what it has of a storage now. */
+  reliance(guest: GuestRecord, storage: string): Reliance;
+  /** It was to be restarted, and would not go down. */
+  couldNotStop(guest: GuestUid): void;
+  forget(guest: GuestUid): void;
+}
+
+export interface Found {
+  readonly effects: readonly Extract<ProtectionEffect, { kind: 'guest-remount' }>[];
+  readonly findings: readonly Finding[];
+  /** When there is something to look at again, wall time. */
+  readonly nextAt: number | undefined;
+}
+
+/** A question takes root's program a moment to start; after a reboot there is one for each guest. */
+const mostQuestions = 4;
+const soonMs = 5_000;
+
+export function createStaleMounts({ documents, clock, helper, witness, diskOf }: StaleMountsNeeds): StaleMounts {
+  const keyOf = (uid: GuestUid): string => `mounts/${uid}`;
+  /** Of the present starts, as they were seen last. */
+  const boots = new Map<GuestUid, string>();
+  const read = (uid: GuestUid): Stored => {
+    const document = documents.get(keyOf(uid));
+    const kept = document === undefined ? undefined : stored.safeParse(document.body);
+    // What cannot be read is asked again.
+    return kept?.success === true ? kept.data : { known: [] };
+  };
+  const keep = (uid: GuestUid, body: Stored): void => documents.put({ key: keyOf(uid), v: 1, body });
+
+  const onDisks = (record: GuestRecord): readonly OnDisk[] =>
+    record.volumes.flatMap(({ name, volid }) => {
+      const storage = storageOf(volid);
+      return diskOf(storage) === undefined ? [] : [{ volume: name, storage }];
+    });
+
+  /** `undefined`: it does not run, or has only begun to. */
+  const bootOf = async ({ vmid }: GuestRecord, signal: AbortSignal): Promise<string | undefined> => {
+    const seen = await witness.sample(vmid, [], signal);
+    if (seen.is === 'stopped') return undefined;
+    // Told by its disk alone then.
+    if (seen.is === 'unreadable') return 'not told';
+    return seen.boot === '' ? undefined : seen.boot;
+  };
+
+  const ask = async (record: GuestRecord, boot: string, signal: AbortSignal): Promise<void> => {
+    const disks = new Map(
+      [...new Set(onDisks(record).map(({ storage }) => storage))].flatMap((storage) => {
+        const disk = diskOf(storage);
+        return disk?.state === 'attached' || disk?.state === 'in-use' ? [[storage, disk] as const] : [];
+      }),
+    );
+    const answer = await helper.guestMounts(record.vmid, signal);
+    signal.throwIfAborted();
+    if (answer.is === 'done' && !answer.value.running) return;
+    const now = Math.trunc(clock.now());
+    const before = read(record.uid);
+    const known = before.known.filter(({ storage }) => diskOf(storage) !== undefined);
+    for (const [storage, disk] of disks) {
+      // It came or went meanwhile: the answer is of neither time.
+      if (diskOf(storage)?.attachment !== disk.attachment) continue;
+      const { state, why } =
+        answer.is === 'done'
+          ? worstOf(answer.value.mounts.filter(({ target }) => target === disk.target))
+          : { state: 'unknown' as const, why: answer.why.text };
+      const at = known.findIndex((one) => one.storage === storage);
+      const last = known[at];
+      const since = last?.state === state ? last.since : now;
+      known.splice(at === -1 ? known.length : at, 1, {
+        storage,
+        attachment: disk.attachment,
+        boot,
+        state,
+        why: why.slice(0, 500),
+        at: now,
+        since,
+      });
+    }
+    keep(record.uid, { ...before, known: known.slice(-64) });
+  };
+
+  return {
+    async round(guests, signal) {
+      const found: Found[] = [];
+      let questions = 0;
+      for (const { record, wanted, running, busy, restarts } of guests) {
+        const volumes = running ? onDisks(record) : [];
+        if (volumes.length === 0) continue;
+        const boot = await bootOf(record, signal);
+        if (boot === undefined) continue;
+        boots.set(record.uid, boot);
+        const judge = () =>
+          judgeGuest(
+            { guest: refOf(record), wanted, busy, boot, volumes, restarts, ...saidOf(read(record.uid)) },
+            diskOf,
+            clock.now(),
+          );
+        let judged = judge();
+        if (judged.ask && questions < mostQuestions) {
+          questions += 1;
+          await ask(record, boot, signal);
+          judged = judge();
+        }
+        found.push({
+          effects: judged.effect === undefined ? [] : [judged.effect],
+          findings: judged.findings,
+          nextAt: judged.ask ? clock.now() + soonMs : judged.nextAt,
+        });
+      }
+      const times = found.flatMap(({ nextAt }) => nextAt ?? []);
+      return {
+        effects: found.flatMap(({ effects }) => effects),
+        findings: found.flatMap(({ findings }) => findings),
+        nextAt: times.length === 0 ? undefined : Math.min(...times),
+      };
+    },
+    reliance: ({ uid }, storage) => relianceOf(storage, diskOf(storage), read(uid).known, boots.get(uid)),
+    couldNotStop: (uid) => {
+      const boot = boots.get(uid);
+      if (boot !== undefined) keep(uid, { ...read(uid), stuck: { boot, at: Math.trunc(clock.now()) } });
+    },
+    forget: (uid) => {
+      boots.delete(uid);
+      documents.remove(keyOf(uid));
+    },
+  };
+}
+
+const saidOf = ({ known, stuck }: Stored): Pick<GuestOnDisks, 'known' | 'stuck'> => ({ known, stuck });
+
+/** Of all mounts of one disk. Where nothing of it is mounted, nothing can be dead. */
+function worstOf(mounts: readonly GuestMount[]): Pick<Known, 'state' | 'why'> {
+  const worst =
+    mounts.find(({ state }) => state === 'dead') ?? mounts.find(({ state }) => state === 'unknown') ?? mounts[0];
+  return { state: worst?.state ?? 'live', why: worst === undefined ? '' : `${worst.path}: ${worst.why}` };
+}

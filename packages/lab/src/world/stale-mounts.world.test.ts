@@ -1,0 +1,159 @@
+/** Guests with a volume on a disk that is pulled and comes back: found, told, restarted once, and live again. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Report } from '@felhom/protocol';
+import { labGuest } from './desired.ts';
+import { createSimWorld } from './sim-world.ts';
+import type { SimWorld } from './sim-world.ts';
+
+const second = 1000;
+const minute = 60 * second;
+const vmid = 9000;
+
+const onDisk = labGuest('web', {
+  volumes: [{ name: 'photos', path: '/srv/photos', storage: 'usb-usb1', sizeGiB: 4, backup: false }],
+});
+
+const plan = {
+  graceMinutes: 5,
+  tiers: [{ name: 'local', target: 'local', schedule: '*-*-* 03:06:00', keep: { days: 7, weeks: 4 } }],
+};
+
+/** A guest that is up, with a volume on a disk. It is three. */
+async function worldOnDisk(options: { readonly backups?: unknown; readonly seed?: number } = {}): Promise<SimWorld> {
+  const world = await createSimWorld({ seed: options.seed ?? 5, pace: { backupMs: 4 * minute } });
+  await world.clock.runUntil(world.targets.attach('usb1', { role: 'bulk-data' }));
+  world.hub.publish([onDisk], options.backups === undefined ? {} : { backups: options.backups });
+  world.boot();
+  assert.ok(await world.until(() => reportOf(world).converged, 10 * minute), JSON.stringify(reportOf(world)));
+  assert.ok(await world.until(() => asked(world) > 0, 5 * minute), 'root was never asked');
+  return world;
+}
+
+const reportOf = (world: SimWorld): Report => world.life()?.agent.report() ?? assert.fail('no agent runs');
+const keys = (world: SimWorld): readonly string[] => reportOf(world).findings.map(({ key }) => key);
+const asked = ({ targets }: SimWorld): number => targets.asked.filter((line) => line === `guest-mounts ${vmid}`).length;
+const remounting = (world: SimWorld): boolean => reportOf(world).sagas.some(({ name }) => name === 'remount-guest');
+const isLive = ({ targets }: SimWorld): boolean => {
+  const seen = targets.guestMounts(vmid);
+  return seen.is === 'done' && seen.value.running && seen.value.mounts.every(({ state }) => state === 'live');
+};
+
+function countStarts(world: SimWorld): () => number {
+  let starts = 0;
+  world.node.guests.onPower(({ is }) => void (is === 'up' && (starts += 1)));
+  return () => starts;
+}
+
+test('pulled and back: told while it is away, restarted once, live, and nothing left to tell', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  const before = asked(world);
+  await world.clock.advance(30 * minute);
+  assert.equal(asked(world), before, 'it is asked again although nothing happened');
+  world.targets.pull('usb1');
+  assert.ok(await world.until(() => keys(world).includes('guest.volume-away'), minute), keys(world).join());
+  const away = reportOf(world).findings.find(({ key }) => key === 'guest.volume-away');
+  assert.match(away?.text ?? '', /guest web .*photos on target usb1/);
+  await world.clock.advance(5 * minute);
+  assert.equal(starts(), 0, 'it is restarted although its disk is away');
+  world.targets.plugIn('usb1');
+  assert.ok(await world.until(() => remounting(world), 2 * minute), keys(world).join());
+  assert.ok(await world.until(() => !remounting(world) && isLive(world), 5 * minute), keys(world).join());
+  await world.clock.advance(2 * minute);
+  assert.deepEqual(
+    keys(world).filter((key) => /^guest\.(?:stale|volume|mounts|failed)|^storage/.test(key)),
+    [],
+  );
+  await world.clock.advance(30 * minute);
+  assert.equal(starts(), 1);
+});
+
+test('pulled and back while no agent ran: found at the next start', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  world.cut();
+  world.targets.pull('usb1');
+  await world.clock.advance(minute);
+  world.targets.plugIn('usb1');
+  await world.clock.advance(minute);
+  world.boot();
+  assert.ok(await world.until(() => starts() === 1 && isLive(world), 5 * minute), keys(world).join());
+  await world.clock.advance(20 * minute);
+  assert.equal(starts(), 1);
+});
+
+test('the power goes in the middle of it: one restart in all', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  world.targets.pull('usb1');
+  await world.clock.advance(minute);
+  world.targets.plugIn('usb1');
+  assert.ok(await world.until(() => remounting(world), 2 * minute));
+  world.cut();
+  await world.clock.advance(10 * second);
+  world.boot();
+  assert.ok(await world.until(() => isLive(world), 5 * minute), keys(world).join());
+  await world.clock.advance(10 * minute);
+  assert.equal(starts(), 1);
+});
+
+test('a reboot of the host: everything is mounted anew, and nothing is restarted for it', async () => {
+  const world = await worldOnDisk();
+  world.cut();
+  await world.clock.runUntil(world.node.reboot());
+  const starts = countStarts(world);
+  await world.clock.advance(minute);
+  world.boot();
+  await world.clock.advance(20 * minute);
+  assert.ok(isLive(world));
+  assert.equal(starts(), 0);
+  assert.ok(!keys(world).some((key) => key.startsWith('guest.')), keys(world).join());
+});
+
+test('a disk that comes and goes: not restarted each time, and once it has stayed', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  for (let drops = 0; drops < 4; drops += 1) {
+    world.targets.pull('usb1');
+    await world.clock.advance(3 * second);
+    world.targets.plugIn('usb1');
+    await world.clock.advance(3 * second);
+  }
+  await world.clock.advance(3 * minute);
+  assert.ok(starts() <= 2, `started ${starts()} times`);
+  assert.ok(await world.until(() => isLive(world), 40 * minute), keys(world).join());
+  await world.clock.advance(10 * minute);
+  assert.ok(starts() <= 2, `started ${starts()} times`);
+});
+
+test('a backup of the guest is under way: it ends first', async () => {
+  const world = await worldOnDisk({ backups: plan });
+  const starts = countStarts(world);
+  const backsUp = (): boolean => reportOf(world).sagas.some(({ name }) => name === 'backup');
+  assert.ok(await world.until(backsUp, 20 * minute), 'no backup begins');
+  world.targets.pull('usb1');
+  await world.clock.advance(10 * second);
+  world.targets.plugIn('usb1');
+  while (backsUp()) {
+    assert.equal(starts(), 0, 'restarted during a backup');
+    await world.clock.advance(10 * second);
+  }
+  assert.equal(reportOf(world).backups[0]?.copies, 1);
+  assert.ok(await world.until(() => starts() === 1 && isLive(world), 10 * minute), keys(world).join());
+});
+
+test('not to run: told, and left to people', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  world.targets.pull('usb1');
+  // Taking it down takes a signature.
+  world.hub.publish([{ ...onDisk, power: 'stopped' }]);
+  await world.clock.advance(minute);
+  world.targets.plugIn('usb1');
+  assert.ok(await world.until(() => keys(world).includes('guest.stale-mount'), 5 * minute), keys(world).join());
+  await world.clock.advance(10 * minute);
+  assert.equal(starts(), 0);
+  const told = reportOf(world).findings.find(({ key }) => key === 'guest.stale-mount');
+  assert.match(told?.advice.text ?? '', /does not want it to run/);
+});
