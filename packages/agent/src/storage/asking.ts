@@ -60,12 +60,13 @@ export function createAsking({ devices, clock, log, answered }: AskingNeeds): As
       else {
         givenUp.add(name);
         log.warn('a question to a storage target does not come back', { target: name, stuck: givenUp.size });
-        void probe.then((found) => {
+        const late = (found: Probe): void => {
           open.delete(name);
           givenUp.delete(name);
           // Judged at the next look: nobody waits for this any more.
           keep(asked, found);
-        });
+        };
+        void probe.then(late);
       }
       keep(asked, came.is === 'ended' ? came.value : { is: 'hangs' });
       answered();

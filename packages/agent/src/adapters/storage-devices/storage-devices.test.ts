@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { mountHanging, noHangingMount } from '../../../test/hanging-mount.ts';
+import type { Probe } from '../../ports/storage-devices.ts';
 import { createStorageDevices } from './index.ts';
 import { parseMountinfo, parseUdev } from './look.ts';
 import { eventSources, follow } from './watch.ts';
@@ -248,3 +260,41 @@ test('a real loop disk: seen, watched, probed', { skip: realKernel ?? false }, a
   execFileSync('umount', [path]);
   assert.deepEqual((await devices.look([path])).mounts, []);
 });
+
+/** Children of this process that nothing kills: they wait in the kernel (proc(5): state, ppid). */
+const stuckChildren = (): number =>
+  readdirSync('/proc').filter((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
+      return stat.slice(stat.lastIndexOf(')') + 2).startsWith(`D ${process.pid} `);
+    } catch {
+      return false;
+    }
+  }).length;
+
+const noHang = { skip: noHangingMount() ?? false };
+
+test(
+  'a share that hangs in the kernel: one child waits that nobody can kill, no second one is sent',
+  noHang,
+  async (t) => {
+    const path = folder(t);
+    const share = await mountHanging(path, '192.0.2.10:/export');
+    const devices = createStorageDevices();
+    const probe = (): Promise<Probe> => devices.probe({ is: 'path', path, markFile: '.felhom-target' }, 300);
+    try {
+      assert.equal((await devices.probe({ is: 'path', path, markFile: '.felhom-target' }, 20_000)).is, 'answers');
+      share.hang();
+      for (let times = 0; times < 3; times += 1) assert.deepEqual(await probe(), { is: 'hangs' });
+      assert.equal(stuckChildren(), 1);
+      share.answer();
+      for (let tries = 0; (await probe()).is === 'hangs' && tries < 200; tries += 1)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.equal(stuckChildren(), 0);
+      assert.equal((await devices.probe({ is: 'path', path, markFile: '.felhom-target' }, 20_000)).is, 'answers');
+    } finally {
+      await share.end();
+    }
+  },
+);
