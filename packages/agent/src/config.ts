@@ -83,6 +83,8 @@ export const agentConfig = z.strictObject({
     .strictObject({
       metricsPort: z.number().int().min(1).max(65_535).default(20_241),
       ingressFile: path.default('/etc/felhom/tunnel.yml'),
+      /** What operators signed, which the other is made from. */
+      rulesFile: path.default('/etc/felhom/tunnel-rules.json'),
     })
     .prefault({}),
   /** `/metrics` on loopback; absent: nobody listens. */

@@ -1,5 +1,5 @@
 /** Monitoring put into the agent: what it may ask of the other rooms. A world without a host of its own has none to watch. */
-import type { HostVitals } from '@felhom/protocol';
+import type { HostVitals, Report } from '@felhom/protocol';
 import type { GuestRecord } from './authority/guest-record.ts';
 import type { InFlight } from './guests/index.ts';
 import { createMonitoring } from './monitoring/index.ts';
@@ -35,14 +35,18 @@ export interface HostWorld extends Pick<
   readonly registry: () => readonly GuestRecord[];
 }
 
-export function watchHost(ports: HostPorts | undefined, world: HostWorld): Omit<Monitoring, 'look'> {
+export interface WatchedHost extends Omit<Monitoring, 'look' | 'disks' | 'tunnel' | 'tunnelDeclared'> {
+  /** What of it is part of the report. */
+  reported(): Pick<Report, 'disks' | 'tunnel' | 'tunnelDeclared'>;
+}
+
+export function watchHost(ports: HostPorts | undefined, world: HostWorld): WatchedHost {
   if (ports === undefined)
     return {
       run: () => Promise.resolve(),
       findings: () => [],
       vitals: () => world.vitals?.(),
-      disks: () => [],
-      tunnel: () => ({ is: 'none' }),
+      reported: () => ({ disks: [], tunnel: { is: 'none' } }),
     };
   const monitoring = createMonitoring({
     ...ports,
@@ -54,6 +58,11 @@ export function watchHost(ports: HostPorts | undefined, world: HostWorld): Omit<
   });
   return {
     ...monitoring,
+    reported: () => ({
+      disks: [...monitoring.disks()],
+      tunnel: monitoring.tunnel(),
+      tunnelDeclared: monitoring.tunnelDeclared(),
+    }),
     findings: () => [...monitoring.findings(), ...(ports.gate === undefined ? [] : findingsOfSlots(ports.gate()))],
     vitals: () => {
       const numbers = monitoring.vitals();

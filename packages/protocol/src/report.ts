@@ -12,7 +12,7 @@ import type { Versioned } from './parse.ts';
 import { auditEntry } from './audit-chain.ts';
 import { restoreEvidence } from './restore-evidence.ts';
 import { trustDocument } from './trust-document.ts';
-import { tunnelDeclaration } from './tunnel-declaration.ts';
+import { reportedRules } from './tunnel-declaration.ts';
 
 export const reportVersions = [1] as const;
 
@@ -279,7 +279,7 @@ export const report = z.strictObject({
   disks: z.array(reportedDisk).max(reportBounds.disks).default([]),
   tunnel: reportedTunnel.default({ is: 'none' }),
   /** What operators signed last; absent: nothing, or it was written by hand. */
-  tunnelDeclared: tunnelDeclaration.optional(),
+  tunnelDeclared: reportedRules.optional(),
   /** The newest entries of the audit log. */
   audit: z.array(auditEntry).max(reportBounds.audit),
   /** Entries that did not fit, per list. */

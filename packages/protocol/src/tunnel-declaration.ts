@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { canonicalDigest } from './canonical.ts';
 import type { CanonicalValue } from './canonical.ts';
+import type { Digest } from './ids.ts';
 
 const part = String.raw`[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?`;
 const hostname = z
@@ -62,8 +63,22 @@ export function guestsOfTunnel({ ingress }: { readonly ingress: readonly TunnelR
   return [...new Set(found)];
 }
 
+/** The same as a host tells it: texts, which whoever builds on them parses again. */
+export const reportedRules = z.strictObject({
+  tunnel: z.string().max(40),
+  ingress: z
+    .array(
+      z.strictObject({
+        hostname: z.string().max(253).optional(),
+        path: z.string().max(100).optional(),
+        service: z.string().max(60),
+      }),
+    )
+    .max(32),
+});
+
 /** Of the whole of it; what is not said is no field. */
-export const digestOfTunnel = (declaration: TunnelDeclaration): string =>
+export const digestOfTunnel = (declaration: TunnelDeclaration): Digest =>
   canonicalDigest(JSON.parse(JSON.stringify(declaration)) as CanonicalValue);
 
 /** One rule as people read it. */

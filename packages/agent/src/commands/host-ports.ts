@@ -3,7 +3,12 @@ import { createGateFiles } from '../adapters/gate-files/index.ts';
 import { createHostFacts } from '../adapters/host-facts/index.ts';
 import { createStorageDevices } from '../adapters/storage-devices/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
-import { createDeclaredIngress, createInternetProbe, createTunnelEndpoint } from '../adapters/tunnel/index.ts';
+import {
+  createDeclaredIngress,
+  createInternetProbe,
+  createSignedRules,
+  createTunnelEndpoint,
+} from '../adapters/tunnel/index.ts';
 import type { PveClient } from '../adapters/pve-http/index.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Clock, Random } from '../kernel/index.ts';
@@ -57,6 +62,7 @@ export function monitoringPorts(
     tunnel: {
       endpoint: createTunnelEndpoint({ port: config.tunnel.metricsPort }),
       declared: createDeclaredIngress(config.tunnel.ingressFile),
+      rules: createSignedRules(config.tunnel.rulesFile),
     },
     internet: createInternetProbe({ random: world.random }),
     endings: () => endingsOf(certificates),

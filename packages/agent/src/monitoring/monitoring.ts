@@ -3,7 +3,7 @@
  * costs others something (tasks, disks) far more seldom. Each part may fail by itself; what it said last stays until it
  * is an hour old, because not being told is no reason to say that all is well.
  */
-import type { Finding, HostVitals, ReportedDisk, ReportedTunnel, Vmid } from '@felhom/protocol';
+import type { Finding, HostVitals, ReportedDisk, ReportedTunnel, TunnelDeclaration, Vmid } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Documents } from '../kernel/journal.ts';
@@ -13,7 +13,7 @@ import type { DiskRow, HostFacts, HostSample, NodeDisks, NodeLogin, UnitState } 
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { GuestRow, NodeFacts, PveTasks } from '../ports/proxmox.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
-import type { DeclaredIngress, InternetProbe, TunnelEndpoint } from '../ports/tunnel.ts';
+import type { DeclaredIngress, InternetProbe, SignedRules, TunnelEndpoint } from '../ports/tunnel.ts';
 import type { Pulse } from '../progress.ts';
 import { badSpotsOf, judgeDisks, reportedDisks } from './judge-disks.ts';
 import type { BadSpots, DiskMemory } from './judge-disks.ts';
@@ -34,7 +34,11 @@ export interface MonitoringPorts {
   readonly login: NodeLogin;
   /** Details of a disk; absent where root's program does not tell them. */
   readonly smart: StorageHelper['smart'] | undefined;
-  readonly tunnel: { readonly endpoint: TunnelEndpoint; readonly declared: DeclaredIngress };
+  readonly tunnel: {
+    readonly endpoint: TunnelEndpoint;
+    readonly declared: DeclaredIngress;
+    readonly rules?: SignedRules;
+  };
   readonly internet: InternetProbe;
   /** Certificates that were seen, as they end. */
   readonly endings: () => readonly Ending[];
@@ -73,6 +77,8 @@ export interface Monitoring {
   vitals(): HostVitals | undefined;
   disks(): readonly ReportedDisk[];
   tunnel(): ReportedTunnel;
+  /** What operators signed the tunnel to let in. */
+  tunnelDeclared(): TunnelDeclaration | undefined;
 }
 
 export const roundMs = 30_000;
@@ -95,6 +101,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   let rebootPending: string | undefined;
   let hostMemory = noHostMemory;
   let tunnelMemory = noTunnelMemory;
+  let signedRules: TunnelDeclaration | undefined;
   const restarts = createTunnelRestarts({ ...needs, restart: needs.restartTunnel });
   let diskRows: readonly DiskRow[] = [];
   let spots: ReadonlyMap<string, BadSpots> = new Map();
@@ -149,6 +156,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     const hubReached = needs.hubReached();
     const asks = there && (connections ?? 0) === 0 && hubReached !== true;
     const declared = await needs.tunnel.declared();
+    signedRules = await needs.tunnel.rules?.();
     const seen = {
       unit,
       declared: declared.is === 'done' ? declared.value !== undefined : undefined,
@@ -258,6 +266,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
       allFindings().map(({ key, subject, severity }) => [key, subject, severity]),
       diskRows,
       tunnelMemory.shown.is,
+      signedRules,
     ]);
     if (before !== shown) needs.news();
   };
@@ -281,6 +290,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     vitals: () => vitals,
     disks: () => reportedDisks(diskRows),
     tunnel: () => tunnelMemory.shown,
+    tunnelDeclared: () => signedRules,
   };
 }
 

@@ -36,7 +36,7 @@ export interface OverviewInput {
   /** What there is to restore from, and how good it is. */
   readonly protection: Pick<ReportFacts, 'backups' | 'bulk' | 'copies' | 'restoreTests' | 'restores' | 'queue'>;
   /** Of the host itself: its targets, its disks, its tunnel. */
-  readonly host: Pick<ReportFacts, 'targets' | 'disks' | 'tunnel'>;
+  readonly host: Pick<ReportFacts, 'targets' | 'disks' | 'tunnel' | 'tunnelDeclared'>;
   readonly strangers: ReportFacts['strangers'];
   readonly records: readonly GuestRecord[];
   /** What going on with a parked saga would give up. */

@@ -2,6 +2,7 @@
  * The tunnel as the host sees it: cloudflared's own endpoint for readiness, metrics and the configuration that is in
  * force there. The edge can push another one at any time [R9], so what was declared is no proof of what runs.
  */
+import type { TunnelDeclaration } from '@felhom/protocol';
 import type { Outcome } from '../kernel/saga.ts';
 
 export interface TunnelEndpoint {
@@ -28,6 +29,9 @@ export interface IngressRule {
 
 /** What root declared, from the file that cloudflared is started with; `undefined`: the host has no tunnel. */
 export type DeclaredIngress = () => Promise<Outcome<readonly IngressRule[] | undefined>>;
+
+/** What operators signed last; `undefined`: nothing, or it does not read. */
+export type SignedRules = () => Promise<TunnelDeclaration | undefined>;
 
 /**
  * A second way to tell whether the internet is there: a name that no cache can know is asked for, and any answer at all,

@@ -2,6 +2,7 @@
 import { describeIssues, digestOfTunnel, guestsOfTunnel, ruleText, tunnelDeclaration } from '@felhom/protocol';
 import type { TunnelDeclaration } from '@felhom/protocol';
 import { YAMLParseError, parse } from 'yaml';
+import type { VerifiedHost } from '../verified-host.ts';
 import { meaning, operand, usage } from './job-file.ts';
 import type { JobFile, Meaning } from './job-file.ts';
 
@@ -14,14 +15,14 @@ export const tunnelChange: JobFile<'tunnel-change'> = {
       operands: [['<file>', 'the whole declaration, YAML or JSON: tunnel, and ingress with hostname, path, service']],
       options: [],
       params: async (host, given) => {
-        const before = host.report.tunnelDeclared;
+        const before = inForce(host);
         const declaration = read(await given.readFile(operand(given, 0)));
         return { ...(before === undefined ? {} : { before: digestOfTunnel(before) }), declaration };
       },
     },
   ],
   meaning: ({ before, declaration }, host) => {
-    const now = host.report.tunnelDeclared;
+    const now = inForce(host);
     const does = `let in over the tunnel of ${host.hostId}: ${declaration.ingress.map(ruleText).join('; ')}`;
     if (before !== (now === undefined ? undefined : digestOfTunnel(now)))
       return meaning(does, {
@@ -31,6 +32,10 @@ export const tunnelChange: JobFile<'tunnel-change'> = {
     return meaning(does, { ...diffTunnel(now, declaration), classes: ['disclose'] });
   },
 };
+
+/** As the host itself reports it; of what does not read the host will say that it is something else. */
+const inForce = (host: VerifiedHost): TunnelDeclaration | undefined =>
+  tunnelDeclaration.safeParse(host.report.tunnelDeclared).data;
 
 function read(text: string): TunnelDeclaration {
   try {

@@ -8,11 +8,11 @@ import { Resolver } from 'node:dns/promises';
 import { Agent, request } from 'undici';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { reason } from '@felhom/protocol';
+import { reason, tunnelDeclaration } from '@felhom/protocol';
 import type { Random } from '../../kernel/clock.ts';
 import { done, unknown } from '../../kernel/saga.ts';
 import type { Outcome } from '../../kernel/saga.ts';
-import type { DeclaredIngress, IngressRule, InternetProbe, TunnelEndpoint } from '../../ports/tunnel.ts';
+import type { DeclaredIngress, IngressRule, InternetProbe, SignedRules, TunnelEndpoint } from '../../ports/tunnel.ts';
 import { readUpTo } from '../https/index.ts';
 
 export interface TunnelEndpointOptions {
@@ -94,6 +94,20 @@ export function createDeclaredIngress(file: string): DeclaredIngress {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return done(undefined);
       return unknown(reason('host.not-told', `cannot read the ingress in ${file}: ${(error as Error).message}`));
+    }
+  };
+}
+
+const signedRules = z.object({ v: z.literal(1), declaration: tunnelDeclaration });
+
+/** `file`: what root writes when a signed change comes into force. */
+export function createSignedRules(file: string): SignedRules {
+  return async () => {
+    try {
+      return signedRules.safeParse(JSON.parse(await readFile(file, 'utf8'))).data?.declaration;
+    } catch {
+      // None, or half of one: what is in force is told by its own file.
+      return undefined;
     }
   };
 }
