@@ -16,6 +16,7 @@ export function addStorageOfHost(
   addStorage(program, {
     ...told,
     confirm: process.stdin.isTTY ? ask : undefined,
+    typed: process.stdin.isTTY ? askText : undefined,
     readStdin,
     uid: process.getuid?.(),
     rootUid: 0,
@@ -39,10 +40,12 @@ export function addStorageOfHost(
   });
 }
 
-async function ask(question: string): Promise<boolean> {
+const ask = async (question: string): Promise<boolean> => /^y(?:es)?$/i.test(await askText(`${question} [y/N]`));
+
+async function askText(question: string): Promise<string> {
   const asked = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return /^y(?:es)?$/i.test((await asked.question(`${question} [y/N] `)).trim());
+    return (await asked.question(`${question} `)).trim();
   } finally {
     asked.close();
   }

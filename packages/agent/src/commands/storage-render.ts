@@ -3,7 +3,7 @@ import { leavesHost, targetIdentity } from '@felhom/protocol';
 import type { StorageTarget } from '@felhom/protocol';
 import { formatBytes, printableLine, renderFacts, renderTable } from '@felhom/terminal';
 import type { Style } from '@felhom/terminal';
-import type { AttachPlan, StorageList } from '../root-verbs/storage/index.ts';
+import type { AttachPlan, RePointPlan, StorageList, WipePlan } from '../root-verbs/storage/index.ts';
 import { markFile, mountPathOf } from '../storage-manifest.ts';
 
 export function renderStorage({ targets, free }: StorageList, style: Style): string {
@@ -90,6 +90,45 @@ export function renderPlan(plan: AttachPlan, { mountRoot }: { readonly mountRoot
       same: `use the storage ${target.storage} that Proxmox has already`,
       other: '',
     }[entry.is],
+  ];
+  return `${renderFacts(facts, style)}\nThis will\n${steps.map((step) => `  - ${step}\n`).join('')}`;
+}
+
+/** What is there, and what becomes of it. */
+export function renderWipe({ target, disk, whole, declared }: WipePlan, style: Style): string {
+  const facts: [string, string][] = [
+    ['target', `${target.name}, ${target.type}, ${declared.state}`],
+    ['is', targetIdentity(target)],
+    [
+      'disk',
+      printableLine(
+        `${disk.device}${whole === disk.device ? '' : `, a part of ${whole}`}, ${formatBytes(disk.sizeBytes)}, ${disk.model || 'model not told'}, ${disk.bus || 'bus not told'}`,
+      ),
+    ],
+    ['serial', disk.serial === '' ? style.paint('warn', 'not told') : disk.serial],
+  ];
+  const steps = [
+    style.paint(
+      'bad',
+      `overwrite the first and the last MiBs of ${disk.device} and its signatures: all that is on it is lost`,
+    ),
+    `remove the storage ${target.storage} from Proxmox, and the rights on it`,
+    `take ${target.name} out of /etc/felhom/storage.json, and keep its name in mind`,
+  ];
+  return `${renderFacts(facts, style)}\nThis will\n${steps.map((step) => `  - ${step}\n`).join('')}\nIt is no secure erase: what lies between can still be read by whoever has the disk.\n`;
+}
+
+export function renderRePoint({ declared, to, replaces }: RePointPlan, style: Style): string {
+  const facts: [string, string][] = [
+    ['target', `${to.name}, ${to.type}, ${to.role}`],
+    ['was', targetIdentity(declared.movingFrom ?? declared.target)],
+    ['is to be', targetIdentity(to)],
+  ];
+  const steps = [
+    leaving(to),
+    replaces === undefined
+      ? `change the storage ${to.storage} of Proxmox`
+      : `make the storage ${to.storage} of Proxmox anew, with the rights that are on it`,
   ];
   return `${renderFacts(facts, style)}\nThis will\n${steps.map((step) => `  - ${step}\n`).join('')}`;
 }

@@ -19,7 +19,10 @@ function setUp(t: TestContext) {
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const host = makeStorageHost(folder);
   const asked: string[] = [];
-  const run = async (argv: readonly string[], over: { answers?: boolean; stdin?: string; uid?: number } = {}) => {
+  const run = async (
+    argv: readonly string[],
+    over: { answers?: boolean; types?: string; stdin?: string; uid?: number } = {},
+  ) => {
     const said = { out: '', failed: '' };
     const quiet = { writeErr: (text: string) => void (said.failed += text), writeOut: () => {} };
     const program = new Command('felhom-agent').exitOverride().configureOutput(quiet);
@@ -34,6 +37,13 @@ function setUp(t: TestContext) {
           : async (question) => {
               asked.push(question);
               return over.answers === true;
+            },
+      typed:
+        over.types === undefined
+          ? undefined
+          : async (question) => {
+              asked.push(question);
+              return over.types ?? '';
             },
       readStdin: async () => over.stdin ?? '',
       uid: over.uid ?? 0,
@@ -200,6 +210,49 @@ test('detached: unmounted, switched off, kept in mind, and refused while a guest
   assert.equal((await run(['attach', file, '--yes'])).failed, '');
   assert.equal(declared()[0]?.state, 'attached');
   assert.equal(host.entries.get('usb1')?.['disable'], undefined);
+});
+
+test('wiped: only what was detached, shown first, and by its name typed back', async (t) => {
+  const { host, run, declared, file, asked } = setUp(t);
+  host.plug(right, { 'photo.jpg': 'x' });
+  await run(['attach', file, '--yes']);
+  assert.match((await run(['wipe', 'usb-1'], { types: 'usb-1' })).failed, /it is in use; detach it first/);
+  await run(['detach', 'usb-1']);
+  assert.match((await run(['wipe', 'usb-1'])).failed, /a person has to type the name/);
+  const { out, failed } = await run(['wipe', 'usb-1'], { types: 'yes' });
+  assert.match(failed, /nothing was done/);
+  assert.match(out, /\/dev\/sdb1, a part of \/dev\/sdb/);
+  assert.match(out, /serial +WD-123/);
+  assert.match(out, /all that is on it is lost/);
+  assert.match(out, /no secure erase/);
+  assert.deepEqual([asked, host.overwritten], [['Type usb-1 to wipe it:'], []]);
+  assert.equal(declared()[0]?.state, 'decommissioned');
+  assert.match((await run(['wipe', 'usb-1'], { types: 'usb-1', uid: 1000 })).failed, /this takes root/);
+  assert.match((await run(['wipe', 'usb-1'], { types: 'usb-1' })).out, /usb-1 is wiped; its name is not given away/);
+  assert.deepEqual(host.overwritten, ['/dev/sdb1']);
+  assert.deepEqual(declared(), []);
+  assert.match((await run(['attach', file, '--yes'])).failed, /had that name and was wiped/);
+});
+
+test('re-pointed: shown with both addresses, and asked for', async (t) => {
+  const { host, run, declared, folder } = setUp(t);
+  const nas = { type: 'nfs', name: 'nas', storage: 'nas', role: 'vzdump-target', class: 'slow', offsite: true };
+  const file = join(folder, 'nas.yaml');
+  const at = (server: string): void => writeFileSync(file, JSON.stringify({ ...nas, server, export: '/export' }));
+  at('nas.lan');
+  await run(['attach', file, '--yes']);
+  at('10.0.0.9');
+  assert.match((await run(['re-point', file])).failed, /nobody to ask; add --yes/);
+  assert.match((await run(['re-point', file], { answers: false })).failed, /nothing was done/);
+  assert.equal(host.entries.get('nas')?.['server'], 'nas.lan');
+  const { out } = await run(['re-point', file], { answers: true });
+  assert.match(out, /was +nfs:nas\.lan:\/export\n.*is to be +nfs:10\.0\.0\.9:\/export/);
+  assert.match(out, /make the storage nas of Proxmox anew/);
+  assert.match(out, /nas is at nfs:10\.0\.0\.9:\/export/);
+  assert.equal(host.entries.get('nas')?.['server'], '10.0.0.9');
+  assert.equal(declared().length, 1);
+  writeFileSync(file, '{"type":"nfs","server":"-x"}');
+  assert.match((await run(['re-point', file, '--yes'])).failed, /cannot/);
 });
 
 test('list tells what is not as declared, and which disks could be a target', async (t) => {

@@ -4,7 +4,7 @@
  */
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
-import { targetIdentity } from '@felhom/protocol';
+import { storageTarget, targetIdentity } from '@felhom/protocol';
 import type { Style } from '@felhom/terminal';
 import { z } from 'zod';
 import { loadFile } from '../adapters/config-file/index.ts';
@@ -15,9 +15,13 @@ import {
   keepCredential,
   listStorage,
   planAttach,
+  planRePoint,
+  planWipe,
+  rePointTarget,
+  wipeTarget,
 } from '../root-verbs/storage/index.ts';
 import type { ChangeAnswer, KeptCredential, StorageWorld } from '../root-verbs/storage/index.ts';
-import { renderPlan, renderStorage } from './storage-render.ts';
+import { renderPlan, renderRePoint, renderStorage, renderWipe } from './storage-render.ts';
 
 export interface StorageContext {
   readonly print: (text: string) => void;
@@ -28,6 +32,8 @@ export interface StorageContext {
   readonly now: () => number;
   /** `undefined`: there is nobody to ask. */
   readonly confirm: ((question: string) => Promise<boolean>) | undefined;
+  /** What a person types for an answer; `undefined`: there is nobody to ask. */
+  readonly typed: ((question: string) => Promise<string>) | undefined;
   /** All of stdin, at most 4 KiB. */
   readonly readStdin: () => Promise<string>;
   /** Who runs the command, and who may: both 0 on a host. */
@@ -90,6 +96,19 @@ export function addStorage(program: Command, context: StorageContext): void {
       guarded(context, async () =>
         tell(context, await context.asRoot((world) => detachTarget(world, name)), `${name} is detached`),
       ),
+    );
+  storage
+    .command('wipe')
+    .description('overwrite the ends of a disk that was detached; no secure erase')
+    .argument('<name>')
+    .action((name: string) => guarded(context, () => wipeOne(context, name)));
+  storage
+    .command('re-point')
+    .description('the same server at another address, or with another certificate, user or credential')
+    .argument('<file>', 'the whole declaration as it is to be, YAML or JSON')
+    .option('-y, --yes', 'do not ask')
+    .action((file: string, flags: { readonly yes?: boolean }) =>
+      guarded(context, () => rePointOne(context, file, flags.yes === true)),
     );
   storage
     .command('credential')
@@ -155,6 +174,38 @@ function draftOf(file: string | undefined, flags: AttachFlags): Draft {
         text: 'cannot attach nothing: name a file, or say what it is by options; see felhom-agent storage attach --help',
       }
     : { is: 'draft', draft: said };
+}
+
+async function wipeOne(context: StorageContext, name: string): Promise<void> {
+  const planned = await context.asRoot((world) => planWipe(world, name));
+  if (planned.is !== 'plan') return context.fail(planned.text);
+  context.print(renderWipe(planned.plan, context.style));
+  if (context.typed === undefined) return context.fail('nothing was done: a person has to type the name of the target');
+  if ((await context.typed(`Type ${name} to wipe it:`)) !== name) return context.fail('nothing was done');
+  const answer = await context.asRoot(async (world) => {
+    // Somebody may have pulled it, and put another one there, while a person was thinking.
+    const again = await planWipe(world, name);
+    return again.is === 'plan' ? wipeTarget(world, again.plan, context.now()) : again;
+  });
+  tell(context, answer, `${name} is wiped; its name is not given away again`);
+}
+
+async function rePointOne(context: StorageContext, file: string, yes: boolean): Promise<void> {
+  const loaded = loadFile(file, storageTarget);
+  if (loaded.is === 'bad') return context.fail(loaded.why.text);
+  const { value } = loaded;
+  const planned = await context.asRoot((world) => planRePoint(world, value.name, value));
+  if (planned.is !== 'plan') return context.fail(planned.text);
+  context.print(renderRePoint(planned.plan, context.style));
+  if (!yes) {
+    if (context.confirm === undefined) return context.fail('nothing was done: there is nobody to ask; add --yes');
+    if (!(await context.confirm(`Re-point ${value.name}?`))) return context.fail('nothing was done');
+  }
+  const answer = await context.asRoot(async (world) => {
+    const again = await planRePoint(world, value.name, value);
+    return again.is === 'plan' ? rePointTarget(world, again.plan) : again;
+  });
+  tell(context, answer, `${value.name} is at ${targetIdentity(value)}`);
 }
 
 async function keep(context: StorageContext, name: string): Promise<void> {

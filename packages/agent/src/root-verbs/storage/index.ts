@@ -14,6 +14,8 @@ export type { AttachPlan } from './attach.ts';
 export { detachTarget } from './detach.ts';
 export { planWipe, wipeTarget } from './wipe.ts';
 export type { WipePlan } from './wipe.ts';
+export { planRePoint, rePointTarget } from './re-point.ts';
+export type { RePointPlan } from './re-point.ts';
 export { createOverwrite } from './overwrite.ts';
 export { keepCredential } from './credentials.ts';
 export type { KeptCredential } from './credentials.ts';
