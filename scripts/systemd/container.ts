@@ -24,12 +24,16 @@ export interface Container {
   until(what: string, holds: () => Promise<boolean>): Promise<number>;
 }
 
+/** What the agent's package brings. */
+const installed = ['packages', 'packaging', 'node_modules', 'package.json'];
+
 /** Of a machine that has much else to do. */
 const longestWaitMs = 90_000;
 
 /** Ends with the test. `name` tells containers of one run apart. */
 export async function bootContainer(t: TestContext, name: string): Promise<Container> {
   const debian = await ensureDebian(() => {});
+  const program = await ownedProject();
   const machine = `felhom-${process.pid}-${name}`;
   const group = join(unifiedCgroups() ?? '', machine);
   mkdirSync(group);
@@ -50,7 +54,8 @@ export async function bootContainer(t: TestContext, name: string): Promise<Conta
       '--volatile=overlay',
       '--resolv-conf=off',
       '--timezone=off',
-      `--bind-ro=${await ownedProject()}:/opt/felhom`,
+      // Its parts, not the whole: beside them lie the slots, and the link that says which one runs.
+      ...installed.map((part) => `--bind-ro=${join(program, part)}:/opt/felhom/${part}`),
     ],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' } },
   );

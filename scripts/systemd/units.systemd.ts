@@ -12,6 +12,8 @@ const units = [
   'felhom-root@.service',
   'felhom-root.slice',
   'felhom-cloudflared.service',
+  'felhom-health-gate.path',
+  'felhom-health-gate.service',
 ];
 
 /** Tenths, as `--threshold=` takes them. What the helper may is its verbs, not its sandbox. */
@@ -19,6 +21,7 @@ const thresholds: readonly [string, number][] = [
   ['felhom-agent.service', 20],
   ['felhom-cloudflared.service', 15],
   ['felhom-root@.service', 70],
+  ['felhom-health-gate.service', 20],
 ];
 
 const glass = breakGlassUnits({

@@ -147,7 +147,7 @@ async function makeDebian(to: string, signal: AbortSignal): Promise<void> {
 }
 
 /** Folders below `node_modules` that the agent needs at run time, as npm resolved them; those of the project itself not. */
-async function agentDependencies(signal: AbortSignal): Promise<string[]> {
+export async function agentDependencies(signal: AbortSignal): Promise<string[]> {
   const listed = await mustRun(
     'npm',
     ['ls', '--prefix', root, '--omit=dev', '--all', '--parseable', '-w', '@felhom/agent'],
