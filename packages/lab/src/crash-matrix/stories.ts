@@ -4,6 +4,7 @@
  */
 import type { SimWorld } from '../world/sim-world.ts';
 import { controllerStories } from './controller-stories.ts';
+import { diskStories } from './disk-stories.ts';
 import { protectionStories } from './protection-stories.ts';
 import { restoreStories } from './restore-stories.ts';
 import { signedStories } from './signed-stories.ts';
@@ -69,4 +70,5 @@ export const stories: Readonly<Record<string, Story>> = {
   ...protectionStories,
   ...restoreStories,
   ...controllerStories,
+  ...diskStories,
 };
