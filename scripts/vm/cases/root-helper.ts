@@ -28,8 +28,10 @@ export const refusesWhatIsNoVerb: VmCase = {
     const answers = await askRoot(vm, 'felhom', hostile);
     for (const [at, answer] of answers.entries()) {
       const what = `${hostile[at]?.slice(0, 100)} -> ${answer.slice(0, 300)}`;
-      if (answer === '' || /^E[A-Z]+ $/.test(answer)) continue;
-      const { is } = JSON.parse(answer) as { readonly is: string };
+      // Root stops reading what is too long: the rest of it is reset, before its answer or after.
+      const said = answer.replace(/^E[A-Z]+ /, '');
+      if (said === '') continue;
+      const { is } = JSON.parse(said) as { readonly is: string };
       assert.ok(['refused', 'busy', 'absent'].includes(is), what);
     }
     assert.equal(await look(), before);
