@@ -1,6 +1,6 @@
 /** The real adapters of monitoring, for a machine that is its own node. */
 import { createGateFiles } from '../adapters/gate-files/index.ts';
-import { createHostFacts } from '../adapters/host-facts/index.ts';
+import { createHostFacts, readZfsStates } from '../adapters/host-facts/index.ts';
 import { createStorageDevices } from '../adapters/storage-devices/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
 import {
@@ -47,7 +47,7 @@ export function monitoringPorts(
   config: AgentConfig,
   world: { readonly clock: Clock; readonly random: Random },
   parts: {
-    readonly proxmox: Pick<PveClient, 'disks' | 'login'>;
+    readonly proxmox: Pick<PveClient, 'disks' | 'login' | 'pools'>;
     readonly helper: Pick<StorageHelper, 'smart'> | undefined;
     readonly certificates: Readonly<SeenCertificates>;
   },
@@ -57,6 +57,7 @@ export function monitoringPorts(
   return {
     host: hostFactsOf(config, world.clock),
     disks: proxmox.disks,
+    pools: proxmox.pools(() => readZfsStates(config.kernel.proc)),
     login: proxmox.login,
     smart: helper === undefined ? undefined : (device, signal) => helper.smart(device, signal),
     tunnel: {

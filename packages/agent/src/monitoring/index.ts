@@ -5,7 +5,7 @@
  * thresholds come from the host policy. Never changes anything, but that root is asked to restart a tunnel which hangs,
  * within limits; and never asks in a way that may block: what can hang is behind ports that do not wait for it.
  *
- * Read in this order: latch and growth (numbers over time), judge-host, judge-disks, judge-locks, judge-tasks,
+ * Read in this order: latch and growth (numbers over time), judge-host, judge-disks, judge-pools, judge-locks, judge-tasks,
  * judge-expiry, judge-tunnel, decide-restart (each pure), tunnel-restarts, vitals, monitoring (the rounds).
  */
 export { createMonitoring } from './monitoring.ts';

@@ -5,7 +5,7 @@ import type { Upid, Vmid } from '@felhom/protocol';
 import type { StoredDocument } from '../kernel/journal.ts';
 import { done, unknown } from '../kernel/saga.ts';
 import type { Outcome } from '../kernel/saga.ts';
-import type { DiskRow, UnitState } from '../ports/host-facts.ts';
+import type { DiskRow, PoolRow, UnitState } from '../ports/host-facts.ts';
 import type { GuestRow, TaskRow } from '../ports/proxmox.ts';
 import type { IngressRule, RunningIngress } from '../ports/tunnel.ts';
 import { tunnelUnit } from './judge-tunnel.ts';
@@ -31,6 +31,7 @@ function host() {
     unitsAnswer: async (): Promise<Outcome<readonly UnitState[]>> => world.units,
     synchronised: done(true),
     reboot: done(undefined) as Outcome<string | undefined>,
+    pools: [] as PoolRow[],
     disks: done([]) as Outcome<readonly DiskRow[]>,
     smart: '{}',
     connections: done(4),
@@ -59,6 +60,7 @@ function host() {
       rebootPending: () => count('reboot', async () => world.reboot),
       fence: async () => silent(),
     },
+    pools: { pools: () => count('pools', async () => world.pools) },
     disks: { disks: () => count('disks', async () => world.disks) },
     login: { tokenLife: () => count('login', async () => done({ told: true, endsAtSeconds: world.tokenEndsAt })) },
     smart: async () => done(world.smart),
@@ -159,7 +161,7 @@ test('the rounds say that they go on', async () => {
   void monitoring.run(stop.signal);
   while (pulse.restsMs === 0) await new Promise((resolve) => setImmediate(resolve));
   stop.abort();
-  assert.deepEqual([times(calls, 'sample'), pulse.moved, pulse.restsMs], [1, 6, 30_000]);
+  assert.deepEqual([times(calls, 'sample'), pulse.moved, pulse.restsMs], [1, 7, 30_000]);
 });
 
 test('numbers of now, with the share of the processors between two rounds', async () => {
@@ -193,6 +195,15 @@ test('a tunnel that hangs is restarted with growing pauses, and then no more', a
   await first.minutes(12 * 60);
   assert.equal(first.world.restarts.length, 6);
   assert.match(first.monitoring.findings()[0]?.text ?? '', /restarted it 6 times .* not tried any more/);
+});
+
+test('a pool that lost a disk is told within ten minutes, and asked about every ten', async () => {
+  const { world, minutes, keys, calls } = host();
+  await minutes(30);
+  assert.equal(times(calls, 'pools'), 3);
+  world.pools = [{ is: 'zfs', name: 'rpool', health: 'DEGRADED' }];
+  await minutes(11);
+  assert.deepEqual(keys(), ['pool.unwell']);
 });
 
 test('what was restarted is forgotten when it is well for a while', async () => {

@@ -9,7 +9,15 @@ import type { Clock } from '../kernel/clock.ts';
 import type { Documents } from '../kernel/journal.ts';
 import type { Outcome } from '../kernel/saga.ts';
 import { within } from '../kernel/within.ts';
-import type { DiskRow, HostFacts, HostSample, NodeDisks, NodeLogin, UnitState } from '../ports/host-facts.ts';
+import type {
+  DiskRow,
+  HostFacts,
+  HostSample,
+  NodeDisks,
+  NodeLogin,
+  NodePools,
+  UnitState,
+} from '../ports/host-facts.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
 import type { GuestRow, NodeFacts, PveTasks } from '../ports/proxmox.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
@@ -22,6 +30,8 @@ import type { Ending } from './judge-expiry.ts';
 import { judgeHost, noHostMemory, unsettled, watchedUnits } from './judge-host.ts';
 import { findingOfLock, isStale, watchLocks } from './judge-locks.ts';
 import type { LockMemory } from './judge-locks.ts';
+import { judgePools } from './judge-pools.ts';
+import type { PoolMemory } from './judge-pools.ts';
 import { findingsOfTasks, foreignFailures, taskWindowSeconds } from './judge-tasks.ts';
 import { findingsOfTunnel, judgeIngress, judgeTunnel, noTunnelMemory, showTunnel, tunnelUnit } from './judge-tunnel.ts';
 import { createTunnelRestarts } from './tunnel-restarts.ts';
@@ -31,6 +41,8 @@ import { cpuPercent, vitalsOf } from './vitals.ts';
 export interface MonitoringPorts {
   readonly host: HostFacts;
   readonly disks: NodeDisks;
+  /** Absent where nobody tells of pools. */
+  readonly pools?: NodePools;
   readonly login: NodeLogin;
   /** Details of a disk; absent where root's program does not tell them. */
   readonly smart: StorageHelper['smart'] | undefined;
@@ -106,6 +118,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   let diskRows: readonly DiskRow[] = [];
   let spots: ReadonlyMap<string, BadSpots> = new Map();
   let diskMemory: DiskMemory = new Map();
+  let poolMemory: PoolMemory = new Set();
   let locks: LockMemory = new Map();
   let tokenEnds: number | undefined;
   /** By the part that found them, with the moment it last could look. */
@@ -225,6 +238,12 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
     tell('disks', judged.findings);
   };
 
+  const lookAtPools = async (pools: NodePools | undefined, signal: AbortSignal): Promise<void> => {
+    const judged = judgePools((await pools?.pools(signal)) ?? [], poolMemory, clock.now());
+    poolMemory = judged.memory;
+    tell('pools', judged.findings);
+  };
+
   const lookAtEndings = async (policy: HostPolicy['monitoring'], signal: AbortSignal): Promise<void> => {
     if (due('login', every.login)) {
       const life = await needs.login.tokenLife(signal);
@@ -247,6 +266,10 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
   const look = async (signal: AbortSignal): Promise<void> => {
     const policy = needs.policy();
     if (policy === undefined) return;
+    const pools: readonly Part[] =
+      needs.pools === undefined
+        ? []
+        : [{ name: 'pools', everyMs: every.slow, aside: true, look: () => lookAtPools(needs.pools, signal) }];
     const parts: readonly Part[] = [
       { name: 'host', everyMs: 0, look: () => lookAtHost(policy, signal) },
       { name: 'tunnel', everyMs: 0, look: () => lookAtTunnel(signal) },
@@ -254,6 +277,7 @@ export function createMonitoring(needs: MonitoringNeeds): Monitoring {
       { name: 'tasks', everyMs: every.tasks, look: () => lookAtTasks(signal) },
       // A disk that hangs holds up whoever asks it: what it says is for the next round.
       { name: 'disks', everyMs: policy.diskHours * 60 * minute, aside: true, look: () => lookAtDisks(policy, signal) },
+      ...pools,
       { name: 'endings', everyMs: every.slow, look: () => lookAtEndings(policy, signal) },
     ];
     for (const part of parts) {

@@ -72,6 +72,30 @@ export interface DiskRow {
   readonly wornPercent: number | undefined;
 }
 
+/** A pool that guests' volumes lie on; parts that nobody tells are absent. */
+export type PoolRow =
+  | {
+      readonly is: 'zfs';
+      readonly name: string;
+      /** `ONLINE`, `DEGRADED`, `FAULTED`, `SUSPENDED` … as ZFS says. */
+      readonly health: string;
+      readonly usedPercent?: number | undefined;
+      /** What `zpool status` says of lost data: `No known data errors` where there are none. */
+      readonly errors?: string | undefined;
+    }
+  | {
+      readonly is: 'lvm-thin';
+      /** `<volume group>/<pool>`. */
+      readonly name: string;
+      readonly usedPercent: number;
+      readonly metadataPercent: number;
+    };
+
+export interface NodePools {
+  /** None where there is none. Details need Sys.Audit on `/`; without it only what the kernel tells anybody is told. */
+  pools(signal: AbortSignal): Promise<readonly PoolRow[]>;
+}
+
 /** Asks every disk with smartctl, which may wake one that sleeps: a few times per day, not more. */
 export interface NodeDisks {
   /** Needs Sys.Audit on the node. */

@@ -32,6 +32,7 @@ export const unreachable: Readonly<Record<CrashPoint, string>> = {
   'free-guest/pool/run/handle-written': byRoot,
   'trust-change/replace/run/handle-written': byRoot,
   'target-change/apply/run/handle-written': byRoot,
+  'tunnel-change/apply/run/handle-written': byRoot,
   'break-glass-open/open/run/handle-written': byRoot,
   'break-glass-open/open/undo/handle-written': byRoot,
   'break-glass-close/close/run/handle-written': byRoot,

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Systemctl } from '../../ports/systemctl.ts';
 import { systemClock } from '../system-clock/index.ts';
-import { createHostFacts } from './index.ts';
+import { createHostFacts, readZfsStates } from './index.ts';
 import { cpuOf, degreesOf, memoryOf, newestKernel, pressureOf } from './kernel-files.ts';
 
 const never = new AbortController().signal;
@@ -225,4 +225,28 @@ test('what a unit may reach, as systemd prints it', async (t) => {
   assert.ok(fence.is === 'done' && !fence.value.own.includes('127.0.0.1'));
   const none = await host(t, {}, says('IPAddressAllow=\n')).facts.fence('felhom-cloudflared.service', never);
   assert.deepEqual(none.is === 'done' && none.value.allowed, []);
+});
+
+test('pools of ZFS and their state, from the kernel alone; no noise where there are none', async (t) => {
+  const proc = mkdtempSync(join(tmpdir(), 'felhom-zfs-'));
+  t.after(() => rmSync(proc, { recursive: true }));
+  assert.deepEqual([...(await readZfsStates(proc))], []);
+  const base = join(proc, 'spl/kstat/zfs');
+  for (const [name, state] of [
+    ['rpool', 'ONLINE\n'],
+    ['tank', 'DEGRADED\n'],
+    ['odd', 'what?\n'],
+  ] as const) {
+    mkdirSync(join(base, name), { recursive: true });
+    writeFileSync(join(base, name, 'state'), state);
+  }
+  mkdirSync(join(base, 'empty'));
+  writeFileSync(join(base, 'arcstats'), 'c 4 1\n');
+  assert.deepEqual(
+    [...(await readZfsStates(proc))],
+    [
+      ['rpool', 'ONLINE'],
+      ['tank', 'DEGRADED'],
+    ],
+  );
 });

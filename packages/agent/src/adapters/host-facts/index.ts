@@ -106,6 +106,23 @@ export function createHostFacts(options: HostFactsOptions): HostFacts {
   };
 }
 
+const poolName = /^[A-Za-z][A-Za-z0-9_.:-]{0,120}$/;
+
+/**
+ * Pools of ZFS and their state, as the kernel tells anybody without asking a disk: `/proc/spl/kstat/zfs/<pool>/state`,
+ * there since OpenZFS 0.8. None where there is no ZFS.
+ */
+export async function readZfsStates(proc: string): Promise<ReadonlyMap<string, string>> {
+  const base = join(proc, 'spl', 'kstat', 'zfs');
+  const found = new Map<string, string>();
+  for (const name of (await readdir(base).catch(() => [])).filter((one) => poolName.test(one)).toSorted()) {
+    const state = (await textOf(join(base, name, 'state'))).trim();
+    // What is no pool has no state.
+    if (/^[A-Z]{3,20}$/.test(state)) found.set(name, state);
+  }
+  return found;
+}
+
 async function ask(command: Systemctl, args: readonly string[], what: string): Promise<Outcome<string>> {
   try {
     const { code, stdout, stderr } = await command(args);

@@ -1,6 +1,7 @@
 /** What the node says about itself and about the token. */
+import type { z } from 'zod';
 import { done } from '../../kernel/saga.ts';
-import type { NodeDisks, NodeLogin } from '../../ports/host-facts.ts';
+import type { NodeDisks, NodeLogin, NodePools, PoolRow } from '../../ports/host-facts.ts';
 import type { NodeFacts, NodePackages } from '../../ports/proxmox.ts';
 import type { Caller } from './caller.ts';
 import { readAs } from './read-as.ts';
@@ -42,6 +43,51 @@ export function createNodeDisks(caller: Caller, node: string): NodeDisks {
     },
   };
 }
+
+export type ZfsStates = () => Promise<ReadonlyMap<string, string>>;
+
+/**
+ * `zfsStates`: of each pool what the kernel says, which needs neither rights nor a pool that answers; what Proxmox adds to
+ * it is asked only where there is one, and may be refused.
+ */
+export function createNodePools(caller: Caller, node: string, zfsStates: ZfsStates): NodePools {
+  const read = async <T>(kind: readonly string[], shape: z.ZodType<T>, signal: AbortSignal): Promise<T | undefined> => {
+    const what = `read the pools of node ${node}`;
+    const answer = await caller.read({ what, path: ['nodes', node, 'disks', ...kind], expensive: true }, signal);
+    const rows = readAs(what, answer, shape);
+    return rows.is === 'done' ? rows.value : undefined;
+  };
+  const zfs = async (signal: AbortSignal): Promise<readonly PoolRow[]> => {
+    const states = await zfsStates();
+    // One that hangs holds up whoever asks for any of them.
+    const hangs = [...states.values()].includes('SUSPENDED');
+    const listed = states.size === 0 || hangs ? [] : await read(['zfs'], shapes.zfsPools, signal);
+    const rows: PoolRow[] = [];
+    for (const [name, health] of states) {
+      const known = listed?.find((one) => one.name === name);
+      const detail = known === undefined ? undefined : await read(['zfs', name], shapes.zfsPool, signal);
+      const usedPercent = known === undefined ? undefined : percent(known.alloc, known.size);
+      rows.push({ is: 'zfs', name, health, usedPercent, errors: detail?.errors ?? undefined });
+    }
+    return rows;
+  };
+  return {
+    async pools(signal) {
+      const thin = (await read(['lvmthin'], shapes.thinPools, signal)) ?? [];
+      return [
+        ...(await zfs(signal)),
+        ...thin.map(({ vg, lv, lv_size, used, metadata_size, metadata_used }): PoolRow => ({
+          is: 'lvm-thin',
+          name: `${vg}/${lv}`.slice(0, 200),
+          usedPercent: percent(used, lv_size),
+          metadataPercent: percent(metadata_used, metadata_size),
+        })),
+      ];
+    },
+  };
+}
+
+const percent = (used: number, size: number): number => (size > 0 ? Math.min(100, (used / size) * 100) : 0);
 
 /** `tokenId`: `user@realm!token`. A token with few rights sees nobody there, itself neither. */
 export function createNodeLogin(caller: Caller, tokenId: string): NodeLogin {

@@ -1,6 +1,6 @@
 /** Puts the pieces together: every Proxmox port over one transport. */
 import type { Clock } from '../../kernel/clock.ts';
-import type { NodeDisks, NodeLogin } from '../../ports/host-facts.ts';
+import type { NodeDisks, NodeLogin, NodePools } from '../../ports/host-facts.ts';
 import type {
   GuestDestroyer,
   GuestReader,
@@ -20,7 +20,8 @@ import { createSnapshots, createVolumeMover } from './snapshots.ts';
 import { createCaller, defaultLimits } from './caller.ts';
 import type { CallLimits } from './caller.ts';
 import { createGuestDestroyer, createGuestReader, createGuestWriter } from './guests.ts';
-import { createNodeDisks, createNodeFacts, createNodeLogin } from './node-facts.ts';
+import { createNodeDisks, createNodeFacts, createNodeLogin, createNodePools } from './node-facts.ts';
+import type { ZfsStates } from './node-facts.ts';
 import { createStorageEntries, createStores } from './stores.ts';
 import { createTasks, defaultPatience } from './tasks.ts';
 import type { TaskPatience } from './tasks.ts';
@@ -50,6 +51,8 @@ export interface PveClient {
   readonly mover: VolumeMover;
   readonly facts: NodeFacts & NodePackages;
   readonly disks: NodeDisks;
+  /** With what the kernel says of pools of ZFS, on the host that this process runs on. */
+  readonly pools: (zfsStates: ZfsStates) => NodePools;
   readonly login: NodeLogin;
   close(): Promise<void>;
 }
@@ -82,6 +85,7 @@ export function createPveClient(options: PveClientOptions): PveClient {
     mover: createVolumeMover(caller, node),
     facts: createNodeFacts(caller, node),
     disks: createNodeDisks(caller, node),
+    pools: (zfsStates) => createNodePools(caller, node, zfsStates),
     login: createNodeLogin(caller, token.slice(0, token.indexOf('='))),
     close: () => transport.close(),
   };

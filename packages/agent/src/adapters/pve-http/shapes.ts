@@ -277,3 +277,23 @@ export const packageVersions = z.array(
     CurrentState: z.string().nullish(),
   }),
 );
+
+/** `zpool list`; absent where ZFS is not installed. PVE: API2/Disks/ZFS.pm index. */
+export const zfsPools = z.array(
+  z.object({ name: z.string(), health: z.string(), size: z.coerce.number(), alloc: z.coerce.number() }),
+);
+
+/** `zpool status` of one. PVE: API2/Disks/ZFS.pm detail. */
+export const zfsPool = z.object({ errors: z.string().nullish() });
+
+/** Bytes. PVE: API2/Disks/LVMThin.pm index. */
+export const thinPools = z.array(
+  z.object({
+    lv: z.string(),
+    vg: z.string(),
+    lv_size: z.coerce.number(),
+    used: z.coerce.number(),
+    metadata_size: z.coerce.number(),
+    metadata_used: z.coerce.number(),
+  }),
+);

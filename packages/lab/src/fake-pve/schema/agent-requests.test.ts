@@ -25,7 +25,8 @@ const never = new AbortController().signal;
 /** A warrant is what only the gate mints; here nobody is asked for one, and nothing is there to lose. */
 const warrant = (fields: object) => fields as never;
 
-type Ports = Omit<PveClient, 'close'>;
+/** Pools of ZFS and LVM are nothing that the fake node has: its schema names their paths, and no more. */
+type Ports = Omit<PveClient, 'close' | 'pools'>;
 type Calls = { readonly [P in keyof Ports]: { readonly [M in keyof Ports[P]]: readonly (() => Promise<unknown>)[] } };
 
 const callsOf = (pve: PveClient): Calls => ({
