@@ -1,5 +1,5 @@
 /** What a process of this machine takes, as Linux tells (proc(5)). */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 
 export interface ProcessCost {
@@ -51,3 +51,35 @@ export function childTicks(stat: string): number {
 const statOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, 'utf8');
 const cpuOf = (pid: number): number => cpuTicks(statOf(pid)) / ticksPerSecond;
 const childrenOf = (pid: number): number => childTicks(statOf(pid)) / ticksPerSecond;
+
+export interface ProcessNow {
+  readonly rssMiB: number;
+  readonly children: number;
+  /** Of them those that wait in the kernel and that nothing can kill (`D`). */
+  readonly stuck: number;
+}
+
+/** Throws when the process is gone. */
+export function processNow(pid: number): ProcessNow {
+  const states = readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    try {
+      const found = stateAndParent(statOf(Number(entry)));
+      return found.parent === pid ? [found.state] : [];
+    } catch {
+      // It ended meanwhile.
+      return [];
+    }
+  });
+  return {
+    rssMiB: field(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS') / 1024,
+    children: states.length,
+    stuck: states.filter((state) => state === 'D').length,
+  };
+}
+
+/** The two fields behind the name. */
+export function stateAndParent(stat: string): { readonly state: string; readonly parent: number } {
+  const [state = '', parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { state, parent: Number(parent) };
+}

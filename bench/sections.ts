@@ -1,6 +1,7 @@
 /** The sections in the order of the document. */
 import { loopDrops, stickPulls } from './drop-latency.ts';
 import { hostileGuest } from './hostile-guest.ts';
+import { hungShare } from './hung-share.ts';
 import { idle } from './idle.ts';
 import { journal } from './journal.ts';
 import { noOpPass } from './no-op-pass.ts';
@@ -18,5 +19,6 @@ export const sections: readonly Section[] = [
   journal,
   hostileGuest,
   loopDrops,
+  hungShare,
   stickPulls,
 ];
