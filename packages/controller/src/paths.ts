@@ -6,6 +6,8 @@ export const guestPaths = {
   session: `${home}/session.json`,
   identity: `${home}/identity.json`,
   standstill: `${home}/standstill.json`,
+  /** Stacks that were stopped because a volume of theirs cannot be relied on. */
+  withoutVolume: `${home}/without-volume.json`,
   manifest: `${home}/content-manifest.json`,
   supervisor: `${home}/supervisor.json`,
   /** The controller's own state volume, and copies of it. */

@@ -5,11 +5,13 @@
 import type { LocalClient } from '../client/client.ts';
 import type { Apps, Clock, ControllerHealth, GuestFiles, Random } from '../ports.ts';
 import { endStandstill, readStandstill } from '../standstill.ts';
+import { together } from '../together.ts';
 import { doGuestBackup } from './backup-duty.ts';
 import type { DueBackup } from './backup-duty.ts';
 import { doBulkBackup } from './bulk-duty.ts';
 import { readAudit, setConsent } from './customer-words.ts';
 import { deploy } from './deploy.ts';
+import { lookAfterVolumes } from './volume-duty.ts';
 
 export interface ControllerNeeds {
   readonly client: LocalClient;
@@ -38,11 +40,14 @@ const waitSeconds = 50;
 const pauseMs = 5_000;
 /** The host announces a backup until it was taken; one that failed is tried again after so long. */
 const againMs = 300_000;
+/** Between two looks at the volumes: each asks the host, which asks Proxmox. */
+const lookMs = { used: 60_000, unused: 600_000 };
 
 export function createController(needs: ControllerNeeds): Controller {
   const { client, files, apps, clock } = needs;
   const tried = new Map<string, number>();
   let trouble: string | undefined;
+  let withoutVolume: readonly string[] = [];
 
   const isNew = ({ id, graceUntil }: DueBackup): boolean =>
     clock.now() < graceUntil && clock.now() - (tried.get(id) ?? -Infinity) >= againMs;
@@ -57,22 +62,38 @@ export function createController(needs: ControllerNeeds): Controller {
     if (trouble !== undefined) needs.say(trouble);
   };
 
+  const doBackups = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
+      const answer = await client.backupDue({}, signal, { waitSeconds });
+      const due = answer.is === 'ok' ? answer.value.due.filter(isNew) : [];
+      // Bulk takes long and waits for nothing: guests first.
+      for (const one of due.toSorted((a, b) => Number(a.scope === 'bulk') - Number(b.scope === 'bulk'))) {
+        await doDue(one, signal);
+        // From its end on: apps must not go from one standstill into the next.
+        tried.set(one.id, clock.now());
+      }
+      for (const id of tried.keys())
+        if (answer.is === 'ok' && !answer.value.due.some((one) => one.id === id)) tried.delete(id);
+      if (due.length === 0) await clock.sleep(pauseMs, signal);
+    }
+  };
+
+  const watchVolumes = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
+      const look = await lookAfterVolumes(needs, signal);
+      if (look.is === 'looked') {
+        for (const text of look.texts) if (!withoutVolume.includes(text)) needs.say(text);
+        withoutVolume = look.texts;
+      }
+      const isIdle = look.is === 'looked' && !look.usesVolumes;
+      await clock.sleep(isIdle ? lookMs.unused : lookMs.used, signal);
+    }
+  };
+
   return {
     run: async (signal) => {
       while ((await endStandstill(needs)).is === 'failed') await clock.sleep(pauseMs, signal);
-      while (!signal.aborted) {
-        const answer = await client.backupDue({}, signal, { waitSeconds });
-        const due = answer.is === 'ok' ? answer.value.due.filter(isNew) : [];
-        // Bulk takes long and waits for nothing: guests first.
-        for (const one of due.toSorted((a, b) => Number(a.scope === 'bulk') - Number(b.scope === 'bulk'))) {
-          await doDue(one, signal);
-          // From its end on: apps must not go from one standstill into the next.
-          tried.set(one.id, clock.now());
-        }
-        for (const id of tried.keys())
-          if (answer.is === 'ok' && !answer.value.due.some((one) => one.id === id)) tried.delete(id);
-        if (due.length === 0) await clock.sleep(pauseMs, signal);
-      }
+      await together([doBackups, watchVolumes], signal);
     },
     health: async () => {
       const [running, stoppedStacks, standstill] = [
@@ -84,6 +105,7 @@ export function createController(needs: ControllerNeeds): Controller {
       for (const stack of running) if ((await apps.health(stack)) === 'unhealthy') sick.push(stack);
       const text = [
         ...(sick.length > 0 ? [`unhealthy: ${sick.join(', ')}`] : []),
+        ...withoutVolume,
         ...(trouble === undefined ? [] : [trouble]),
       ];
       return {

@@ -89,6 +89,13 @@ describe('where a volume may lie', () => {
       want: 'nobody has decided',
     },
     {
+      name: 'bulk on a disk that is away',
+      kind: 'bulk',
+      path: '/srv/photos',
+      volumes: [root, { ...photos, state: 'away' }],
+      want: 'not to be relied on now (away)',
+    },
+    {
       name: 'bulk on fast storage',
       kind: 'bulk',
       path: '/srv/photos',

@@ -41,6 +41,7 @@ export function mountOf(path: string, volumes: readonly View[]): View | undefine
 }
 
 function objection(kind: 'hot' | 'bulk', path: string, mount: View): string | undefined {
+  if (mount.state !== 'attached') return `the disk of ${mount.path} is not to be relied on now (${mount.state})`;
   if (kind === 'hot') {
     if (mount.class !== 'fast') return `${mount.path} is on ${mount.class} storage`;
     // Nothing rolls bulk back and no backup of the guest holds it: a database there would be lost with its disk.
