@@ -43,7 +43,7 @@ const orders = {
   'target-re-point': { classes: ['destroy', 'disclose'], atLeast: 1 },
 } as const satisfies Partial<Record<JobKind, { classes: readonly EffectClass[]; atLeast: number }>>;
 
-type TargetJob = JobOf<keyof typeof orders>;
+export type TargetJob = JobOf<keyof typeof orders>;
 const isTargetJob = (job: Job): job is TargetJob => Object.hasOwn(orders, job.kind);
 
 /**

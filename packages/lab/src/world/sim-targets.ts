@@ -2,13 +2,22 @@
  * Disks that can be pulled, on the fake node: what kernel, udev and systemd would show of them, root's declarations, and
  * root's helper for storage. systemd unmounts a pulled disk a moment later and mounts a declared one that is plugged in.
  */
-import { requiredAcl, storageManifest } from '@felhom/agent';
-import type { AgentParts, HostHelper, Probe, SeenDevices, StorageHelper } from '@felhom/agent';
-import { reason, storageTarget } from '@felhom/protocol';
-import type { DiskTarget } from '@felhom/protocol';
+import { entryOf, requiredAcl, storageManifest } from '@felhom/agent';
+import type {
+  AgentParts,
+  HostHelper,
+  Probe,
+  SeenDevices,
+  StorageHelper,
+  StorageManifest,
+  TargetJob,
+} from '@felhom/agent';
+import { bindingOf, reason, storageTarget, targetIdentity } from '@felhom/protocol';
+import type { DiskTarget, StorageTarget } from '@felhom/protocol';
 import type { EnrolledNode } from './enrolled-node.ts';
 
 type Parts = AgentParts['storage'];
+type NfsTarget = Extract<StorageTarget, { type: 'nfs' }>;
 type Outcome<T> = Awaited<ReturnType<StorageHelper['mount']>> | { readonly is: 'done'; readonly value: T };
 
 export interface SimDisk {
@@ -36,6 +45,11 @@ export interface SimTargets {
   state(name: string): { readonly disk: SimDisk | undefined; readonly mounted: boolean };
   /** Root's verb: what a guest has mounted of the disks, and whether it is what lies there now. */
   guestMounts(vmid: number): Awaited<ReturnType<HostHelper['guestMounts']>>;
+  /** Root attaches a share of an NFS server that answers at an address. */
+  attachShare(name: string, server: string): Promise<NfsTarget>;
+  /** Root's manifest as it is, and how an order that root believes changes it and what it is about; '' = done. */
+  manifest(): StorageManifest;
+  order(job: TargetJob): Promise<string>;
   /** Verbs that root's helper was asked, `<verb> <target>`. */
   readonly asked: readonly string[];
   /** systemd mounts what is plugged in; without it root has to. */
@@ -91,7 +105,9 @@ export function createSimTargets(
     [...given].flatMap(([vmid, at]) =>
       at.get(port.target.name) === port.mount && volumesOn(port, vmid).length > 0 ? [vmid] : [],
     );
-  let declared: readonly unknown[] = [];
+  let declared: StorageManifest = { v: 1, targets: [] };
+  /** What Proxmox has mounted of shares. */
+  const shares = new Map<string, { readonly path: string; readonly source: string }>();
 
   const tell = (): void => {
     if (targets.tellsEvents) for (const listener of listeners) listener();
@@ -102,7 +118,7 @@ export function createSimTargets(
     return port;
   };
   const asRoot = async (
-    method: 'POST' | 'PUT' | 'GET',
+    method: 'POST' | 'PUT' | 'GET' | 'DELETE',
     path: string,
     params: Record<string, unknown>,
   ): Promise<string> => {
@@ -135,6 +151,63 @@ export function createSimTargets(
     tell();
   };
 
+  const grant = (storage: string): Promise<string> => {
+    const acl = requiredAcl({ pool: policy.pool, node: node.name, bridges: policy.bridges, storages: [storage] });
+    const entry = acl.entries.find(({ path }) => path === `/storage/${storage}`);
+    return asRoot('PUT', '/access/acl', {
+      path: `/storage/${storage}`,
+      roles: entry?.role ?? '',
+      users: user,
+      propagate: 1,
+    });
+  };
+
+  /** Anew: that is what another address takes. */
+  const defineShare = async (target: NfsTarget): Promise<string> => {
+    await asRoot('DELETE', `/storage/${target.storage}`, {});
+    const { type, ...options } = entryOf({ target, state: 'attached' }, node.name);
+    const written = await asRoot('POST', '/storage', { storage: target.storage, type, ...options });
+    if (written !== '') return written;
+    shares.set(target.name, { path: `/mnt/pve/${target.storage}`, source: `${target.server}:${target.export}` });
+    return grant(target.storage);
+  };
+
+  /** Whom root believes was looked at; here is what it does. */
+  const order: SimTargets['order'] = async (job) => {
+    if (job.kind === 'target-attach') return 'nothing is plugged in for it';
+    const { target: name } = job.params;
+    const known = declared.targets.find(({ target }) => target.name === name);
+    if (known === undefined) return `${name} is not a declared target of this host`;
+    const bound = bindingOf(known.target, known.mark);
+    if ((['serial', 'uuid', 'idFile'] as const).some((key) => bound[key] !== job.params[key]))
+      return `${name} is another one than was signed for`;
+    const change = (next: StorageManifest['targets'][number] | undefined): void => {
+      const targets = declared.targets.flatMap((one) => (one === known ? (next ?? []) : one));
+      declared = storageManifest.parse({ ...declared, targets });
+      tell();
+    };
+    if (job.kind === 'target-re-point') {
+      const { declaration } = job.params;
+      if (declaration.type !== 'nfs') return 'it is no share';
+      const wrong = await defineShare(declaration);
+      if (wrong === '') change({ ...known, target: declaration });
+      return wrong;
+    }
+    const port = portOf(name);
+    if (job.kind === 'target-detach') {
+      change({ ...known, state: 'decommissioned' });
+      unmount(name);
+      return asRoot('PUT', `/storage/${known.target.storage}`, { disable: 1 });
+    }
+    if (known.state === 'attached') return 'it is in use; detach it first';
+    if (port.disk === undefined) return 'its disk is not there';
+    // Nothing on it can be read any more.
+    port.disk = { ...port.disk, uuid: '', mark: undefined };
+    change(undefined);
+    declared = { ...declared, wiped: [{ name, identity: targetIdentity(known.target), at: clock.now() }] };
+    return asRoot('DELETE', `/storage/${known.target.storage}`, {});
+  };
+
   const define = async ({ storage, name, role }: DiskTarget): Promise<string> => {
     const content = role === 'vzdump-target' ? 'backup' : 'images,rootdir';
     const params = {
@@ -150,14 +223,7 @@ export function createSimTargets(
         ? await asRoot('PUT', `/storage/${storage}`, params)
         : await asRoot('POST', '/storage', { storage, type: 'dir', path: mountPath(name), ...params });
     if (written !== '') return written;
-    const acl = requiredAcl({ pool: policy.pool, node: node.name, bridges: policy.bridges, storages: [storage] });
-    const entry = acl.entries.find(({ path }) => path === `/storage/${storage}`);
-    return asRoot('PUT', '/access/acl', {
-      path: `/storage/${storage}`,
-      roles: entry?.role ?? '',
-      users: user,
-      propagate: 1,
-    });
+    return grant(storage);
   };
 
   const seen = (paths: readonly string[]): SeenDevices => {
@@ -176,12 +242,17 @@ export function createSimTargets(
     }));
     return {
       disks: shown.flatMap(({ disk }) => disk ?? []),
-      mounts: shown.flatMap(({ port, disk }) => {
-        const path = mountPath(port.target.name);
-        if (!port.mounted || !paths.includes(path)) return [];
-        const under = port.dead ? undefined : disk;
-        return [{ path, fileSystem: 'ext4', source: `/dev/sd${port.target.name}`, readOnly: false, disk: under }];
-      }),
+      mounts: [
+        ...[...shares.values()].flatMap(({ path, source }) =>
+          paths.includes(path) ? [{ path, fileSystem: 'nfs4', source, readOnly: false, disk: undefined }] : [],
+        ),
+        ...shown.flatMap(({ port, disk }) => {
+          const path = mountPath(port.target.name);
+          if (!port.mounted || !paths.includes(path)) return [];
+          const under = port.dead ? undefined : disk;
+          return [{ path, fileSystem: 'ext4', source: `/dev/sd${port.target.name}`, readOnly: false, disk: under }];
+        }),
+      ],
     };
   };
 
@@ -193,6 +264,10 @@ export function createSimTargets(
     asked.push(`${verb} ${name}`);
     const wrong = await work(portOf(name));
     return wrong === '' ? { is: 'done', value: undefined } : { is: 'refused', why: reason('helper.refused', wrong) };
+  };
+
+  const declare = (one: StorageManifest['targets'][number]): void => {
+    declared = storageManifest.parse({ ...declared, targets: [...declared.targets, one] });
   };
 
   const targets: SimTargets = {
@@ -220,6 +295,8 @@ export function createSimTargets(
             if (port !== undefined && hung.has(port.target.name)) return new Promise<never>(() => undefined);
             if (told?.is === 'hangs') await clock.sleep(limitMs, never);
             if (told !== undefined) return ifOn(told);
+            if (question.is === 'path' && [...shares.values()].some(({ path }) => path === question.path))
+              return ifOn({ is: 'answers' });
             if (port?.disk === undefined) return ifOn({ is: 'fails', text: 'Input/output error' });
             const { mark } = port.disk;
             const sizes = { usedBytes: 2 ** 30, totalBytes: 500 * 2 ** 30 };
@@ -227,9 +304,9 @@ export function createSimTargets(
           },
         },
         manifest: () =>
-          declared.length === 0
+          declared.targets.length === 0 && declared.wiped === undefined
             ? { is: 'none' }
-            : { is: 'held', manifest: storageManifest.parse({ v: 1, targets: declared }) },
+            : { is: 'held', manifest: storageManifest.parse(declared) },
         helper: {
           mount: (_, name) =>
             helped('mount', name, ({ disk, target }) => {
@@ -272,12 +349,31 @@ export function createSimTargets(
       addDevice(own);
       targets.plugIn(name);
       mount(name);
-      declared = [...declared, { target, state: 'attached', mark: own.mark, iops: 90, attachedAt: clock.now() }];
+      declare({ target, state: 'attached', mark: String(nth).repeat(32), iops: 90, attachedAt: clock.now() });
       const wrong = await define(target);
       if (wrong !== '') throw new Error(`cannot define the storage of ${name}: ${wrong}`);
       tell();
       return own;
     },
+    attachShare: async (name, server) => {
+      const target = storageTarget.parse({
+        type: 'nfs',
+        name,
+        storage: `nfs-${name}`,
+        role: 'vzdump-target',
+        class: 'slow',
+        offsite: true,
+        server,
+        export: '/export',
+      }) as NfsTarget;
+      hardware.add({ id: targetIdentity(target), capacityBytes: 500 * 2 ** 30 });
+      const wrong = await defineShare(target);
+      if (wrong !== '') throw new Error(`cannot define the storage of ${name}: ${wrong}`);
+      declare({ target, state: 'attached', mark: 'f'.repeat(32), attachedAt: clock.now() });
+      return target;
+    },
+    manifest: () => declared,
+    order,
     isMounted: (name) => portOf(name).mounted,
     pull: (name) => {
       const port = portOf(name);

@@ -137,14 +137,15 @@ export async function createSimWorld(options: SimWorldOptions): Promise<SimWorld
   const desk = random.fork('desk');
   const hostKey = simHostKey(random.fork('host key'));
   const verifier = options.verifier?.(clock) ?? simVerifier();
-  const root = createSimRoot(labTrust(Object.values(people), clock.now(), options.trust), clock, verifier);
+  const targets = createSimTargets(enrolled, clock);
+  const trust = labTrust(Object.values(people), clock.now(), options.trust);
+  const root = createSimRoot(trust, clock, verifier, (job) => targets.order(job));
   const signed = {
     hostKey,
     verifier,
     trustStore: root.store,
   };
   const witness = createSimWitness(enrolled.node, clock);
-  const targets = createSimTargets(enrolled, clock);
   const guests =
     options.programs === true
       ? createSimGuests({

@@ -1,6 +1,6 @@
 /** What root put on a simulated host: whose signatures count there, and the helper that alone may change it. */
-import { applyTrustChange, done, isApplied, verifyEnvelope } from '@felhom/agent';
-import type { Outcome, SignatureVerifier, SignedHelper, TrustStore } from '@felhom/agent';
+import { applyTrustChange, done, isApplied, mayApplyTarget, verifyEnvelope } from '@felhom/agent';
+import type { Outcome, SignatureVerifier, SignedHelper, TargetJob, TrustStore } from '@felhom/agent';
 import {
   digestOfTunnel,
   digestOfTrust,
@@ -77,6 +77,8 @@ export function createSimRoot(
   first: TrustDocument,
   clock: Pick<SimClock, 'now'>,
   verifier: SignatureVerifier,
+  /** What root does to a target that is declared; '' = done. */
+  order: (job: TargetJob) => Promise<string> = () => Promise.resolve('there are no targets'),
 ): SimRoot {
   let held: TrustDocument | undefined = first;
   let glass: { readonly until: number } | undefined;
@@ -119,7 +121,9 @@ export function createSimRoot(
     const verified = await verifyEnvelope({ verifier }, asked, signal);
     if (verified.is !== 'verified') return { is: 'refused', why: verified.why };
     const job = parsePayload(jobKind, payload);
-    return job.is === 'ok' ? { is: 'open', job: job.value, people: verified.people, document: held } : refuse(job.text);
+    return job.is === 'ok'
+      ? { is: 'open', job: job.value, payload, people: verified.people, document: held }
+      : refuse(job.text);
   };
 
   const trustUpdate = async (envelope: string, signal: AbortSignal): Promise<Outcome<void>> => {
@@ -151,13 +155,21 @@ export function createSimRoot(
   const targetApply = async (envelope: string, signal: AbortSignal): Promise<Outcome<void>> => {
     const opened = await open(envelope, signal);
     if (opened.is === 'refused') return opened;
-    const { job, people, document } = opened;
-    if (job.kind !== 'target-attach' && job.kind !== 'target-detach') return refuse(`${job.kind} changes no target`);
-    if (job.host !== document.host) return refuse(`it is for host ${job.host}`);
-    if (people.length < peopleNeeded(document, ['destroy', 'disclose'], 1)) return refuse('more people have to sign');
-    if (clock.now() < job.notBefore || clock.now() >= job.expiresAt) return refuse('it is not its time');
+    const { people, document, payload } = opened;
+    const facts = {
+      trust: document,
+      host: document.host,
+      now: clock.now(),
+      isConsumed: (id: string) => consumed.has(id),
+    };
+    const may = mayApplyTarget(payload, people, facts);
+    if (may.is === 'refused') return refuse(may.text);
+    const { job } = may;
     if (job.kind === 'target-attach') targets.add(job.params.declaration.name);
-    else targets.delete(job.params.target);
+    else {
+      const wrong = await order(job);
+      if (wrong !== '') return refuse(wrong);
+    }
     return done(undefined);
   };
 
@@ -228,7 +240,13 @@ export function createSimRoot(
 
 type Refused = { readonly is: 'refused'; readonly why: Reason };
 type Opened =
-  | { readonly is: 'open'; readonly job: Job; readonly people: readonly string[]; readonly document: TrustDocument }
+  | {
+      readonly is: 'open';
+      readonly job: Job;
+      readonly payload: Uint8Array;
+      readonly people: readonly string[];
+      readonly document: TrustDocument;
+    }
   | Refused;
 
 const refuse = (why: string): Refused => ({
