@@ -18,7 +18,7 @@ const node = '/usr/local/lib/node';
 const watchdogSeconds = 8;
 const well = '[config=ok journal=ok proxmox=ok local-api=ok hub=ok]';
 
-const patience = { GATE_WINDOW: '15', GATE_CALM: '5', GATE_GRACE: '60', GATE_READY: '60', GATE_WAIT: 'sleep 1' };
+const patience = { GATE_WINDOW: '30', GATE_CALM: '5', GATE_GRACE: '60', GATE_READY: '60', GATE_WAIT: 'sleep 1' };
 
 /** A node, a hub and their certificates; the agent's files as it needs them to reach both. */
 const standIns = `
@@ -173,9 +173,12 @@ test('another build of the agent', async (t) => {
       ...told.report.findings.map(({ key }) => key).filter((key) => key.startsWith('update.')),
     ];
   };
-  /** Until another slot is in force again. */
-  const takenBack = async (to: string): Promise<number> =>
-    container.until('it is taken back', async () => (await inForce()) === to && (await phase()) !== 'back');
+  /** Until the slot that served before is in force again, and started. */
+  const takenBack = async (to: string): Promise<number> => {
+    const ms = await container.until('it is taken back', async () => (await phase()) === 'control');
+    assert.equal(await inForce(), to);
+    return ms;
+  };
 
   await t.test('what the package brought runs, and says how it is', async () => {
     assert.equal(await inForce(), '.');
@@ -187,14 +190,16 @@ test('another build of the agent', async (t) => {
     await placeReal(container, 'a', dependencies);
     t2.diagnostic(await container.must(slot, 'try', 'a'));
     const from = performance.now();
-    await container.until('it is watched', async () => (await phase()) === 'watch' && (await status()).endsWith(well));
-    assert.deepEqual(await findings(), ['0.1.0 (slot a)', 'update.trial']);
+    await container.until('it is watched', async () => (await phase()) === 'watch');
     const pid = await container.show(gate, 'MainPID');
     await container.must('systemctl', 'kill', '--signal=SIGKILL', gate);
     await container.until(
       'another gate goes on',
       async () => !['0', pid].includes(await container.show(gate, 'MainPID')),
     );
+    assert.equal(await container.show(gate, 'NRestarts'), '1');
+    await serves();
+    assert.deepEqual(await findings(), ['0.1.0 (slot a)', 'update.trial']);
     await over();
     t2.diagnostic(
       `a window of ${patience.GATE_WINDOW} s, the gate killed in it: good after ${((performance.now() - from) / 1000).toFixed(1)} s`,
