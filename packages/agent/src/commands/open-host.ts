@@ -8,6 +8,7 @@ import type { Agent } from '../agent-parts.ts';
 import { loadFile, loadSecret } from '../adapters/config-file/index.ts';
 import { createDesiredFile } from '../adapters/desired-file/index.ts';
 import { createHelperCommand, noHelper } from '../adapters/helper-command/index.ts';
+import type { HelperFence } from '../adapters/helper-command/index.ts';
 import { createHelperSocket } from '../adapters/helper-socket/index.ts';
 import { createHubHttps } from '../adapters/hub-https/index.ts';
 import type { ServerTrust } from '../adapters/hub-https/index.ts';
@@ -80,7 +81,7 @@ interface HostNode {
   readonly certificates: SeenCertificates;
 }
 
-function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
+function openNode(config: AgentConfig, clock: Clock, fence?: Fencing): Result<HostNode> {
   const policyFile = watchPolicy(config.policyFile);
   const policy = policyFile();
   // The node's name is in it, so there is no adapter without one.
@@ -118,14 +119,18 @@ function openNode(config: AgentConfig, clock: Clock): Result<HostNode> {
     token: token.value,
     clock,
   });
-  const helper = config.helper === undefined ? undefined : openHelper(config.helper, clock);
-  const signedHelper = config.signedHelper === undefined ? helper : openHelper(config.signedHelper, clock);
+  const helper = config.helper === undefined ? undefined : openHelper(config.helper, clock, fence);
+  const signedHelper = config.signedHelper === undefined ? helper : openHelper(config.signedHelper, clock, fence);
   const tokenId = token.value.slice(0, token.value.indexOf('='));
   return { is: 'loaded', value: { proxmox, helper, signedHelper, tokenId, policy, policyFile, certificates } };
 }
 
-const openHelper = (way: RootHelper, clock: Clock): HostHelper & SignedHelper & StorageHelper =>
-  'socket' in way ? createHelperSocket({ ...way, clock }) : createHelperCommand({ ...way, clock });
+type Fencing = () => HelperFence | undefined;
+
+function openHelper(way: RootHelper, clock: Clock, fence?: Fencing): HostHelper & SignedHelper & StorageHelper {
+  const times = { clock, ...(fence === undefined ? {} : { fence }) };
+  return 'socket' in way ? createHelperSocket({ ...way, ...times }) : createHelperCommand({ ...way, ...times });
+}
 
 /**
  * The doctor without a running agent, for when it does not start. Opens neither journal nor hub, so it can do no harm
@@ -164,12 +169,17 @@ export async function examineAlone(
 
 /** Throws `JournalError` when the state directory cannot be used. */
 export function openHost(config: AgentConfig, world: World): Opened {
-  const node = openNode(config, world.clock);
+  // Root is asked by whoever holds the journal, and tells by it whether it was overtaken [R49].
+  const held: { journal?: Journal } = {};
+  const node = openNode(config, world.clock, () =>
+    held.journal === undefined ? undefined : { epoch: held.journal.hostEpoch, opening: held.journal.epoch },
+  );
   if (node.is === 'bad') return node;
   const { proxmox, helper, signedHelper, tokenId, policy, policyFile } = node.value;
   const source = openSourceOf(config, world.clock, node.value.certificates);
   if (source.is === 'bad') return source;
   const journal = openJournal({ directory: config.stateDirectory, clock: world.clock, random: world.random });
+  held.journal = journal;
   // After the journal, which proves that the state directory is this agent's alone.
   const hostKey = openHostKey(hostKeyDirectory(config), world.random);
   if (hostKey.is === 'bad') {

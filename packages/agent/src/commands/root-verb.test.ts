@@ -398,3 +398,46 @@ test('as a process: nothing of the caller’s environment or umask is left, and 
   assert.match(seen, /^PATH=\/usr\/sbin:\/usr\/bin:\/sbin:\/bin$/m);
   assert.equal(statSync(join(folder, 'seen')).mode & 0o777, 0o600);
 });
+
+test('an agent that was overtaken gets nothing changed; it may look, and close break-glass', async (t) => {
+  const { ask, request, trust } = setUp(t);
+  const epoch = 'e'.repeat(32);
+  const by = (opening: number, of = epoch) => ({ fence: { epoch: of, opening } });
+  const before = trust();
+  const closing = { operation: 'a.close' };
+  assert.equal((await ask(request('break-glass-close', { ...closing, ...by(7) }))).answer?.is, 'done');
+  assert.equal((await ask(request('witness', { epoch, count: 1, ...by(8) }))).answer?.is, 'done');
+  // Stopped before it, and going on now.
+  const late = (await ask(request('trust-update', { operation, envelope: change, ...by(7) }))).answer;
+  assert.match(textOf(late), /busy: cannot trust-update: the agent that asks was overtaken: it is opening 7.*\(8\)/);
+  assert.equal(trust(), before);
+  for (const verb of ['mount', 'unmount', 'storage-define'])
+    assert.match(textOf((await ask(request(verb, { operation, target: 'usb-1', ...by(7) }))).answer), /overtaken/);
+  assert.match(textOf((await ask(request('tunnel-restart', { operation, ...by(7) }))).answer), /overtaken/);
+  assert.equal((await ask(request('show', { operation, ...by(7) }))).answer?.is, 'done');
+  assert.equal((await ask(request('break-glass-show', by(7)))).answer?.is, 'done');
+  assert.equal((await ask(request('break-glass-close', { operation: 'b.close', ...by(7) }))).answer?.is, 'done');
+  assert.equal((await ask(request('trust-update', { operation, envelope: change, ...by(8) }))).answer?.is, 'done');
+});
+
+test('a journal that was put back is not locked out: it is told, begins another epoch, and the old one is left', async (t) => {
+  const { ask, request } = setUp(t);
+  const [old, fresh] = ['e'.repeat(32), 'f'.repeat(32)];
+  const witness = (epoch: string, opening: number) =>
+    request('witness', { epoch, count: 5, fence: { epoch, opening } });
+  await ask(witness(old, 40));
+  const told = (await ask(witness(old, 12))).answer;
+  assert.ok(told?.is === 'done' && (told.witnessed ?? 0) > 5, 'older than what root remembers');
+  const close = (epoch: string, opening: number) =>
+    request('trust-update', { operation: `o.${opening}`, envelope: change, fence: { epoch, opening } });
+  assert.match(textOf((await ask(close(old, 12))).answer), /overtaken/);
+  assert.equal((await ask(witness(fresh, 12))).answer?.is, 'done');
+  assert.equal((await ask(close(fresh, 12))).answer?.is, 'done');
+  assert.match(textOf((await ask(close(old, 41))).answer), /epoch of the host was left/);
+});
+
+test('one of an earlier release tells no opening, and is served as before', async (t) => {
+  const { ask, request } = setUp(t);
+  await ask(request('witness', { epoch: 'e'.repeat(32), count: 1, fence: { epoch: 'e'.repeat(32), opening: 9 } }));
+  assert.equal((await ask(request('trust-update', { operation, envelope: change }))).answer?.is, 'done');
+});

@@ -37,6 +37,7 @@ import {
   serveVerb,
   takeTurn,
   volumesOf,
+  whyOvertaken,
 } from '../root-verbs/index.ts';
 import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { hostStorage } from './host-storage.ts';
@@ -248,9 +249,7 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'unlock':
     case 'pool-ensure': {
       const policy = () => readPolicy(world.places, world.rootUid);
-      return inTurn(world, request.verb, signal, (parts) =>
-        serveGuest(request, { ...parts, guests: world.guests, policy }),
-      );
+      return inTurn(world, request, signal, (parts) => serveGuest(request, { ...parts, guests: world.guests, policy }));
     }
     case 'trust-update':
     case 'break-glass-open':
@@ -264,23 +263,24 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     case 'tunnel-apply':
     case 'tunnel-restart':
     case 'show':
-      return inTurn(world, request.verb, signal, (parts) => serveVerb(request, parts, signal));
+      return inTurn(world, request, signal, (parts) => serveVerb(request, parts, signal));
   }
 }
 
 /** Looking takes a turn too: no receipt means "not done" only while nobody is doing it. */
 async function inTurn(
   world: RootWorld,
-  verb: HelperRequest['verb'],
+  request: HelperRequest,
   signal: AbortSignal,
   work: (parts: RootParts) => Promise<RootAnswer>,
 ): Promise<RootAnswer> {
   ownFolder(world.places.run);
   const turn = await waitForTurn(world, signal);
   if (turn.is === 'taken')
-    return { is: 'busy', text: `cannot ${verb}: process ${turn.pid} is at work for root; ask again` };
+    return { is: 'busy', text: `cannot ${request.verb}: process ${turn.pid} is at work for root; ask again` };
   try {
-    return await work(partsOf(world));
+    const overtaken = whyOvertaken(request, witnessIn(join(world.places.state, 'fence')));
+    return overtaken ?? (await work(partsOf(world)));
   } finally {
     turn.end();
   }

@@ -12,6 +12,7 @@ export type { RootAnswer, RootParts, RootRequest } from './serve-verb.ts';
 export { receiptsIn } from './receipts.ts';
 export { witnessIn } from './witness-count.ts';
 export type { Receipts } from './receipts.ts';
+export { whyOvertaken } from './overtaken.ts';
 export { takeTurn } from './one-at-a-time.ts';
 export type { Turn } from './one-at-a-time.ts';
 export { exposedProgram } from './program-files.ts';

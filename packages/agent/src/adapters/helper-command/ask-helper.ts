@@ -8,7 +8,7 @@ import type { HostHelper } from '../../ports/host-helper.ts';
 import type { SignedHelper } from '../../ports/signed-helper.ts';
 import type { StorageHelper } from '../../ports/storage-helper.ts';
 import { helperAnswer } from './wire.ts';
-import type { HelperAnswer, HelperRequest, HelperVerb } from './wire.ts';
+import type { HelperAnswer, HelperFence, HelperRequest, HelperVerb } from './wire.ts';
 
 /** What came of carrying a request. Whoever carries it knows only whether it can have been read. */
 export type Carried =
@@ -28,6 +28,8 @@ export interface HelperTimes {
   readonly clock: Clock;
   /** Per verb, in milliseconds; a hanging storage makes listings slow. */
   readonly timeoutMs?: number;
+  /** Of the journal that is open; `undefined` while none is. */
+  readonly fence?: () => HelperFence | undefined;
 }
 
 /** Bytes of an answer. */
@@ -40,10 +42,10 @@ type DoneAnswer = Extract<HelperAnswer, { is: 'done' }>;
 
 export function createHelper(
   transport: HelperTransport,
-  { clock, timeoutMs = 120_000 }: HelperTimes,
+  { clock, timeoutMs = 120_000, fence }: HelperTimes,
 ): HostHelper & SignedHelper & StorageHelper {
   const ask = (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<DoneAnswer>> =>
-    askHelper({ transport, clock, timeoutMs: Math.max(timeoutMs, leastMs) }, request, signal);
+    askHelper({ transport, clock, timeoutMs: Math.max(timeoutMs, leastMs) }, fenced(request, fence?.()), signal);
   const act = async (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<void>> => {
     const answer = await ask(request, signal, leastMs);
     return answer.is === 'done' ? done(undefined) : answer;
@@ -150,6 +152,9 @@ export function noHelper(): HostHelper & SignedHelper & StorageHelper {
     show: () => absent('show'),
   };
 }
+
+const fenced = (request: HelperRequest, fence: HelperFence | undefined): HelperRequest =>
+  fence === undefined ? request : { ...request, fence };
 
 interface Wait {
   readonly transport: HelperTransport;

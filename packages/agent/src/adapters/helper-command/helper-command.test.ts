@@ -111,3 +111,29 @@ test('without a helper every verb is refused with what to do', async () => {
   ])
     assert.equal(codeOf(outcome), 'refused helper.absent');
 });
+
+test('each request says which opening of which journal asks, once one is open', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'felhom-helper-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'helper.cjs');
+  writeFileSync(
+    file,
+    `require('fs').appendFileSync(process.argv[2] + '/seen', require('fs').readFileSync(0, 'utf8') + '\\n');` +
+      answers({ v: 1, is: 'done' }),
+  );
+  const held: { fence?: { epoch: string; opening: number } } = {};
+  const command = [process.execPath, file, folder];
+  const helper = createHelperCommand({ command, clock: stillClock, fence: () => held.fence });
+  await helper.unlock('s.1', id, never);
+  held.fence = { epoch: 'a'.repeat(32), opening: 3 };
+  await helper.unlock('s.2', id, never);
+  const seen = readFileSync(join(folder, 'seen'), 'utf8').trim().split('\n');
+  const unlock = { v: 1, verb: 'unlock', vmid: 9001 };
+  assert.deepEqual(
+    seen.map((line) => JSON.parse(line) as unknown),
+    [
+      { ...unlock, operation: 's.1' },
+      { ...unlock, operation: 's.2', fence: { epoch: 'a'.repeat(32), opening: 3 } },
+    ],
+  );
+});

@@ -24,6 +24,8 @@
  *   {"v":1,"verb":"smart","device":"sda"}
  *   {"v":1,"verb":"show","operation":"<id>"}
  *
+ * Each may carry `"fence":{"epoch":"<32 hex digits>","opening":7}`: which opening of which journal asks.
+ *
  *   {"v":1,"is":"done"}                                         every verb that changes something
  *   {"v":1,"is":"done","volumes":["local:…"]}                   volumes-of
  *   {"v":1,"is":"done","archive":{"kind":"file","sizeBytes":1259,"sha256":"…","device":"ext4:<uuid>"}}   archive-digest
@@ -52,4 +54,4 @@ export type { Carried, HelperTimes, HelperTransport } from './ask-helper.ts';
 export { createHelperCommand } from './helper-command.ts';
 export type { HelperCommandOptions } from './helper-command.ts';
 export { helperAnswer, helperRequest } from './wire.ts';
-export type { HelperAnswer, HelperRequest } from './wire.ts';
+export type { HelperAnswer, HelperFence, HelperRequest } from './wire.ts';

@@ -17,16 +17,23 @@ const operation = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/);
 const diskName = z.string().regex(/^(?:sd[a-z]{1,2}|vd[a-z]{1,2}|nvme[0-9]{1,2}n[0-9]{1,2}|mmcblk[0-9]{1,2})$/);
 const v = z.literal(1);
 
+/**
+ * Which opening of which journal asks: root refuses to change anything for one that was overtaken [R49]. Absent: of an agent
+ * of an earlier release, or of a person's own script.
+ */
+const fence = z.strictObject({ epoch: hostEpoch, opening: z.number().int().min(0).max(999_999_999_999) }).optional();
+
 export const helperRequest = z.discriminatedUnion('verb', [
-  z.strictObject({ v, verb: z.literal('volumes-of'), vmid }),
-  z.strictObject({ v, verb: z.literal('reap-stub'), operation, vmid, volumes: z.array(volumeId).max(256) }),
-  z.strictObject({ v, verb: z.literal('unlock'), operation, vmid }),
-  z.strictObject({ v, verb: z.literal('pool-ensure'), operation, vmid }),
-  z.strictObject({ v, verb: z.literal('tunnel-apply'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
-  z.strictObject({ v, verb: z.literal('tunnel-restart'), operation }),
-  z.strictObject({ v, verb: z.literal('archive-digest'), archive: volumeId }),
+  z.strictObject({ v, fence, verb: z.literal('volumes-of'), vmid }),
+  z.strictObject({ v, fence, verb: z.literal('reap-stub'), operation, vmid, volumes: z.array(volumeId).max(256) }),
+  z.strictObject({ v, fence, verb: z.literal('unlock'), operation, vmid }),
+  z.strictObject({ v, fence, verb: z.literal('pool-ensure'), operation, vmid }),
+  z.strictObject({ v, fence, verb: z.literal('tunnel-apply'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
+  z.strictObject({ v, fence, verb: z.literal('tunnel-restart'), operation }),
+  z.strictObject({ v, fence, verb: z.literal('archive-digest'), archive: volumeId }),
   z.strictObject({
     v,
+    fence,
     verb: z.literal('scratch-read'),
     vmid,
     volumes: z
@@ -34,26 +41,34 @@ export const helperRequest = z.discriminatedUnion('verb', [
       .min(1)
       .max(33),
   }),
-  z.strictObject({ v, verb: z.literal('guest-mounts'), vmid }),
-  z.strictObject({ v, verb: z.literal('key-test'), archive: volumeId }),
-  z.strictObject({ v, verb: z.literal('trust-update'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
-  z.strictObject({ v, verb: z.literal('break-glass-open'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
-  z.strictObject({ v, verb: z.literal('break-glass-close'), operation }),
-  z.strictObject({ v, verb: z.literal('break-glass-show') }),
+  z.strictObject({ v, fence, verb: z.literal('guest-mounts'), vmid }),
+  z.strictObject({ v, fence, verb: z.literal('key-test'), archive: volumeId }),
+  z.strictObject({ v, fence, verb: z.literal('trust-update'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
   z.strictObject({
     v,
+    fence,
+    verb: z.literal('break-glass-open'),
+    operation,
+    envelope: z.string().max(maxEnvelopeBytes),
+  }),
+  z.strictObject({ v, fence, verb: z.literal('break-glass-close'), operation }),
+  z.strictObject({ v, fence, verb: z.literal('break-glass-show') }),
+  z.strictObject({
+    v,
+    fence,
     verb: z.literal('witness'),
     epoch: hostEpoch,
     count: z.number().int().min(0).max(999_999_999_999),
   }),
-  z.strictObject({ v, verb: z.literal('mount'), operation, target: targetName }),
-  z.strictObject({ v, verb: z.literal('unmount'), operation, target: targetName }),
-  z.strictObject({ v, verb: z.literal('storage-define'), operation, target: targetName }),
-  z.strictObject({ v, verb: z.literal('target-apply'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
-  z.strictObject({ v, verb: z.literal('smart'), device: diskName }),
-  z.strictObject({ v, verb: z.literal('show'), operation }),
+  z.strictObject({ v, fence, verb: z.literal('mount'), operation, target: targetName }),
+  z.strictObject({ v, fence, verb: z.literal('unmount'), operation, target: targetName }),
+  z.strictObject({ v, fence, verb: z.literal('storage-define'), operation, target: targetName }),
+  z.strictObject({ v, fence, verb: z.literal('target-apply'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
+  z.strictObject({ v, fence, verb: z.literal('smart'), device: diskName }),
+  z.strictObject({ v, fence, verb: z.literal('show'), operation }),
 ]);
 export type HelperRequest = z.output<typeof helperRequest>;
+export type HelperFence = NonNullable<HelperRequest['fence']>;
 export type HelperVerb = HelperRequest['verb'];
 
 const receipt = z.strictObject({ operation, verb: z.string().max(40), at: z.number().int().min(0) });
