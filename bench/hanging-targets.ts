@@ -1,26 +1,28 @@
 /** A share and a disk that stop answering in the kernel, and an agent beside them with a hub, a node and guests. */
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLocalClient, guestPaths, httpsConnect } from '@felhom/controller';
 import type { LocalClient } from '@felhom/controller';
-import { manifestText, mountPathOf } from '../packages/agent/src/storage-manifest.ts';
-import type { StorageManifest } from '../packages/agent/src/storage-manifest.ts';
 import { mountHanging } from '../packages/agent/test/hanging-mount.ts';
-import type { HangingMount } from '../packages/agent/test/hanging-mount.ts';
 import { addressOfGuest } from '../packages/lab/src/guest/index.ts';
 import { filesOf, runningVmid } from '../packages/lab/src/scenarios/living.ts';
 import { dueNow, livingGuest } from '../packages/lab/src/world/desired.ts';
 import { openHubSide } from '../scripts/vm/hub-side.ts';
 import type { HubSide } from '../scripts/vm/hub-side.ts';
-import { mustRun, runProgram } from '../scripts/vm/run-program.ts';
-import { declarationsOf, makeDisk } from '../scripts/vm/targets.ts';
-import type { TestTarget } from '../scripts/vm/targets.ts';
+import { makeDisk } from '../scripts/vm/targets.ts';
+import {
+  addShare,
+  declarations,
+  makeMountPoint,
+  mountDisk,
+  recordsIn,
+  seesRealMounts,
+  share,
+  undo,
+} from './declared-targets.ts';
+import type { Ends } from './declared-targets.ts';
 
-/** Documentation addresses: nobody is ever there (RFC 5737). */
-const server = '192.0.2.10';
-const remotePath = '/export';
-export const shareName = 'bench-share';
 export const diskName = 'bench-disk';
 const guests = ['one', 'two'] as const;
 
@@ -39,116 +41,55 @@ export interface HangingTargets {
 /** Takes root, FUSE and a loop device. Resolves once guests and targets are as declared. */
 export async function openHangingTargets(tell: (text: string) => void): Promise<HangingTargets> {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-hanging-'));
-  const share = `/mnt/pve/${shareName}`;
-  const mount = mountPathOf(diskName);
-  const ends: (() => Promise<unknown> | void)[] = [() => rmSync(folder, { recursive: true, force: true })];
-  const close = async (): Promise<void> => {
-    for (const end of ends.toReversed()) await end();
-  };
+  const ends: Ends = [() => rmSync(folder, { recursive: true, force: true })];
   try {
     const disk = await makeDisk(folder, diskName);
-    for (const path of [share, mount]) {
-      // Of a run that was killed.
-      await runProgram('umount', ['-l', path]);
-      mkdirSync(path, { recursive: true });
-      ends.push(() => rmdirSync(path));
-    }
-    const hanging = await mountHanging(share, `${server}:${remotePath}`, {
-      name: 'disk.img',
-      content: readFileSync(disk.file),
-    });
+    await makeMountPoint(share.path, ends);
+    const content = readFileSync(disk.file);
+    const hanging = await mountHanging(share.path, share.source, { name: 'disk.img', content });
     ends.push(() => hanging.end());
-    const loop = (await mustRun('losetup', ['--find', '--show', join(share, 'disk.img')])).trim();
-    ends.push(() => runProgram('losetup', ['-d', loop]));
-    await mustRun('mount', [loop, mount]);
-    ends.push(() => runProgram('umount', ['-l', mount]));
+    // The disk lies in the share, so that it hangs with it.
+    await mountDisk(disk, join(share.path, 'disk.img'), recordsIn(folder), ends);
     const hub = await openHubSide([disk], { lifeless: false });
     ends.push(() => hub.close());
     // Before anything is taken down: nothing shall wait for what does not answer.
     ends.push(() => hanging.answer());
+    const { stage } = hub;
     await addShare(hub);
-    await configure(hub, folder, disk, loop);
+    const storageFile = join(folder, 'storage.json');
+    writeFileSync(storageFile, declarations([disk]), { mode: 0o644 });
+    stage.writeConfig({ ...seesRealMounts(hub, folder, storageFile), reconcile: { everySeconds: 30 } });
     tell('bringing up two guests');
     await wish(hub, folder, []);
-    hub.stage.agent.start();
-    await hub.stage.until(
+    stage.agent.start();
+    await stage.until(
       'guests and targets are as declared',
       async () => {
-        const report = await hub.stage.report();
+        const report = await stage.report();
         return report?.converged === true && report.targets.every(({ state }) => state === 'attached');
       },
       180_000,
     );
-    return { hub, ...handles(hub, folder, hanging), clients: await clientsOf(hub), close };
+    const { faults } = stage.pve.node;
+    return {
+      hub,
+      clients: await clientsOf(hub),
+      hang: () => {
+        hanging.hang();
+        const path = new RegExp(`/storage/${share.name}(?:/|$)`);
+        faults.add({ path, always: true, fault: { is: 'delay', ms: 3_600_000 } });
+      },
+      answer: () => {
+        hanging.answer();
+        faults.clear();
+      },
+      backUp: () => wish(hub, folder, [dueNow('nightly', diskName, Date.now())]),
+      close: () => undo(ends),
+    };
   } catch (error) {
-    await close();
+    await undo(ends);
     throw error;
   }
-}
-
-function handles(
-  hub: HubSide,
-  folder: string,
-  hanging: HangingMount,
-): Pick<HangingTargets, 'hang' | 'answer' | 'backUp'> {
-  const { faults } = hub.stage.pve.node;
-  const path = new RegExp(`/storage/${shareName}(?:/|$)`);
-  return {
-    hang: () => {
-      hanging.hang();
-      faults.add({ path, always: true, fault: { is: 'delay', ms: 3_600_000 } });
-    },
-    answer: () => {
-      hanging.answer();
-      faults.clear();
-    },
-    backUp: () => wish(hub, folder, [dueNow('nightly', diskName, Date.now())]),
-  };
-}
-
-async function addShare({ stage }: HubSide): Promise<void> {
-  const { node, tokenId } = stage.pve;
-  node.storage.hardware.add({ id: `nfs:${server}:${remotePath}`, capacityBytes: 2 ** 34 });
-  const [users] = tokenId.split('!');
-  const calls = [
-    ['POST', '/storage', { storage: shareName, type: 'nfs', server, export: remotePath, content: 'backup' }],
-    ['PUT', '/access/acl', { path: `/storage/${shareName}`, roles: 'FelhomStore', users, propagate: 0 }],
-  ] as const;
-  for (const [method, path, params] of calls) {
-    const answer = await node.handle({ method, path, params, as: 'root@pam' });
-    if (answer.status !== 200) throw new Error(`cannot prepare the node of the lab: ${path}: ${answer.status}`);
-  }
-}
-
-async function configure({ stage }: HubSide, folder: string, disk: TestTarget, loop: string): Promise<void> {
-  const records = join(folder, 'run/udev/data');
-  mkdirSync(records, { recursive: true });
-  const number = (await mustRun('lsblk', ['-dno', 'MAJ:MIN', loop])).trim();
-  writeFileSync(join(records, `b${number}`), `E:ID_FS_UUID=${disk.uuid}\nE:ID_FS_TYPE=ext4\n`);
-  const { targets } = JSON.parse(declarationsOf([disk], false)) as { readonly targets: StorageManifest['targets'] };
-  const declared: StorageManifest['targets'][number] = {
-    target: {
-      type: 'nfs',
-      name: shareName as (typeof targets)[number]['target']['name'],
-      storage: shareName as (typeof targets)[number]['target']['storage'],
-      role: 'vzdump-target',
-      class: 'slow',
-      offsite: true,
-      server,
-      export: remotePath,
-    },
-    state: 'attached',
-    mark: '0'.repeat(32),
-    attachedAt: 0,
-  };
-  const storageFile = join(folder, 'storage.json');
-  writeFileSync(storageFile, manifestText({ v: 1, targets: [...targets, declared] }), { mode: 0o644 });
-  stage.writeConfig({
-    kernel: { ...stage.place.kernel, proc: '/proc', sys: '/sys', mounts: '/mnt/felhom', run: join(folder, 'run') },
-    storageFile,
-    watchHost: true,
-    reconcile: { everySeconds: 30 },
-  });
 }
 
 async function wish({ stage }: HubSide, folder: string, tiers: readonly unknown[]): Promise<void> {

@@ -2,7 +2,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as wait } from 'node:timers/promises';
 import { noHangingMount } from '../packages/agent/test/hanging-mount.ts';
-import { diskName, openHangingTargets, shareName } from './hanging-targets.ts';
+import { share } from './declared-targets.ts';
+import { diskName, openHangingTargets } from './hanging-targets.ts';
 import type { HangingTargets } from './hanging-targets.ts';
 import { noLoopDevices } from './loop-drops.ts';
 import { processNow } from './process-cost.ts';
@@ -66,11 +67,11 @@ async function measure(world: HangingTargets, seconds: Seconds, tell: (text: str
   await phase('before', seconds.before);
   world.hang();
   await world.backUp();
-  const away = Promise.all([toldOf(world, shareName, 'disconnected'), toldOf(world, diskName, 'disconnected')]);
+  const away = Promise.all([toldOf(world, share.name, 'disconnected'), toldOf(world, diskName, 'disconnected')]);
   await phase('hung', seconds.hung);
   const [shareAway, diskAway] = await away;
   world.answer();
-  const back = Promise.all([toldOf(world, shareName, 'attached'), toldOf(world, diskName, 'attached')]);
+  const back = Promise.all([toldOf(world, share.name, 'attached'), toldOf(world, diskName, 'attached')]);
   await phase('after', seconds.after);
   const [shareBack, diskBack] = await back;
   return {
@@ -210,7 +211,7 @@ function tables({ phases, told }: Measured): SectionResult {
       },
     ],
     notes: [
-      'Agent, hub, two guests with their programs and the lab’s node run as they are, the agent from its TypeScript; a pass and a poll every 30 s. Share and disk are a FUSE file system, and a loop device on a file in it, that take questions and do not answer: whoever asks waits in the kernel and cannot be killed. What the node would have to ask the share for is not answered either.',
+      'Agent, hub, two guests with their programs and the lab’s node run as they are, the agent from its TypeScript; a pass every 30 s, a poll every 10 s. Share and disk are a FUSE file system, and a loop device on a file in it, that take questions and do not answer: whoever asks waits in the kernel and cannot be killed. What the node would have to ask the share for is not answered either.',
       'A share is asked once a minute; a disk that nobody uses is left to sleep, so a backup to it becomes due when it hangs.',
       'Children are the two that listen to the kernel, those that were sent to ask, and systemctl.',
     ],

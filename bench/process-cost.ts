@@ -8,8 +8,10 @@ export interface ProcessCost {
   readonly anonMiB: number;
   /** CPU seconds over the time watched. */
   readonly cpuSeconds: number;
-  /** The same of its children that have ended meanwhile. */
+  /** The same of its children, those that have ended meanwhile and those that go on. */
   readonly childSeconds: number;
+  /** What its children have of their own, together, at the end. */
+  readonly childAnonMiB: number;
   readonly threads: number;
 }
 
@@ -27,6 +29,7 @@ export async function watchProcess(pid: number, seconds: number): Promise<Proces
     threads: field(status, 'Threads'),
     cpuSeconds: cpuOf(pid) - before,
     childSeconds: childrenOf(pid) - childrenBefore,
+    childAnonMiB: liveChildren(pid).reduce((sum, { pid: child }) => sum + anonOf(child), 0),
   };
 }
 
@@ -50,7 +53,39 @@ export function childTicks(stat: string): number {
 
 const statOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, 'utf8');
 const cpuOf = (pid: number): number => cpuTicks(statOf(pid)) / ticksPerSecond;
-const childrenOf = (pid: number): number => childTicks(statOf(pid)) / ticksPerSecond;
+/** What those that ended took, and what those that go on took so far. */
+const childrenOf = (pid: number): number =>
+  childTicks(statOf(pid)) / ticksPerSecond +
+  liveChildren(pid).reduce((sum, { stat }) => sum + (cpuTicks(stat) + childTicks(stat)) / ticksPerSecond, 0);
+
+interface LiveChild {
+  readonly pid: number;
+  readonly stat: string;
+  readonly state: string;
+}
+
+function liveChildren(of: number): readonly LiveChild[] {
+  return readdirSync('/proc').flatMap((entry): LiveChild[] => {
+    if (!/^\d+$/.test(entry)) return [];
+    try {
+      const stat = statOf(Number(entry));
+      const { state, parent } = stateAndParent(stat);
+      return parent === of ? [{ pid: Number(entry), stat, state }] : [];
+    } catch {
+      // It ended meanwhile.
+      return [];
+    }
+  });
+}
+
+/** 0 where it has ended. */
+function anonOf(pid: number): number {
+  try {
+    return field(readFileSync(`/proc/${pid}/status`, 'utf8'), 'RssAnon') / 1024;
+  } catch {
+    return 0;
+  }
+}
 
 export interface ProcessNow {
   readonly rssMiB: number;
@@ -61,20 +96,11 @@ export interface ProcessNow {
 
 /** Throws when the process is gone. */
 export function processNow(pid: number): ProcessNow {
-  const states = readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return [];
-    try {
-      const found = stateAndParent(statOf(Number(entry)));
-      return found.parent === pid ? [found.state] : [];
-    } catch {
-      // It ended meanwhile.
-      return [];
-    }
-  });
+  const children = liveChildren(pid);
   return {
     rssMiB: field(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS') / 1024,
-    children: states.length,
-    stuck: states.filter((state) => state === 'D').length,
+    children: children.length,
+    stuck: children.filter(({ state }) => state === 'D').length,
   };
 }
 
