@@ -18,6 +18,8 @@ interface Row {
   /** Where guests do not live on it. */
   readonly severity: Finding['severity'];
   readonly advice: (target: { readonly name: string; readonly storage: string }) => Finding['advice'];
+  /** What to do for those who live on it, where that is more. */
+  readonly forGuests?: string;
 }
 
 const look = (text: string) => (): Finding['advice'] => ({ text, command: 'felhom-agent status' });
@@ -74,6 +76,9 @@ const rows: Readonly<Record<Exclude<Cause, 'not-asked' | 'settling'>, Row>> = {
       text: 'Unplug the disk and plug it in again. What waits for it in the kernel may need a restart of the host.',
       command: 'journalctl -k --since -1h --grep "timing out|reset|I/O error"',
     }),
+    forGuests:
+      'Guests have volumes on it, and what they read or write waits for it. Unplug the disk and plug it in again: what waits ' +
+      'gets an error, and the guests are restarted by themselves. What does not end then takes a restart of the host.',
   },
   failing: {
     key: 'storage.failing',
@@ -90,6 +95,9 @@ const rows: Readonly<Record<Exclude<Cause, 'not-asked' | 'settling'>, Row>> = {
       text: 'See to the server and the network to it; it is taken up again by itself.',
       command: `pvesm status --storage ${storage}`,
     }),
+    forGuests:
+      'Guests have volumes there, and what they read or write waits for the server or fails. See to the server and the network ' +
+      'to it first. If it stays away, stop those guests; when it is back, restart those whose programs met errors.',
   },
   'definition-missing': {
     key: 'storage.definition-missing',
@@ -126,7 +134,7 @@ export function findingsOf(targets: readonly StandingTarget[], now: number): rea
     const { cause, state } = standing;
     const tried = refusal === undefined ? '' : `; mending it failed: ${refusal}`;
     if (state === 'disconnected' && cause !== undefined && cause !== 'not-asked' && cause !== 'settling') {
-      const { key, severity, advice } = rows[cause];
+      const { key, severity, advice, forGuests } = rows[cause];
       // Guests are on it, and write into nothing.
       const worse = target.role === 'primary' || target.role === 'bulk-data';
       found.push({
@@ -134,7 +142,7 @@ export function findingsOf(targets: readonly StandingTarget[], now: number): rea
         severity: worse ? 'critical' : severity,
         subject,
         text: `target ${subject} is not attached: ${standing.why}${tried}`.slice(0, 1000),
-        advice: advice(target),
+        advice: worse && forGuests !== undefined ? { ...advice(target), text: forGuests } : advice(target),
         since: standing.since,
       });
     }
