@@ -436,7 +436,7 @@ export function createAgent(parts: AgentParts): Agent {
       const policy = parts.policy();
       return policy === undefined
         ? nodeCheck
-        : checkHost({ facts: proxmox.facts, packages: proxmox.facts }, policy, parts.tokenId, signal);
+        : checkHost({ facts: proxmox.facts, packages: proxmox.facts }, storage.policyWith(policy), parts.tokenId, signal);
     },
     statement: () => {
       const shownReport = report();

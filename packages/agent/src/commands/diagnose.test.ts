@@ -57,9 +57,65 @@ test('without an agent the doctor makes its checks itself, and says so', async (
       ['helper', 'warning'],
       ['signed helper', 'warning'],
       ['life of the token', 'skipped'],
+      ['token of the policy', 'failed'],
     ],
   );
   assert.doesNotMatch(JSON.stringify(checks), /00000000-1111/);
+});
+
+test('what root keeps for the agent: its policy, its declarations, its socket; each line says what to do', async (t) => {
+  const at = folder(t);
+  const fitting = JSON.stringify({ ...(JSON.parse(policy) as object), token: 'felhom@pve!agent' });
+  const more = { helper: { socket: join(at, 'root.sock') }, storageFile: join(at, 'storage.json') };
+  const checksOf = async () => {
+    const checks = await diagnose(writeHost(at, fitting, more), join(at, 'no.sock'), never);
+    return new Map(checks.map((one) => [one.check, one]));
+  };
+  const first = await checksOf();
+  assert.equal(first.get('token of the policy')?.verdict, 'ok');
+  assert.equal(first.get('helper')?.verdict, 'failed');
+  assert.match(first.get('helper')?.text ?? '', /cannot be reached \(ENOENT\); is felhom-root\.socket started/);
+  assert.match(first.get('helper')?.advice ?? '', /systemctl status felhom-root\.socket/);
+  assert.ok(!first.has('declared targets'), 'none is no trouble');
+  writeFileSync(join(at, 'storage.json'), 'no manifest', { mode: 0o644 });
+  const second = await checksOf();
+  assert.equal(second.get('declared targets')?.verdict, 'failed');
+  assert.match(second.get('declared targets')?.advice ?? '', /mend the file as root/);
+});
+
+test('a declared server is seen with its sealed credential, which root is asked to open', async (t) => {
+  const at = folder(t);
+  const target = {
+    type: 'cifs',
+    name: 'nas-1',
+    storage: 'nas1',
+    role: 'vzdump-target',
+    class: 'slow',
+    server: '192.168.1.9',
+    share: 'backup',
+    user: 'felhom',
+    credential: 'nas',
+  };
+  const manifest = { v: 1, targets: [{ target, state: 'attached', mark: 'c'.repeat(32), attachedAt: 1 }] };
+  writeFileSync(join(at, 'storage.json'), JSON.stringify(manifest), { mode: 0o644 });
+  const script = join(at, 'root.cjs');
+  writeFileSync(
+    script,
+    `const asked = JSON.parse(require('fs').readFileSync(0, 'utf8'));
+    process.stdout.write(JSON.stringify(asked.verb === 'credential-test'
+      ? { v: 1, is: 'busy', text: 'cannot open the credential of ' + asked.target + ': sealed by another TPM' }
+      : { v: 1, is: 'refused', text: 'not here' }));`,
+  );
+  const more = {
+    helper: { command: [process.execPath, script] },
+    storageFile: join(at, 'storage.json'),
+    trustOwner: process.getuid?.() ?? 0,
+  };
+  const checks = await diagnose(writeHost(at, policy, more), join(at, 'no.sock'), never);
+  const found = checks.find(({ check }) => check === 'credential of nas-1');
+  assert.equal(found?.verdict, 'failed');
+  assert.match(found?.text ?? '', /sealed by another TPM/);
+  assert.match(found?.advice ?? '', /felhom-agent storage credential/);
 });
 
 test('a configuration or a policy that does not read is the diagnosis', async (t) => {

@@ -34,6 +34,7 @@ export function hostTunnel({ policy, systemctl, state, run }: HostTunnelOptions)
       draft: join(run, 'tunnel-draft.yml'),
     },
     systemctl,
+    nft: createHostCommand({ program: '/usr/sbin/nft', timeoutMs: 10_000 }),
     cloudflared: () => (existsSync(cloudflared) ? validate : undefined),
     sleep: (ms, signal) => clock.sleep(ms, signal),
     facts: () => {

@@ -31,13 +31,16 @@ import type { Clock, Journal, Random } from '../kernel/index.ts';
 import { checkHost } from '../node-check/index.ts';
 import type { NodeCheck } from '../node-check/index.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
+import type { RootChecks } from '../ports/root-checks.ts';
 import type { SignedHelper } from '../ports/signed-helper.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { Log } from '../ports/log.ts';
+import { withTargets } from '../storage/index.ts';
 import type { LocalContact } from '../protection/index.ts';
 import { versionIn } from '../version.ts';
 import { hostFactsOf, monitoringPorts, storageDevicesOf } from './host-ports.ts';
 import type { SeenCertificates } from './host-ports.ts';
+import { declaredStorage } from './declared-storage.ts';
 import { hostKeyDirectory } from './locations.ts';
 
 export interface OpenHost {
@@ -71,7 +74,7 @@ export type Opened = { readonly is: 'open'; readonly host: OpenHost } | { readon
 /** The node behind a configuration, and what root wrote about it: all that needs neither journal nor hub. */
 interface HostNode {
   readonly proxmox: PveClient;
-  readonly helper: (HostHelper & StorageHelper) | undefined;
+  readonly helper: (HostHelper & StorageHelper & RootChecks) | undefined;
   readonly signedHelper: SignedHelper | undefined;
   readonly tokenId: string;
   /** As it was when the node was opened. */
@@ -127,7 +130,11 @@ function openNode(config: AgentConfig, clock: Clock, fence?: Fencing): Result<Ho
 
 type Fencing = () => HelperFence | undefined;
 
-function openHelper(way: RootHelper, clock: Clock, fence?: Fencing): HostHelper & SignedHelper & StorageHelper {
+function openHelper(
+  way: RootHelper,
+  clock: Clock,
+  fence?: Fencing,
+): HostHelper & SignedHelper & StorageHelper & RootChecks {
   const times = { clock, ...(fence === undefined ? {} : { fence }) };
   return 'socket' in way ? createHelperSocket({ ...way, ...times }) : createHelperCommand({ ...way, ...times });
 }
@@ -146,7 +153,7 @@ export async function examineAlone(
   const { proxmox, helper, signedHelper, policy, tokenId } = node.value;
   try {
     const nodeCheck = (abort: AbortSignal): Promise<NodeCheck> =>
-      checkHost({ facts: proxmox.facts, packages: proxmox.facts }, policy, tokenId, abort);
+      checkHost({ facts: proxmox.facts, packages: proxmox.facts }, withDeclared(config, policy), tokenId, abort);
     const { facts, stores } = proxmox;
     return await examine(
       {
@@ -158,6 +165,7 @@ export async function examineAlone(
         signedHelper,
         nodeCheck,
         login: proxmox.login,
+        ...rootParts(config, helper, tokenId),
         host: hostOf(config, clock),
       },
       signal,
@@ -202,7 +210,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
       witness: createCgroupWitness(config.kernel.cgroup),
       storage: {
         devices: storageDevicesOf(config),
-        manifest: createManifestFile(config.storageFile, { ownerUids: [config.trustOwner] }),
+        manifest: manifestOf(config),
         helper: node.value.helper ?? noHelper(),
         mountRoot: config.kernel.mounts,
       },
@@ -246,6 +254,7 @@ export function openHost(config: AgentConfig, world: World): Opened {
             signedHelper,
             nodeCheck: (abort) => agent.checkNode(abort),
             login: proxmox.login,
+            ...rootParts(config, helper, tokenId),
             host: hostOf(config, world.clock),
           },
           signal,
@@ -266,6 +275,20 @@ export function openHost(config: AgentConfig, world: World): Opened {
 }
 
 const hostOf = (config: AgentConfig, clock: Clock) => (config.watchHost ? hostFactsOf(config, clock) : undefined);
+
+const manifestOf = (config: AgentConfig) => createManifestFile(config.storageFile, { ownerUids: [config.trustOwner] });
+
+/** The policy as the agent itself uses it: with the declared targets in it. */
+function withDeclared(config: AgentConfig, policy: HostPolicy): HostPolicy {
+  const read = manifestOf(config)();
+  return read.is === 'held' ? withTargets(policy, read.manifest) : policy;
+}
+
+const rootParts = (config: AgentConfig, rootChecks: RootChecks | undefined, tokenId: string) => ({
+  rootChecks,
+  tokenId,
+  declared: () => declaredStorage(manifestOf(config)(), config.kernel.mounts),
+});
 
 /** One line per target that root declared. */
 function targetChecks(targets: Report['targets']): readonly CheckResult[] {

@@ -129,6 +129,8 @@ const asked: Readonly<Record<HelperVerb, Readonly<Record<string, unknown>>>> = {
   'target-apply': { operation, envelope },
   'tunnel-apply': { operation, envelope },
   'tunnel-restart': { operation },
+  'tunnel-show': {},
+  'credential-test': { target: 'nas-1' },
   smart: { device: 'sda' },
   show: { operation },
 };

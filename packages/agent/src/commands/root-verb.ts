@@ -39,9 +39,11 @@ import {
   volumesOf,
   whyOvertaken,
 } from '../root-verbs/index.ts';
+import { testCredential } from '../root-verbs/storage/index.ts';
 import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { hostStorage } from './host-storage.ts';
 import { hostTunnel } from './host-tunnel.ts';
+import { showTunnelFence } from '../root-verbs/tunnel/index.ts';
 import type { TunnelWorld } from '../root-verbs/tunnel/index.ts';
 import type { ArchiveCommands, OpenOptions, RootAnswer, RootParts, Turn } from '../root-verbs/index.ts';
 import {
@@ -200,6 +202,7 @@ type Answer =
   | Awaited<ReturnType<typeof keyTest>>
   | { readonly is: 'done'; readonly guestMounts: { running: boolean; mounts: GuestMount[] } }
   | Awaited<ReturnType<typeof smart>>
+  | Awaited<ReturnType<typeof showTunnelFence>>
   // A list of its own, because what goes out on the wire is written.
   | { readonly is: 'done'; readonly volumes: VolumeId[] };
 
@@ -243,6 +246,10 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
     }
     case 'key-test':
       return keyTest(world.guests.places, world.tools.env, request.archive);
+    case 'credential-test':
+      return testCredential(world.storage, request.target);
+    case 'tunnel-show':
+      return showTunnelFence(world.tunnel);
     case 'smart':
       return smart(world.tools.smartctl, request.device);
     case 'reap-stub':

@@ -14,6 +14,10 @@ import type { HostHelper } from '../ports/host-helper.ts';
 import type { NodeFacts, StorageRow, Stores } from '../ports/proxmox.ts';
 import type { SignedHelper } from '../ports/signed-helper.ts';
 import { checkHostItself } from './host-checks.ts';
+import { checkRootsThings } from './root-checks.ts';
+import type { RootNeeds } from './root-checks.ts';
+
+export type { DeclaredStorage } from './root-checks.ts';
 
 export interface CheckResult {
   readonly check: string;
@@ -23,7 +27,7 @@ export interface CheckResult {
   readonly advice?: string;
 }
 
-export interface DoctorNeeds {
+export interface DoctorNeeds extends Pick<RootNeeds, 'tokenId' | 'declared' | 'rootChecks'> {
   readonly clock: Pick<Clock, 'now'>;
   readonly policy: HostPolicy;
   readonly node: NodeFacts;
@@ -48,6 +52,7 @@ export async function examine(needs: DoctorNeeds, signal: AbortSignal): Promise<
     checkHelper(needs, signal),
     checkSignedHelper(needs, signal),
     checkHostItself(needs, signal),
+    checkRootsThings(needs, signal),
   ]);
   return parts.flat();
 }
@@ -156,6 +161,9 @@ async function checkGoldens({ stores, policy }: DoctorNeeds, signal: AbortSignal
   return results;
 }
 
+const rootAdvice =
+  'see whether root is asked at all: systemctl status felhom-root.socket; the reason is in journalctl -u felhom-root@*';
+
 async function checkHelper({ helper, policy }: DoctorNeeds, signal: AbortSignal): Promise<CheckResult[]> {
   if (helper === undefined)
     return [
@@ -167,7 +175,7 @@ async function checkHelper({ helper, policy }: DoctorNeeds, signal: AbortSignal)
       },
     ];
   const volumes = await helper.volumesOf(policy.vmids.scratch.from, signal);
-  if (volumes.is !== 'done') return [cannot('helper', volumes.why)];
+  if (volumes.is !== 'done') return [{ ...cannot('helper', volumes.why), advice: rootAdvice }];
   return [{ check: 'helper', verdict: 'ok', text: 'the root helper answers' }];
 }
 
@@ -203,7 +211,7 @@ async function checkSignedHelper({ signedHelper }: DoctorNeeds, signal: AbortSig
         advice: `see to what it says; until then ${withoutSignedHelper}`,
       },
     ];
-  return [cannot(check, shown.why)];
+  return [{ ...cannot(check, shown.why), advice: rootAdvice }];
 }
 
 function cannot(check: string, why: Reason): CheckResult {

@@ -30,7 +30,7 @@ export interface StageRootOptions {
   readonly policy: HostPolicy;
   /** For every other verb. */
   readonly helper: RootHelper;
-  readonly disks: Pick<StageDisks, 'guestMounts'>;
+  readonly disks: Pick<StageDisks, 'guestMounts' | 'helper'>;
 }
 
 /** Whoever runs the lab is root on its stage. */
@@ -85,6 +85,12 @@ export function createStageRoot({ place, policy, helper, disks }: StageRootOptio
         const { running, mounts } = seen.value;
         return { v: 1, is: 'done', guestMounts: { running, mounts: [...mounts] } };
       }
+      case 'mount':
+        return told(await disks.helper.mount(request.operation, request.target, never));
+      case 'unmount':
+        return told(await disks.helper.unmount(request.operation, request.target, never));
+      case 'storage-define':
+        return told(await disks.helper.storageDefine(request.operation, request.target, never));
       case 'volumes-of':
       case 'reap-stub':
       case 'unlock':
@@ -92,18 +98,20 @@ export function createStageRoot({ place, policy, helper, disks }: StageRootOptio
       case 'archive-digest':
       case 'scratch-read':
       case 'key-test':
-      case 'mount':
-      case 'unmount':
-      case 'storage-define':
       case 'target-apply':
       case 'tunnel-apply':
       case 'tunnel-restart':
+      case 'tunnel-show':
+      case 'credential-test':
       case 'smart':
         return helper.answer(request);
     }
   };
   return { answer, close: () => systemd.close() };
 }
+
+const told = (outcome: Awaited<ReturnType<StageDisks['helper']['mount']>>): HelperAnswer =>
+  outcome.is === 'done' ? { v: 1, is: 'done' } : { v: 1, is: 'refused', text: outcome.why.text };
 
 /** Of a tunnel that nobody has. */
 const settings = {

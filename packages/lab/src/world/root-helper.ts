@@ -128,6 +128,8 @@ export function createRootHelper(node: FakeNode, host: HostActions, range: RootH
         case 'target-apply':
         case 'tunnel-apply':
         case 'tunnel-restart':
+        case 'tunnel-show':
+        case 'credential-test':
         case 'smart':
           return refuse(`cannot ${request.verb}: this stand-in does not know how`);
         case 'show':

@@ -5,6 +5,7 @@ import type { Clock } from '../../kernel/clock.ts';
 import { done, refused, unknown } from '../../kernel/saga.ts';
 import type { Outcome } from '../../kernel/saga.ts';
 import type { HostHelper } from '../../ports/host-helper.ts';
+import type { RootChecks } from '../../ports/root-checks.ts';
 import type { SignedHelper } from '../../ports/signed-helper.ts';
 import type { StorageHelper } from '../../ports/storage-helper.ts';
 import { helperAnswer } from './wire.ts';
@@ -43,7 +44,7 @@ type DoneAnswer = Extract<HelperAnswer, { is: 'done' }>;
 export function createHelper(
   transport: HelperTransport,
   { clock, timeoutMs = 120_000, fence }: HelperTimes,
-): HostHelper & SignedHelper & StorageHelper {
+): HostHelper & SignedHelper & StorageHelper & RootChecks {
   const ask = (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<DoneAnswer>> =>
     askHelper({ transport, clock, timeoutMs: Math.max(timeoutMs, leastMs) }, fenced(request, fence?.()), signal);
   const act = async (request: HelperRequest, signal: AbortSignal, leastMs = 0): Promise<Outcome<void>> => {
@@ -107,6 +108,13 @@ export function createHelper(
     // It waits for the tunnel to come up, and where it does not for the earlier one.
     tunnelApply: (operation, envelope, signal) =>
       act({ v: 1, verb: 'tunnel-apply', operation, envelope }, signal, 300_000),
+    credentialTest: (target, signal) => act({ v: 1, verb: 'credential-test', target }, signal),
+    async tunnelFence(signal) {
+      const answer = await ask({ v: 1, verb: 'tunnel-show' }, signal);
+      if (answer.is !== 'done') return answer;
+      const { tunnelFence } = answer.value;
+      return tunnelFence === undefined ? missing('tunnel-show', 'tunnelFence') : done(tunnelFence);
+    },
     async smart(device, signal) {
       const answer = await ask({ v: 1, verb: 'smart', device }, signal);
       if (answer.is !== 'done') return answer;
@@ -125,7 +133,7 @@ export function createHelper(
 }
 
 /** Stands in where no helper is configured: every verb is refused, so whatever needs one parks with the reason. */
-export function noHelper(): HostHelper & SignedHelper & StorageHelper {
+export function noHelper(): HostHelper & SignedHelper & StorageHelper & RootChecks {
   const absent = async (verb: HelperVerb) =>
     refused(reason('helper.absent', `cannot ${verb}: there is no root helper`));
   return {
@@ -134,6 +142,8 @@ export function noHelper(): HostHelper & SignedHelper & StorageHelper {
     unlock: () => absent('unlock'),
     poolEnsure: () => absent('pool-ensure'),
     tunnelRestart: () => absent('tunnel-restart'),
+    credentialTest: () => absent('credential-test'),
+    tunnelFence: () => absent('tunnel-show'),
     archiveDigest: () => absent('archive-digest'),
     scratchRead: () => absent('scratch-read'),
     keyTest: () => absent('key-test'),

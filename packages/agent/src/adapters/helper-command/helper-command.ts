@@ -1,6 +1,7 @@
 /** One process per verb. */
 import { execFile } from 'node:child_process';
 import type { HostHelper } from '../../ports/host-helper.ts';
+import type { RootChecks } from '../../ports/root-checks.ts';
 import type { SignedHelper } from '../../ports/signed-helper.ts';
 import type { StorageHelper } from '../../ports/storage-helper.ts';
 import { createHelper, longestAnswerBytes } from './ask-helper.ts';
@@ -12,7 +13,9 @@ export interface HelperCommandOptions extends HelperTimes {
 }
 
 /** Throws when the command is empty. */
-export function createHelperCommand(options: HelperCommandOptions): HostHelper & SignedHelper & StorageHelper {
+export function createHelperCommand(
+  options: HelperCommandOptions,
+): HostHelper & SignedHelper & StorageHelper & RootChecks {
   const [program, ...fixed] = options.command;
   if (program === undefined) throw new Error('cannot use the root helper: its command is empty');
   return createHelper({ name: program, carry: (request, stop) => execute(program, fixed, request, stop) }, options);

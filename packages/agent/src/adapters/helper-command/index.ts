@@ -10,6 +10,8 @@
  *   {"v":1,"verb":"pool-ensure","operation":"<id>","vmid":9001}
  *   {"v":1,"verb":"tunnel-apply","operation":"<id>","envelope":"{…}"}
  *   {"v":1,"verb":"tunnel-restart","operation":"<id>"}
+ *   {"v":1,"verb":"tunnel-show"}
+ *   {"v":1,"verb":"credential-test","target":"nas-1"}
  *   {"v":1,"verb":"archive-digest","archive":"local:backup/vzdump-lxc-9001-….tar.zst"}
  *   {"v":1,"verb":"scratch-read","vmid":9800,"volumes":[{"path":"/srv/data","samples":["cat.jpg"]}]}
  *   {"v":1,"verb":"guest-mounts","vmid":9001}
@@ -32,6 +34,7 @@
  *   {"v":1,"is":"done","found":[{"path":"/srv/data","files":1,"bytes":3,"samples":[null]}]}                scratch-read
  *   {"v":1,"is":"done","keyTest":{"is":"not-encrypted"}}        key-test
  *   {"v":1,"is":"done","smart":"{…}"}                           smart: what smartctl printed
+ *   {"v":1,"is":"done","tunnelFence":true}                      tunnel-show: its fence by port is loaded
  *   {"v":1,"is":"done","witnessed":40}                          witness: the count before
  *   {"v":1,"is":"done","openUntil":null}                        break-glass-show: closed
  *   {"v":1,"is":"done","receipt":null}                          show: never completed

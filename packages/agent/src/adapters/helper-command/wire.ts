@@ -30,6 +30,8 @@ export const helperRequest = z.discriminatedUnion('verb', [
   z.strictObject({ v, fence, verb: z.literal('pool-ensure'), operation, vmid }),
   z.strictObject({ v, fence, verb: z.literal('tunnel-apply'), operation, envelope: z.string().max(maxEnvelopeBytes) }),
   z.strictObject({ v, fence, verb: z.literal('tunnel-restart'), operation }),
+  z.strictObject({ v, fence, verb: z.literal('tunnel-show') }),
+  z.strictObject({ v, fence, verb: z.literal('credential-test'), target: targetName }),
   z.strictObject({ v, fence, verb: z.literal('archive-digest'), archive: volumeId }),
   z.strictObject({
     v,
@@ -114,6 +116,8 @@ export const helperAnswer = z.discriminatedUnion('is', [
     witnessed: z.number().int().min(0).optional(),
     /** break-glass-show: milliseconds since the epoch; null = closed. */
     openUntil: z.number().int().min(0).nullable().optional(),
+    /** tunnel-show: its fence by port is loaded. */
+    tunnelFence: z.boolean().optional(),
     /** smart: JSON as smartctl prints it. */
     smart: z.string().max(262_144).optional(),
   }),

@@ -1,6 +1,7 @@
 /** One connection per verb: the request, half a close, the answer, the end. */
 import { createConnection } from 'node:net';
 import type { HostHelper } from '../../ports/host-helper.ts';
+import type { RootChecks } from '../../ports/root-checks.ts';
 import type { SignedHelper } from '../../ports/signed-helper.ts';
 import type { StorageHelper } from '../../ports/storage-helper.ts';
 import { createHelper, longestAnswerBytes } from '../helper-command/index.ts';
@@ -11,7 +12,9 @@ export interface HelperSocketOptions extends HelperTimes {
   readonly socket: string;
 }
 
-export function createHelperSocket(options: HelperSocketOptions): HostHelper & SignedHelper & StorageHelper {
+export function createHelperSocket(
+  options: HelperSocketOptions,
+): HostHelper & SignedHelper & StorageHelper & RootChecks {
   const { socket } = options;
   return createHelper({ name: `at ${socket}`, carry: (request, stop) => connectOnce(socket, request, stop) }, options);
 }

@@ -27,7 +27,7 @@ export interface HostFactsOptions {
 
 /** Of a unit; in this order they cost one call for all units. */
 const shown = 'Id,LoadState,ActiveState,UnitFileState,NRestarts,Result,Job';
-const unitName = /^[A-Za-z0-9][A-Za-z0-9@:._-]{0,120}\.(?:service|target|timer|socket)$/;
+const unitName = /^[A-Za-z0-9][A-Za-z0-9@:._\\-]{0,120}\.(?:service|target|timer|socket|mount)$/;
 const mostSensors = 64;
 
 export function createHostFacts(options: HostFactsOptions): HostFacts {

@@ -5,7 +5,7 @@
  * servers. Never formats a disk, never unmounts lazily, and never touches a file system or an entry that no declaration
  * names; of those it overwrites one that was detached, when it is ordered to wipe it.
  * Read in this order: world, registry; units, disks, folder, mount; entry, proxmox, credentials, define; attach with speed,
- * detach, wipe with overwrite, re-point, list; serve. What comes as an envelope is `../target-apply.ts`.
+ * detach, wipe with block-devices, re-point, list; serve. What comes as an envelope is `../target-apply.ts`.
  */
 export { serveStorage } from './serve.ts';
 export type { StorageRequest } from './serve.ts';
@@ -16,8 +16,10 @@ export { planWipe, wipeTarget } from './wipe.ts';
 export type { WipePlan } from './wipe.ts';
 export { planRePoint, rePointTarget } from './re-point.ts';
 export type { RePointPlan } from './re-point.ts';
-export { createOverwrite } from './overwrite.ts';
+export { createBlockDevices } from './block-devices.ts';
+export { mountUnitName } from './units.ts';
 export { keepCredential } from './credentials.ts';
+export { testCredential } from './credential-test.ts';
 export type { KeptCredential } from './credentials.ts';
 export { defineStorage } from './define.ts';
 export { listStorage } from './list.ts';

@@ -125,6 +125,7 @@ function setUp(t: TestContext) {
   const tunnel = {
     places,
     systemctl,
+    nft: () => Promise.reject(new Error('not here')),
     cloudflared: () =>
       host.validates === undefined
         ? undefined

@@ -18,6 +18,7 @@ export interface TunnelPlaces {
 export interface TunnelWorld {
   readonly places: TunnelPlaces;
   readonly systemctl: Systemctl;
+  readonly nft: HostCommand;
   /** `undefined`: it is not installed. */
   readonly cloudflared: () => HostCommand | undefined;
   readonly facts: () => (RuleFacts & { readonly nameServers: readonly string[] }) | { readonly bad: string };
