@@ -63,6 +63,7 @@ export function createRemounts(needs: RemountsNeeds): Remounts {
           .filter((record) => !record.scratch)
           .map((record) => ({
             record,
+            upSince: now - (pass.observation.rows.get(record.vmid)?.uptimeSeconds ?? 0) * 1000,
             wanted: needs.inForce.desiredGuest(record)?.power === 'running' && !removing.has(record.name),
             running: pass.observation.rows.get(record.vmid)?.status === 'running',
             busy: lanes.has(`guest:${record.name}`),

@@ -46,6 +46,8 @@ export interface StaleMountsNeeds {
 export interface SeenGuest extends Pick<GuestOnDisks, 'wanted' | 'busy' | 'restarts'> {
   readonly record: GuestRecord;
   readonly running: boolean;
+  /** Wall time of its start, as far as Proxmox knows it. */
+  readonly upSince: number;
 }
 
 export interface StaleMounts {
@@ -68,6 +70,7 @@ export interface Found {
 /** A question takes root's program a moment to start; after a reboot there is one for each guest. */
 const mostQuestions = 4;
 const soonMs = 5_000;
+const sameStartMs = 60_000;
 
 export function createStaleMounts({ documents, clock, helper, witness, diskOf }: StaleMountsNeeds): StaleMounts {
   const keyOf = (uid: GuestUid): string => `mounts/${uid}`;
@@ -87,13 +90,13 @@ export function createStaleMounts({ documents, clock, helper, witness, diskOf }:
       return diskOf(storage) === undefined ? [] : [{ volume: name, storage }];
     });
 
-  /** `undefined`: it does not run, or has only begun to. */
-  const bootOf = async ({ vmid }: GuestRecord, signal: AbortSignal): Promise<string | undefined> => {
-    const seen = await witness.sample(vmid, [], signal);
-    if (seen.is === 'stopped') return undefined;
-    // Told by its disk alone then.
-    if (seen.is === 'unreadable') return 'not told';
-    return seen.boot === '' ? undefined : seen.boot;
+  /** `undefined`: it has only begun to run. */
+  const bootOf = async ({ record, upSince }: SeenGuest, signal: AbortSignal): Promise<string | undefined> => {
+    const seen = await witness.sample(record.vmid, [], signal);
+    if (seen.is === 'seen') return seen.boot === '' ? undefined : seen.boot;
+    // Its control group tells nothing: then the time of its start, which is known to a few seconds.
+    const known = read(record.uid).known.find(({ boot }) => Math.abs(Number(boot.slice(6)) - upSince) < sameStartMs);
+    return known?.boot ?? `since ${Math.trunc(upSince)}`;
   };
 
   const ask = async (record: GuestRecord, boot: string, signal: AbortSignal): Promise<void> => {
@@ -136,10 +139,11 @@ export function createStaleMounts({ documents, clock, helper, witness, diskOf }:
     async round(guests, signal) {
       const found: Found[] = [];
       let questions = 0;
-      for (const { record, wanted, running, busy, restarts } of guests) {
+      for (const guest of guests) {
+        const { record, wanted, running, busy, restarts } = guest;
         const volumes = running ? onDisks(record) : [];
         if (volumes.length === 0) continue;
-        const boot = await bootOf(record, signal);
+        const boot = await bootOf(guest, signal);
         if (boot === undefined) continue;
         boots.set(record.uid, boot);
         const judge = () =>

@@ -19,7 +19,7 @@ const withPhotos = (state: State): typeof roomyStorage => ({
 function guest(names: readonly string[], files = memoryFiles()) {
   const clock = handClock();
   const host = fakeHost(clock);
-  const states = new Map(names.map((name) => [name, 'running' as 'running' | 'stopped']));
+  const states = new Map<string, 'running' | 'stopped'>(names.map((name) => [name, 'running']));
   const did: string[] = [];
   const world = { stopFails: false, dieAt: undefined as string | undefined };
   const inState = (state: string): string[] => [...states].flatMap(([name, is]) => (is === state ? [name] : []));

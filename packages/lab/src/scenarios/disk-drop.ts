@@ -1,7 +1,7 @@
 import type { Report } from '@felhom/protocol';
 import { dueNow, labGuest } from '../world/desired.ts';
 import type { SimDisk } from '../world/sim-targets.ts';
-import { copiesOf } from './living.ts';
+import { copiesOf, runningVmid } from './living.ts';
 import type { Scenario, Scene } from './scenario.ts';
 
 const storage = 'usb-usb1';
@@ -10,7 +10,7 @@ const storage = 'usb-usb1';
 export const diskDrop = {
   name: 'disk-drop',
   about:
-    'the USB disk is pulled during a backup, another one is plugged in, then the right one, and the backup goes on',
+    'the USB disk is pulled during a backup, another one is plugged in, then the right one, and the backup goes on; then one under a running guest',
   stage: { lifeless: true, pace: { backupMs: 8_000 }, policy: { backups: { targets: {} } } },
   async play(scene) {
     const { stage, tell, apply, converged, expect, check, show } = scene;
@@ -62,8 +62,47 @@ export const diskDrop = {
     await expect('and no finding about storage is left', ({ findings }) =>
       findings.every(({ key }) => !key.startsWith('storage.')),
     );
+    await underGuest(scene);
   },
 } satisfies Scenario;
+
+/** A running guest keeps the mount of a disk that was pulled, also when the disk is back. */
+async function underGuest({ stage, tell, apply, converged, expect, check, show }: Scene): Promise<void> {
+  tell.step('Root attaches another disk, for the photos of a guest.');
+  await stage.disks.attach('media', { role: 'bulk-data' });
+  const volume = { name: 'photos', path: '/srv/photos', storage: 'usb-media', sizeGiB: 1, backup: false };
+  await apply([labGuest('web'), labGuest('album', { volumes: [volume] })]);
+  await converged(['web', 'album']);
+  const vmid = runningVmid(stage, 'album');
+  const mounts = (): string => {
+    const seen = stage.disks.guestMounts(vmid);
+    return seen.is === 'done' ? seen.value.mounts.map(({ path, state }) => `${path} ${state}`).join(', ') : 'not told';
+  };
+  let starts = 0;
+  stage.pve.node.guests.onPower((event) => void (event.vmid === vmid && event.is === 'up' && (starts += 1)));
+  tell.step('Somebody pulls it while the guest runs.');
+  stage.disks.pull('media');
+  await expect('the guest is named, and its volume', ({ findings }) =>
+    findings.some(({ key, text }) => key === 'guest.volume-away' && text.includes('album') && text.includes('photos')),
+  );
+  await show(['status', 'lab']);
+  tell.step(
+    'It is plugged in again. The guest still has the disk that was pulled, and its image keeps the mount in use.',
+  );
+  stage.disks.plugIn('media');
+  check('what the guest has is dead', mounts() === '/srv/photos dead');
+  await expect(
+    'the guest is restarted, and the disk mounted while it is down',
+    () => starts > 0 && mounts() === '/srv/photos live',
+    120_000,
+  );
+  await expect(
+    'nothing is left to tell',
+    ({ findings, sagas }) =>
+      sagas.length === 0 && findings.every(({ key }) => !/^storage|^guest\.(?:stale|volume|mounts)/.test(key)),
+  );
+  check('it was restarted once', starts === 1);
+}
 
 const writing = ({ stage }: Scene): boolean =>
   stage.pve.node.tasks.running().some(({ type }) => type === 'vzdump') &&

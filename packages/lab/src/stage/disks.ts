@@ -9,7 +9,10 @@ import { createSimTargets } from '../world/sim-targets.ts';
 import type { SimTargets } from '../world/sim-targets.ts';
 import type { Place } from './place.ts';
 
-export type StageDisks = Pick<SimTargets, 'attach' | 'pull' | 'plugIn' | 'state' | 'guestMounts'>;
+export type StageDisks = Pick<SimTargets, 'attach' | 'pull' | 'plugIn' | 'state' | 'guestMounts'> & {
+  /** Root's verbs about them. */
+  readonly helper: ReturnType<SimTargets['parts']>['helper'];
+};
 
 export function openDisks(
   { kernel, storage }: Pick<Place, 'kernel' | 'storage'>,
@@ -18,7 +21,7 @@ export function openDisks(
 ): StageDisks {
   const never = new AbortController().signal;
   const targets = createSimTargets(pve, clock, kernel.mounts);
-  const { devices, manifest } = targets.parts(never);
+  const { devices, manifest, helper } = targets.parts(never);
   const names: string[] = [];
   const put = (file: string, text: string): void => {
     // Whole or not at all: the agent reads whenever it likes.
@@ -53,15 +56,17 @@ export function openDisks(
       if (mounted && disk?.mark !== undefined) put(mark, `${disk.mark}\n`);
       else rmSync(mark, { force: true });
     }
-    const lines = mounts.map(
-      ({ path, source }, at) =>
-        `${40 + at} 1 ${numberOf(source.slice('/dev/'.length))} / ${path} rw - ext4 ${source} rw\n`,
-    );
+    // A mount that is in use keeps the number of its disk: what is plugged in meanwhile has another one.
+    const lines = mounts.map(({ path, source, disk }, at) => {
+      const number = disk === undefined ? '8:255' : numberOf(source.slice('/dev/'.length));
+      return `${40 + at} 1 ${number} / ${path} rw - ext4 ${source} rw\n`;
+    });
     put(join(kernel.proc, 'self/mountinfo'), lines.join(''));
   };
   devices.watch(() => void show(), never);
   return {
     ...targets,
+    helper,
     attach: async (name, changes) => {
       names.push(name);
       const disk = await targets.attach(name, changes);
