@@ -7,7 +7,7 @@ import { bindingOf, reason, targetIdentity, isDisk } from '@felhom/protocol';
 import type { Finding, HostVitals, Reason, ReportedTarget, StorageTarget } from '@felhom/protocol';
 import type { HostPolicy } from '../host-policy.ts';
 import { within } from '../kernel/index.ts';
-import type { Clock, Documents, Outcome, Random, SagaStatus } from '../kernel/index.ts';
+import type { Clock, Documents, Random, SagaStatus } from '../kernel/index.ts';
 import type { GuestDisks } from '../ports/guest-disks.ts';
 import type { Log } from '../ports/log.ts';
 import type { StorageEntries, StorageEntry } from '../ports/proxmox.ts';
@@ -121,6 +121,9 @@ export function createStorage(needs: StorageNeeds): Storage {
       ? undefined
       : (entries?.get(target.storage)?.options.get('path') ?? `/mnt/pve/${target.storage}`);
   };
+  /** What tells one plugging in of its disk from the next; empty: it is not there, or there is no disk. */
+  const pluggedIn = (target: StorageTarget): string =>
+    isDisk(target) ? (seen.disks.find(({ uuid }) => uuid === target.uuid)?.appearance ?? '') : '';
   const mountOf = (target: StorageTarget) => seen.mounts.find(({ path }) => path === pathOf(target));
 
   // --------------------------------------------------------------------------------------------------- looking
@@ -265,7 +268,11 @@ export function createStorage(needs: StorageNeeds): Storage {
   const mending = createMending({
     ...needs,
     remedies: () =>
-      inUseByRoot().map(({ target }) => ({ name: target.name, remedy: remedies.get(target.name) ?? 'none' })),
+      inUseByRoot().map(({ target }) => ({
+        name: target.name,
+        remedy: remedies.get(target.name) ?? 'none',
+        of: `${standings.get(target.name)?.cause ?? ''} ${pluggedIn(target)}`,
+      })),
     // What it did is looked at, never believed.
     mended: async (signal) => {
       await glance();
