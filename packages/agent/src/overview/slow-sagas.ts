@@ -37,7 +37,7 @@ export function slowSagas(sagas: readonly Seen[], now: number): Finding[] {
         text: `${name} stands still at step ${step}${word}`.slice(0, 1000),
         advice: {
           text: 'It goes on by itself once it gets its answer; restarting the agent does not help. Look for a task of Proxmox that hangs, and for a target that does not answer.',
-          command: `felhom-agent journal ${id}`,
+          command: 'felhom-agent journal',
         },
         since: movedAt,
       },
