@@ -196,9 +196,8 @@ async function start(
         });
       },
       async pull(name) {
-        const gone = qmp.event('DEVICE_DELETED', AbortSignal.any([signal, AbortSignal.timeout(20_000)]));
-        await qmp.execute('device_del', { id: name });
-        await gone;
+        const gone = qmp.event('DEVICE_DELETED', AbortSignal.any([signal, AbortSignal.timeout(60_000)]));
+        await Promise.all([gone, qmp.execute('device_del', { id: name })]);
         await qmp.execute('blockdev-del', { 'node-name': `disk-${name}` });
       },
       async reach(port) {

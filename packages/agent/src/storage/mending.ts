@@ -11,8 +11,8 @@ export interface MendingNeeds {
   readonly log: Log;
   /** Whether anything may be changed on this host now. */
   readonly mayMend: () => boolean;
-  /** What would put each target right, as it was judged last. */
-  readonly remedies: () => readonly { readonly name: string; readonly remedy: Remedy }[];
+  /** What would put each target right, as it was judged last. `of`: another trouble, or another plugging in, differs. */
+  readonly remedies: () => readonly { readonly name: string; readonly remedy: Remedy; readonly of: string }[];
   /** Root was asked, whatever came of it. */
   readonly mended: (signal: AbortSignal) => Promise<void>;
 }
@@ -30,6 +30,8 @@ export interface Mending {
 
 interface Attempts {
   readonly remedy: Remedy;
+  /** A disk that was plugged in anew while root was at it does not wait for what failed before. */
+  readonly of: string;
   readonly attempts: number;
   /** Monotonic. */
   readonly nextAt: number;
@@ -54,25 +56,32 @@ export function createMending(needs: MendingNeeds): Mending {
   };
 
   const mend = async (signal: AbortSignal): Promise<void> => {
-    for (const { name, remedy } of needs.remedies()) {
+    for (const { name, remedy, of } of needs.remedies()) {
       const known = tried.get(name);
       if (remedy === 'none') {
         tried.delete(name);
         continue;
       }
       const now = clock.monotonicMs();
-      if (known?.remedy !== remedy) {
-        tried.set(name, { remedy, attempts: 0, nextAt: now + waitMs(0) });
+      if (known === undefined || known.remedy !== remedy || known.of !== of) {
+        tried.set(name, { remedy, of, attempts: 0, nextAt: now + waitMs(0) });
         continue;
       }
       if (now < known.nextAt || !needs.mayMend()) continue;
       const attempts = known.attempts + 1;
       const answer = await apply(remedy, name, signal);
       const refusal = answer.is === 'done' ? {} : { refusal: answer.why.text };
-      tried.set(name, { remedy, attempts, nextAt: clock.monotonicMs() + waitMs(attempts), ...refusal });
+      tried.set(name, { remedy, of, attempts, nextAt: clock.monotonicMs() + waitMs(attempts), ...refusal });
       log.info('storage target mended', { target: name, remedy, is: answer.is });
       await needs.mended(signal);
+      noteAnew(name, of);
     }
+  };
+
+  const noteAnew = (name: string, of: string): void => {
+    const after = needs.remedies().find((one) => one.name === name);
+    if (after === undefined || after.of === of || after.remedy === 'none') return;
+    tried.set(name, { ...after, attempts: 0, nextAt: clock.monotonicMs() + waitMs(0) });
   };
 
   const run = async (signal: AbortSignal): Promise<void> => {
@@ -84,9 +93,9 @@ export function createMending(needs: MendingNeeds): Mending {
   return {
     run,
     now: async (name, signal) => {
-      const remedy = needs.remedies().find((one) => one.name === name)?.remedy ?? 'none';
+      const { remedy, of } = needs.remedies().find((one) => one.name === name) ?? { remedy: 'none', of: '' };
       if (remedy === 'none') return;
-      tried.set(name, { remedy, attempts: 0, nextAt: clock.monotonicMs() });
+      tried.set(name, { remedy, of, attempts: 0, nextAt: clock.monotonicMs() });
       await run(signal);
     },
     times: () => [...tried.values()].map(({ nextAt }) => nextAt),

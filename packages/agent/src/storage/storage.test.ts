@@ -267,6 +267,25 @@ test('a disk that is plugged in and not mounted: root is asked, again and again 
   assert.equal(world.helped.length, 4);
 });
 
+test('a disk that is plugged in anew while root is still at the one before is mounted within seconds', async (t) => {
+  const { world, advance, state } = await bench(t);
+  let plugged = 2;
+  world.help = () => {
+    // Root mounted nothing, and by the time it says so there is another disk.
+    plugged += 1;
+    if (plugged < 6) world.seen = { mounts: [], disks: [disk({ appearance: `8:17 ${plugged}` })] };
+    else plugIn(world, `8:17 ${plugged}`);
+    return { is: 'done', value: undefined };
+  };
+  world.seen = { mounts: [], disks: [disk()] };
+  world.onEvent();
+  await advance(20_000);
+  assert.equal(world.helped.length, 4);
+  world.onEvent();
+  await advance(3_000);
+  assert.equal(state(), 'attached');
+});
+
 test('the entry of Proxmox is put right; on hold nothing is', async (t) => {
   const { world, advance, state, storage } = await bench(t);
   world.mayMend = false;
