@@ -53,11 +53,13 @@ export function diffTunnel(
   before: TunnelDeclaration | undefined,
   after: TunnelDeclaration,
 ): Pick<Meaning, 'loses' | 'widens' | 'notes'> {
-  const [old, fresh] = [before?.ingress ?? [], after.ingress].map((rules) => rules.map(ruleText));
-  const [oldGuests, guests] = [before === undefined ? [] : guestsOfTunnel(before), guestsOfTunnel(after)];
+  const old = (before?.ingress ?? []).map(ruleText);
+  const fresh = after.ingress.map(ruleText);
+  const oldGuests = before === undefined ? [] : guestsOfTunnel(before);
+  const guests = guestsOfTunnel(after);
   const added = only(fresh, old);
   const gone = only(old, fresh);
-  const moved = before !== undefined && added.length === 0 && gone.length === 0 && `${old}` !== `${fresh}`;
+  const moved = before !== undefined && added.length === 0 && gone.length === 0 && old.join('\n') !== fresh.join('\n');
   return {
     loses: [
       ...gone.map((rule) => `the rule ${rule}`),
@@ -79,5 +81,5 @@ export function diffTunnel(
   };
 }
 
-const only = (some: readonly string[] = [], others: readonly string[] = []): readonly string[] =>
+const only = (some: readonly string[], others: readonly string[]): readonly string[] =>
   some.filter((one) => !others.includes(one));
