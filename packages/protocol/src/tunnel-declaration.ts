@@ -51,7 +51,7 @@ export const tunnelDeclaration = z
     'each rule names a host, but the last one, which is for all the rest',
   )
   .refine(
-    ({ ingress }) => ingress.at(-1)?.path === undefined && /^http_status:/.test(ingress.at(-1)?.service ?? ''),
+    ({ ingress }) => ingress.at(-1)?.path === undefined && ingress.at(-1)?.service.startsWith('http_status:') === true,
     'the last rule answers http_status:… and leads to nobody',
   )
   .refine((declaration) => guestsOfTunnel(declaration).length > 0, 'no rule leads to a guest');

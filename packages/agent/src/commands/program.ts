@@ -163,6 +163,17 @@ export async function runAgentProgram(argv: readonly string[], io: ProgramIo): P
       );
       if (checks.some((check) => check.verdict === 'failed')) exit = exits.failed;
     });
+  program
+    .command('tunnel')
+    .description('the tunnel to the guests')
+    .command('show')
+    .description('what it may let in, and what it lets in now')
+    .action(async () => {
+      const { showTunnel } = await import('./tunnel-show.ts');
+      const shown = await showTunnel(program.opts<{ config: string }>().config, io.signal);
+      if (shown.is === 'bad') fail(shown.text);
+      else io.stdout.write(shown.text);
+    });
   const journal = program
     .command('journal')
     .description('the newest sagas and how they ended')

@@ -76,7 +76,7 @@ async function checkMountUnits(
     const found = units.value.find((one) => one.unit === unit);
     if (found?.load === 'loaded' && found.file.startsWith('enabled'))
       return { check, verdict: 'ok', text: 'it is mounted again after a restart of the host' };
-    const state = found?.load === 'loaded' ? `${found.file === '' ? 'not enabled' : found.file}` : 'not there';
+    const state = found?.load !== 'loaded' ? 'not there' : found.file === '' ? 'not enabled' : found.file;
     return {
       check,
       verdict: 'failed',
