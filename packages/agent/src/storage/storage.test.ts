@@ -240,7 +240,7 @@ test('an agent that cannot look at mounts any more stands still, and everything 
   assert.ok(still() <= 0, String(still()));
 });
 
-test('a sleeping disk is left alone; one in use is asked every minute', async (t) => {
+test('a sleeping disk is left alone; one in use, and one that guests boot from, is asked every minute', async (t) => {
   const { world, advance } = await bench(t);
   const first = world.probes;
   await advance(3_600_000);
@@ -248,6 +248,15 @@ test('a sleeping disk is left alone; one in use is asked every minute', async (t
   world.used.add('usb-backup');
   await advance(10 * 60_000);
   assert.ok(world.probes - first >= 5 && world.probes - first <= 11, String(world.probes - first));
+  world.used.clear();
+  const declared = usbTarget();
+  world.manifest = {
+    is: 'held',
+    manifest: { v: 1, targets: [{ ...declared, target: { ...declared.target, role: 'primary' } }] },
+  };
+  const second = world.probes;
+  await advance(10 * 60_000);
+  assert.ok(world.probes - second >= 5 && world.probes - second <= 11, String(world.probes - second));
 });
 
 test('a disk that is plugged in and not mounted: root is asked, again and again at growing intervals', async (t) => {

@@ -244,7 +244,9 @@ export function createStorage(needs: StorageNeeds): Storage {
     const { target } = declared;
     const last = asking.last(target.name);
     if (last === undefined || last.of !== appearanceOf({ declared, mount: mountOf(target) })) return true;
-    const usual = isDisk(target) ? (used.has(target.storage) ? askEveryMs.used : askEveryMs.idle) : askEveryMs.share;
+    // The systems of guests live on a primary one, so it never sleeps.
+    const inUse = used.has(target.storage) || target.role === 'primary';
+    const usual = isDisk(target) ? (inUse ? askEveryMs.used : askEveryMs.idle) : askEveryMs.share;
     return clock.monotonicMs() - last.at >= (last.found.is === 'answers' ? usual : askEveryMs.troubled);
   };
 
