@@ -6,7 +6,7 @@ import { systemRandom } from '../adapters/system-clock/index.ts';
 import { createSystemctl } from '../adapters/systemctl/index.ts';
 import { readRootOwned } from '../adapters/trust-file/index.ts';
 import { hostPolicy } from '../host-policy.ts';
-import { createOverwrite } from '../root-verbs/storage/index.ts';
+import { createBlockDevices } from '../root-verbs/storage/index.ts';
 import type { StorageWorld } from '../root-verbs/storage/index.ts';
 import { mountRoot } from '../storage-manifest.ts';
 
@@ -41,7 +41,7 @@ export function hostStorage(policy: string): StorageWorld {
       wipefs,
     },
     lookFolder: '/run/felhom-root/private/look',
-    overwrite: createOverwrite(wipefs),
+    blockDevices: createBlockDevices(wipefs),
     newMark: () => hex(16),
     random: () => Number.parseInt(hex(6), 16) / 2 ** 48,
     node: () => {

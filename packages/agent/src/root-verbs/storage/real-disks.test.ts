@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { markText, mountPathOf } from '../../storage-manifest.ts';
 import { attachTarget, planAttach } from './attach.ts';
-import { createOverwrite } from './overwrite.ts';
+import { createBlockDevices } from './block-devices.ts';
 import { planWipe, wipeTarget } from './wipe.ts';
 import { detachTarget } from './detach.ts';
 import { mountTarget, unmountTarget } from './mount.ts';
@@ -152,7 +152,9 @@ test('wiped: its ends are zeros, nobody takes it for what it was, and what is he
   };
   assert.match(await wipe(), /is mounted at .*aside; unmount it there/);
   // Whatever lsblk sees: the kernel knows of every mount namespace.
-  const held = await createOverwrite(alone.tools.wipefs)({ device: loop, whole: loop, sizeBytes: size });
+  const devices = createBlockDevices(alone.tools.wipefs);
+  assert.match((await devices.heldBy(loop)) ?? '', /does not let it be held alone/);
+  const held = await devices.overwrite({ device: loop, sizeBytes: size, isStill: async () => true });
   assert.ok(held.is === 'held', JSON.stringify(held));
   execFileSync('umount', [aside]);
   writeFileSync(join(folder, 'end'), Buffer.alloc(4096, 'x'));
@@ -164,6 +166,10 @@ test('wiped: its ends are zeros, nobody takes it for what it was, and what is he
     'conv=notrunc,fsync',
     'status=none',
   ]);
+  let swapped: string = '';
+  for (let times = 0; times < 20 && !swapped.includes('another'); times += 1)
+    swapped = JSON.stringify(await devices.overwrite({ device: loop, sizeBytes: size, isStill: async () => false }));
+  assert.match(swapped, /is another disk now/);
   assert.ok(bytesOf(loop, size - 4096, 4096).includes('x'));
   let said = '';
   // Whatever else looks at loop devices on this machine holds them open for a moment.
@@ -197,7 +203,7 @@ test('a disk that is told by UUID until the last moment can be gone on with', as
   const broken = {
     ...world,
     tools,
-    overwrite: createOverwrite(async () => ({ code: 1, stdout: '', stderr: 'killed' })),
+    blockDevices: createBlockDevices(async () => ({ code: 1, stdout: '', stderr: 'killed' })),
   };
   const attempt = async (on: typeof broken): Promise<string> => {
     const planned = await planWipe(on, 'usb-1');
@@ -211,6 +217,6 @@ test('a disk that is told by UUID until the last moment can be gone on with', as
     target.uuid,
   );
   for (let times = 0; times < 20 && said !== 'done'; times += 1)
-    said = await attempt({ ...broken, overwrite: createOverwrite(tools.wipefs) });
+    said = await attempt({ ...broken, blockDevices: createBlockDevices(tools.wipefs) });
   assert.equal(said, 'done');
 });

@@ -141,6 +141,24 @@ test('an entry under its name that stands for something else is left alone', asy
   assert.deepEqual(host.entries.get('usb1'), { type: 'dir', path: '/srv' });
 });
 
+test('a disk that is swapped for another while Proxmox is asked is not that disk any more', async (t) => {
+  const host = setUp(t, off);
+  host.plug(right, files);
+  host.entries.set('usb1', entryOf(off, 'pve1', host.world.mountRoot));
+  const { perl } = host.world.tools;
+  Object.assign(host.world.tools, {
+    perl: async (args: readonly string[], input = '') => {
+      if (input.includes('"act":"remove"')) host.plug({ ...right, uuid: 'AAAA-BBBB', serial: 'WD-9' });
+      return perl(args, input);
+    },
+  });
+  const answer = await wipe(host);
+  assert.ok(answer.is === 'busy', JSON.stringify(answer));
+  assert.match(answer.text, /another disk now/);
+  assert.deepEqual(host.overwritten, []);
+  assert.equal(manifest(host).targets[0]?.state, 'decommissioned');
+});
+
 test('one that died in the middle is told, is attached by nobody, and goes on', async (t) => {
   const host = setUp(t, off);
   host.plug(right, files);

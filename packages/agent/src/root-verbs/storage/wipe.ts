@@ -16,7 +16,7 @@ import { markAt } from './folder.ts';
 import { forgetMount, rightDisk } from './mount.ts';
 import { onEntry } from './proxmox.ts';
 import { declare, declareWiped, declaredIn } from './registry.ts';
-import { busyWith, refusedBy } from './world.ts';
+import { busyWith } from './world.ts';
 import type { ChangeAnswer, StorageWorld } from './world.ts';
 
 export interface WipePlan {
@@ -47,6 +47,9 @@ export async function planWipe(world: StorageWorld, name: string): Promise<WipeP
     const { disk } = right;
     const { whole, parts, uses } = await useOf(world.tools.lsblk, disk.device);
     if (uses.length > 0) return no('refused', `its disk is in use: ${uses.join('; ')}`);
+    // Of mounts in other namespaces only the kernel knows.
+    const held = await world.blockDevices.heldBy(whole);
+    if (held !== undefined) return no('refused', held);
     const other = await otherOn(world, name, parts);
     if (other !== undefined) return no('refused', `target ${other} lies on the same disk`);
     // What was seen before the first byte was overwritten still holds; the file system may not be readable any more.
@@ -113,7 +116,7 @@ async function leave({ tools, lookFolder }: StorageWorld): Promise<void> {
 
 /** `now`: milliseconds since the epoch. Throws where it is not known how far it came; the same order again goes on. */
 export async function wipeTarget(world: StorageWorld, plan: WipePlan, now: number): Promise<ChangeAnswer> {
-  const { declared, target, disk, whole } = plan;
+  const { declared, target, disk } = plan;
   const { name } = target;
   const left = await forgetMount(world, name);
   if (left !== undefined) return busyWith('wipe', name, left);
@@ -126,11 +129,15 @@ export async function wipeTarget(world: StorageWorld, plan: WipePlan, now: numbe
   });
   const gone = await removeEntry(world, declared);
   if (gone !== undefined) return begun(gone);
-  const overwritten = await world.overwrite({ device: disk.device, whole, sizeBytes: disk.sizeBytes });
+  const isStill = async (): Promise<boolean> => {
+    const now = await declaredDisk(world, { ...declared, state: 'wiping', wipingBytes: disk.sizeBytes }, target);
+    return now.is === 'disk' && now.disk.device === disk.device && now.disk.sizeBytes === disk.sizeBytes;
+  };
+  const overwritten = await world.blockDevices.overwrite({ device: disk.device, sizeBytes: disk.sizeBytes, isStill });
   if (overwritten.is === 'held' && declared.state !== 'wiping') {
     // Nothing on it was touched.
     declare(world.registry, declared);
-    return refusedBy('wipe', name, overwritten.text);
+    return busyWith('wipe', name, overwritten.text);
   }
   if (overwritten.is !== 'done') return begun(overwritten.text);
   const still = (await listDisks(world.tools)).find(({ device }) => device === disk.device);

@@ -1,8 +1,8 @@
 /** What root's verbs about storage stand on. Nobody who asks may choose any of it. */
 import type { HostCommand } from '../../ports/host-command.ts';
 import type { Systemctl } from '../../ports/systemctl.ts';
+import type { BlockDevices } from './block-devices.ts';
 import type { DiskTools } from './disks.ts';
-import type { Overwrite } from './overwrite.ts';
 import type { StorageRegistry } from './registry.ts';
 
 export interface StorageTools extends DiskTools {
@@ -29,7 +29,7 @@ export interface StorageWorld {
   readonly tools: StorageTools;
   /** Where root alone looks at a disk that is not in use: a folder that nobody else may enter. */
   readonly lookFolder: string;
-  readonly overwrite: Overwrite;
+  readonly blockDevices: BlockDevices;
   /** 32 hex digits that nobody can guess. */
   readonly newMark: () => string;
   /** From 0 to just below 1. */

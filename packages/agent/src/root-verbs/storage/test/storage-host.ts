@@ -13,7 +13,7 @@ import type { Systemctl } from '../../../ports/systemctl.ts';
 import type { DeclaredTarget } from '../../../storage-manifest.ts';
 import { manifestText } from '../../../storage-manifest.ts';
 import type { EntryOptions } from '../../../storage-entry.ts';
-import { createOverwrite } from '../overwrite.ts';
+import { createBlockDevices } from '../block-devices.ts';
 import { reachProgram } from '../proxmox.ts';
 import type { StorageWorld } from '../world.ts';
 
@@ -221,16 +221,19 @@ export function makeStorageHost(folder: string): MadeHost {
       systemdCreds: async () => said('', 1, 'there is none'),
     },
     lookFolder: join(folder, 'look'),
-    overwrite: async ({ device }) => {
-      const name = device.slice('/dev/'.length);
-      const disk = disks.get(name);
-      if (host.overwriting === 'held') return { is: 'held', text: `${device} is in use` };
-      overwritten.push(device);
-      if (host.overwriting === 'dies') throw new Error('Input/output error');
-      if (disk !== undefined) disks.set(name, { ...disk, uuid: '', fileSystem: '' });
-      rmSync(join(folder, 'devices', name), { recursive: true });
-      mkdirSync(join(folder, 'devices', name));
-      return { is: 'done' };
+    blockDevices: {
+      heldBy: async (device) => (host.overwriting === 'held' ? `${device} is in use` : undefined),
+      overwrite: async ({ device, isStill }) => {
+        const name = device.slice('/dev/'.length);
+        const disk = disks.get(name);
+        if (!(await isStill())) return { is: 'held', text: `${device} is another disk now` };
+        overwritten.push(device);
+        if (host.overwriting === 'dies') throw new Error('Input/output error');
+        if (disk !== undefined) disks.set(name, { ...disk, uuid: '', fileSystem: '' });
+        rmSync(join(folder, 'devices', name), { recursive: true });
+        mkdirSync(join(folder, 'devices', name));
+        return { is: 'done' };
+      },
     },
     newMark: () => 'c'.repeat(32),
     random: () => 0.5,
@@ -309,6 +312,6 @@ export function realMounts(folder: string, world: StorageWorld): StorageWorld {
       umount: realTool('umount'),
       wipefs: realTool('wipefs'),
     },
-    overwrite: createOverwrite(realTool('wipefs')),
+    blockDevices: createBlockDevices(realTool('wipefs')),
   };
 }
