@@ -94,4 +94,10 @@ for (const [what, schedule, probes] of rows)
     const during = await paceOf(world, tenMinutes);
     t.diagnostic(JSON.stringify({ before, during }));
     assertKept(before, during);
+    const now = world.clock.monotonicMs();
+    const still = world
+      .life()
+      ?.agent.progress()
+      .map(({ movedAt, restsUntil }) => now - Math.max(movedAt, restsUntil ?? 0));
+    assert.ok(Math.max(...(still ?? [])) < minute, `nothing stands still for the watchdog: ${String(still)}`);
   });
