@@ -249,6 +249,7 @@ export function createAgent(parts: AgentParts): Agent {
     desired: () => heldForPlanning(source.held()),
     registry: () => registry.all(),
     policy: () => policy,
+    diskOf: (on: string) => storage.disk(on),
     inFlight,
     submit,
     sawServing: (record: GuestRecord) => registry.put({ ...record, servedAt: clock.now() }),

@@ -9,6 +9,7 @@ import type { GuestRecord } from '../authority/guest-record.ts';
 import { identify } from '../authority/identity.ts';
 import type { Identity } from '../authority/identity.ts';
 import type { HostPolicy } from '../host-policy.ts';
+import type { GuestDisk } from '../ports/guest-disks.ts';
 import type { GuestRow } from '../ports/proxmox.ts';
 import { describeDesiredNet, describeNet, formatTags, storageOf, writableLabel } from './pve-config.ts';
 import type { GuestView } from './pve-config.ts';
@@ -75,6 +76,7 @@ export function planGuest(
   sight: GuestSight,
   policy: Pick<HostPolicy, 'hold'>,
   now: number,
+  diskOf: (storage: string) => GuestDisk | undefined = () => undefined,
 ): GuestPlan {
   const { record, row, seen } = sight;
   const effects: GuestEffect[] = [];
@@ -169,9 +171,22 @@ export function planGuest(
     drift.push(`made from golden ${record.golden}; ${desired.golden} would only count for a new guest`);
   if (desired.power === 'running' && status === 'stopped') {
     const stoppedAt = sight.personStoppedAt;
+    const missing = record.volumes
+      .map(({ volid }) => diskOf(storageOf(volid)))
+      .find((disk) => disk?.state === 'away' || disk?.state === 'in-use');
     // A clock that went back must not leave it alone until it has caught up.
     if (stoppedAt !== undefined && Math.abs(now - stoppedAt) < personsStopMs) {
       drift.push('stopped by somebody else; it is left alone for 10 minutes after that');
+      leftAlone = true;
+    } else if (missing !== undefined) {
+      // Proxmox would refuse, and what failed waits longer and longer: it is to start when its disk is back.
+      drift.push(`waits for target ${missing.target}`);
+      find(
+        'guest.waits-for-disk',
+        'critical',
+        `guest ${record.name} (${record.vmid}) cannot start: target ${missing.target} is not attached: ${missing.why}`,
+        { text: 'See to the disk; the guest is started by itself once it is there.', command: 'felhom-agent status' },
+      );
       leftAlone = true;
     } else effects.push({ kind: 'guest-start', guest });
   }

@@ -7,6 +7,7 @@ import type { GuestRecord } from '../authority/guest-record.ts';
 import { identityOf } from '../guests/index.ts';
 import type { GuestStanding, InFlight } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
+import type { GuestDisk } from '../ports/guest-disks.ts';
 import type { SagaEnd } from '../kernel/saga.ts';
 import { forget, noteFailure, prune, sift } from './back-off.ts';
 import type { Failures } from './back-off.ts';
@@ -18,6 +19,8 @@ export interface PassNeeds extends ObserveNeeds {
   desired(): HeldDesiredState;
   registry(): readonly GuestRecord[];
   policy(): HostPolicy;
+  /** The declared disk below a storage. */
+  readonly diskOf?: (storage: string) => GuestDisk | undefined;
   inFlight(): InFlight;
   /** The only door to a mutation. Gets the snapshot that the plan was made from, for the gate's facts. */
   submit(effect: GuestEffect, observation: Observation): Promise<Submission>;
@@ -68,7 +71,8 @@ export async function pass(needs: PassNeeds, memory: PassMemory, signal: AbortSi
       isServing(record, observation)
     )
       needs.sawServing(record);
-  const planned = plan({ desired, observed: observation, registry, policy, inFlight, now: at });
+  const { diskOf = () => undefined } = needs;
+  const planned = plan({ desired, observed: observation, registry, policy, inFlight, diskOf, now: at });
   memory.failures = prune(memory.failures, planned.effects, inFlight.names);
   const sifted = sift(planned.effects, memory.failures, at);
   const submitted: { effect: GuestEffect; result: Submission }[] = [];

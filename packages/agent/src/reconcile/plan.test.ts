@@ -11,6 +11,7 @@ import { sagaForEffect } from '../saga-for-effect.ts';
 import type { SeenConfig } from '../guests/index.ts';
 import { formatNet, keyOfNetwork } from '../guests/pve-config.ts';
 import { testPolicy, wish } from '../guests/test/world.ts';
+import type { GuestDisk } from '../ports/guest-disks.ts';
 import type { GuestRow } from '../ports/proxmox.ts';
 import type { Observation } from './observe.ts';
 import { plan } from './plan.ts';
@@ -418,6 +419,34 @@ test('a clock that went back does not leave a stopped guest alone until it has c
     }).effects.map((effect) => effect.kind);
   assert.deepEqual(effectsAt(now - 60_000), []);
   assert.deepEqual(effectsAt(now + 3_600_000), ['guest-start']);
+});
+
+test('a guest whose disk is away is not tried: it says so, and starts when the disk is there', () => {
+  const guest = made(wish());
+  const stopped = { ...guest, row: { ...guest.row, status: 'stopped' as const } };
+  const plannedOn = (state: GuestDisk['state']) =>
+    plan({
+      desired: held(wish()),
+      observed: observed([stopped]),
+      registry: [guest.record],
+      policy: testPolicy,
+      inFlight: idle,
+      diskOf: (storage) =>
+        storage === 'local'
+          ? { target: 'usb-1', state, attachment: '', flapping: false, since: 1, why: '' }
+          : undefined,
+      now,
+    });
+  for (const state of ['away', 'in-use'] as const) {
+    const { effects, findings, guests } = plannedOn(state);
+    assert.deepEqual(effects, []);
+    assert.deepEqual([findings[0]?.key, guests[0]?.waiting], ['guest.waits-for-disk', true]);
+  }
+  for (const state of ['attached', 'unclear'] as const)
+    assert.deepEqual(
+      plannedOn(state).effects.map(({ kind }) => kind),
+      ['guest-start'],
+    );
 });
 
 test('removals come first and provisions last', () => {

@@ -8,6 +8,7 @@ import type { GuestRecord } from '../authority/guest-record.ts';
 import type { GuestSight, GuestStanding, InFlight } from '../guests/index.ts';
 import { planGuest } from '../guests/index.ts';
 import type { HostPolicy } from '../host-policy.ts';
+import type { GuestDisk } from '../ports/guest-disks.ts';
 import type { GuestRow } from '../ports/proxmox.ts';
 import type { Observation } from './observe.ts';
 
@@ -18,6 +19,8 @@ export interface PlanInput {
   readonly policy: HostPolicy;
   /** Guests and VMIDs that open sagas are working on. */
   readonly inFlight: InFlight;
+  /** The declared disk below a storage. */
+  readonly diskOf?: (storage: string) => GuestDisk | undefined;
   /** Wall time, milliseconds. */
   readonly now: number;
 }
@@ -48,7 +51,7 @@ export function plan(input: PlanInput): Plan {
   if (desired.is === 'held' && observed.problem === undefined) {
     const wanted = new Map(desired.state.guests.map((guest) => [guest.name, guest]));
     for (const record of records) {
-      const planned = planGuest(wanted.get(record.name), sightOf(record, observed), policy, now);
+      const planned = planGuest(wanted.get(record.name), sightOf(record, observed), policy, now, input.diskOf);
       const busy = inFlight.names.has(record.name);
       effects.push(...(busy ? [] : planned.effects));
       findings.push(...planned.findings);

@@ -143,6 +143,24 @@ test('a backup of the guest is under way: it ends first', async () => {
   assert.ok(await world.until(() => starts() === 1 && isLive(world), 10 * minute), keys(world).join());
 });
 
+test('gone again while the guest is down: it waits for its disk, and starts at once when that is back', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  world.targets.pull('usb1');
+  await world.clock.advance(minute);
+  world.targets.plugIn('usb1');
+  const isDown = (): boolean => !world.node.guests.isRunning(vmid);
+  assert.ok(await world.until(isDown, 5 * minute), 'it was not brought down');
+  world.targets.pull('usb1');
+  assert.ok(await world.until(() => keys(world).includes('guest.waits-for-disk'), 10 * minute), keys(world).join());
+  await world.clock.advance(60 * minute);
+  assert.ok(isDown());
+  assert.ok(!keys(world).some((key) => key.startsWith('guest.failed')), keys(world).join());
+  world.targets.plugIn('usb1');
+  assert.ok(await world.until(() => isLive(world), 3 * minute), keys(world).join());
+  assert.equal(starts(), 1);
+});
+
 test('not to run: told, and left to people', async () => {
   const world = await worldOnDisk();
   const starts = countStarts(world);
