@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bootContainer, install } from './container.ts';
-import { askPort, placeCloudflared, silentServer } from './stand-ins.ts';
+import { askHelper, askPort, placeCloudflared, silentServer } from './stand-ins.ts';
 
 const tunnel = 'felhom-cloudflared.service';
 const host = '192.168.1.2';
@@ -72,6 +72,33 @@ test('the tunnel reaches what it has to and nothing else', async (t) => {
     const { stdout } = await container.run(askPort(20_241, '192.0.2.1 1'), { as: 'felhom' });
     assert.match(stdout, /^not: /);
   });
+
+  await t.test(
+    'the agent may have it restarted, four times an hour, unless somebody stopped or disabled it',
+    async () => {
+      await container.must('systemctl', 'start', 'felhom-root.socket');
+      const ask = async (verb: string, fields: object = {}): Promise<string> =>
+        (await container.run(askHelper, { as: 'felhom', input: JSON.stringify({ v: 1, verb, ...fields }) })).stdout;
+      const restart = (operation: string): Promise<string> => ask('tunnel-restart', { operation });
+      assert.equal(await ask('tunnel-show'), '{"v":1,"is":"done","tunnelFence":true}');
+      assert.match(await restart('a.0'), /"is":"refused".*not enabled/);
+      await container.must('systemctl', 'enable', tunnel);
+      for (const operation of ['a.1', 'a.2', 'a.3', 'a.4']) {
+        const before = await container.show(tunnel, 'MainPID');
+        assert.equal(await restart(operation), '{"v":1,"is":"done"}');
+        await container.until(`${operation}: another process`, async () => {
+          const now = await container.show(tunnel, 'MainPID');
+          return now !== '0' && now !== before && (await container.show(tunnel, 'ActiveState')) === 'active';
+        });
+      }
+      assert.match(await restart('a.5'), /"is":"refused".*4 times within an hour/);
+      assert.equal(await restart('a.4'), '{"v":1,"is":"done"}', 'the same operation once more does nothing');
+      await container.must('systemctl', 'stop', tunnel);
+      assert.match(await restart('a.6'), /"is":"refused".*somebody stopped it/);
+      assert.equal(await ask('tunnel-show'), '{"v":1,"is":"done","tunnelFence":false}');
+      await container.must('systemctl', 'start', tunnel);
+    },
+  );
 
   await t.test('without the fence by port it does not start, and its fence goes with it', async () => {
     await container.must('systemctl', 'stop', tunnel);
