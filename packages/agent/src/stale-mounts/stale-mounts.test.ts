@@ -81,7 +81,11 @@ function bench() {
     const { running, upSince } = world;
     const guests = (records.length === 0 ? [record] : records).map((one) => ({
       record: one,
-      ...{ wanted: true, busy: false, restarts: [], running, upSince },
+      wanted: true,
+      busy: false,
+      restarts: [],
+      running,
+      upSince,
     }));
     const found = await mounts.round(guests, never);
     return [...found.effects.map(({ kind }) => kind), ...found.findings.map(({ key }) => key)].join(' ');

@@ -161,6 +161,48 @@ test('gone again while the guest is down: it waits for its disk, and starts at o
   assert.equal(starts(), 1);
 });
 
+async function dropAndBack(world: SimWorld): Promise<void> {
+  world.targets.pull('usb1');
+  await world.clock.advance(minute);
+  world.targets.plugIn('usb1');
+}
+
+const adviceOf = (world: SimWorld): string =>
+  reportOf(world).findings.find(({ key }) => key === 'guest.stale-mount')?.advice.text ?? '';
+
+test('it cannot even be stopped: not tried again, and a person is told to restart the host', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  const { tasks } = world.node;
+  let stops = 0;
+  const real = tasks.fork.bind(tasks);
+  tasks.fork = (...call) => {
+    const [, type] = call;
+    if (type === 'vzshutdown' || type === 'vzstop') {
+      stops += 1;
+      tasks.trap({ type, action: 'kill' });
+    }
+    return real(...call);
+  };
+  await dropAndBack(world);
+  assert.ok(await world.until(() => adviceOf(world).includes('Restart the host'), 20 * minute), adviceOf(world));
+  const before = stops;
+  await world.clock.advance(6 * 60 * minute);
+  assert.equal(stops, before, 'it is tried again and again');
+  assert.equal(starts(), 0);
+});
+
+test('restarts that do not help end after three within the hour', async () => {
+  const world = await worldOnDisk();
+  const starts = countStarts(world);
+  const mounts = [{ path: '/srv/photos', target: 'usb1', state: 'dead' as const, why: 'as before' }];
+  world.targets.guestMounts = () => ({ is: 'done', value: { running: true, mounts } });
+  await dropAndBack(world);
+  assert.ok(await world.until(() => adviceOf(world).includes('restarted 3 times'), 50 * minute), adviceOf(world));
+  assert.equal(starts(), 3);
+  assert.ok(!reportOf(world).parked.length, JSON.stringify(reportOf(world).parked));
+});
+
 test('not to run: told, and left to people', async () => {
   const world = await worldOnDisk();
   const starts = countStarts(world);
