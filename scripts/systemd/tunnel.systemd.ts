@@ -17,6 +17,7 @@ const reach: readonly [string, string, number, boolean][] = [
   ["Cloudflare's edge", '198.41.192.7', 7844, true],
   ['a guest that was named', guest, 80, true],
   ['the name server', nameServer, 53, true],
+  ['another port of that guest', guest, 443, false],
   ['a guest that was not named', '192.168.1.51', 80, false],
   ['another machine of the LAN', '192.168.1.9', 80, false],
   ['somebody in the internet', '203.0.113.9', 443, false],
@@ -32,7 +33,7 @@ test('the tunnel reaches what it has to and nothing else', async (t) => {
   await install(container);
   await placeCloudflared(container);
   await container.write('/etc/felhom/tunnel.yml', 'tunnel: t\ningress: [{ service: http_status:404 }]\n');
-  await container.write('/etc/felhom/tunnel-guests.nft', `define guests = { ${guest} }\n`);
+  await container.write('/etc/felhom/tunnel-guests.nft', `define guests = { ${guest} . 80 }\n`);
   await container.write('/etc/felhom/tunnel.json', '{"TunnelSecret":"s"}', '0600');
   await container.write(
     `/etc/systemd/system/${tunnel}.d/reach.conf`,

@@ -345,7 +345,7 @@ const rows: readonly Row[] = [
     ],
     kind: 'tunnel-change',
     people: 1,
-    says: /new rule: photos\.example\.org → http:\/\/192\.168\.1\.50:80[^]*may reach 192\.168\.1\.50, at every port/,
+    says: /new rule: photos\.example\.org → http:\/\/192\.168\.1\.50:80[^]*may reach 192\.168\.1\.50:80/,
   },
   {
     command: 'target-wipe',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { guestOfService, guestsOfTunnel, tunnelDeclaration } from './tunnel-declaration.ts';
+import { guestOfService, guestsOfTunnel, reachOfTunnel, tunnelDeclaration } from './tunnel-declaration.ts';
 
 const rest = { service: 'http_status:404' };
 const web = { hostname: 'photos.example.org', service: 'http://192.168.1.50:80' };
@@ -83,5 +83,6 @@ test('guests are those that the rules lead to, each once', () => {
   const other = { hostname: 'wiki.example.org', service: 'http://192.168.1.51:8080' };
   const parsed = tunnelDeclaration.parse(of(other, web, { ...web, hostname: 'a.example.org' }, rest));
   assert.deepEqual(guestsOfTunnel(parsed), ['192.168.1.51', '192.168.1.50']);
+  assert.deepEqual(reachOfTunnel(parsed), ['192.168.1.51:8080', '192.168.1.50:80']);
   assert.deepEqual(guestOfService('https://10.0.0.5:8443'), { address: '10.0.0.5', port: 8443 });
 });

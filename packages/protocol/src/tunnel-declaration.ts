@@ -63,6 +63,15 @@ export function guestsOfTunnel({ ingress }: { readonly ingress: readonly TunnelR
   return [...new Set(found)];
 }
 
+/** `192.168.1.50:80`: what the tunnel may reach and nothing else, each once, in the order of the rules. */
+export function reachOfTunnel({ ingress }: { readonly ingress: readonly TunnelRule[] }): readonly string[] {
+  const found = ingress.flatMap(({ service: to }) => {
+    const guest = guestOfService(to);
+    return guest === undefined ? [] : [`${guest.address}:${guest.port}`];
+  });
+  return [...new Set(found)];
+}
+
 /** The same as a host tells it: texts, which whoever builds on them parses again. */
 export const reportedRules = z.strictObject({
   tunnel: z.string().max(40),

@@ -15,7 +15,7 @@ test('the first one: all of it is new, and what was there by hand goes', () => {
     widens: [
       'new rule: photos.example.org → http://192.168.1.50:80',
       'new rule: * → http_status:404',
-      'The tunnel may reach 192.168.1.50, at every port of it.',
+      'The tunnel may reach 192.168.1.50:80.',
     ],
     notes: ['The host reports no signed rules: what was written by hand there is replaced by these.'],
   });
@@ -23,11 +23,8 @@ test('the first one: all of it is new, and what was there by hand goes', () => {
 
 test('a rule that comes and one that goes, each with its guest', () => {
   assert.deepEqual(diffTunnel(of(photos), of(wiki)), {
-    loses: ['the rule photos.example.org → http://192.168.1.50:80', 'the way from the tunnel to 192.168.1.50'],
-    widens: [
-      'new rule: wiki.example.org → http://192.168.1.51:8080',
-      'The tunnel may reach 192.168.1.51, at every port of it.',
-    ],
+    loses: ['the rule photos.example.org → http://192.168.1.50:80', 'the way from the tunnel to 192.168.1.50:80'],
+    widens: ['new rule: wiki.example.org → http://192.168.1.51:8080', 'The tunnel may reach 192.168.1.51:8080.'],
     notes: [],
   });
 });

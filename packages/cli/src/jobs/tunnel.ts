@@ -1,5 +1,5 @@
 /** What the tunnel lets in. What is signed is the whole of it; what a person reads is what becomes different. */
-import { describeIssues, digestOfTunnel, guestsOfTunnel, ruleText, tunnelDeclaration } from '@felhom/protocol';
+import { describeIssues, digestOfTunnel, reachOfTunnel, ruleText, tunnelDeclaration } from '@felhom/protocol';
 import type { TunnelDeclaration } from '@felhom/protocol';
 import { YAMLParseError, parse } from 'yaml';
 import type { VerifiedHost } from '../verified-host.ts';
@@ -55,19 +55,19 @@ export function diffTunnel(
 ): Pick<Meaning, 'loses' | 'widens' | 'notes'> {
   const old = (before?.ingress ?? []).map(ruleText);
   const fresh = after.ingress.map(ruleText);
-  const oldGuests = before === undefined ? [] : guestsOfTunnel(before);
-  const guests = guestsOfTunnel(after);
+  const oldReach = before === undefined ? [] : reachOfTunnel(before);
+  const reach = reachOfTunnel(after);
   const added = only(fresh, old);
   const gone = only(old, fresh);
   const moved = before !== undefined && added.length === 0 && gone.length === 0 && old.join('\n') !== fresh.join('\n');
   return {
     loses: [
       ...gone.map((rule) => `the rule ${rule}`),
-      ...only(oldGuests, guests).map((address) => `the way from the tunnel to ${address}`),
+      ...only(oldReach, reach).map((one) => `the way from the tunnel to ${one}`),
     ],
     widens: [
       ...added.map((rule) => `new rule: ${rule}`),
-      ...only(guests, oldGuests).map((address) => `The tunnel may reach ${address}, at every port of it.`),
+      ...only(reach, oldReach).map((one) => `The tunnel may reach ${one}.`),
       ...(before !== undefined && before.tunnel !== after.tunnel
         ? [`another tunnel: ${after.tunnel} instead of ${before.tunnel}`]
         : []),

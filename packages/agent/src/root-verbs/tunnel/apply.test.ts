@@ -160,7 +160,7 @@ function setUp(t: TestContext) {
   const read = (name: keyof typeof places): string | undefined =>
     existsSync(places[name]) ? readFileSync(places[name], 'utf8') : undefined;
   const files = () => [read('rules'), read('config'), read('guests'), read('dropIn')];
-  const led = (): string | undefined => /define guests = \{ (.*) \}/.exec(read('guests') ?? '')?.[1];
+  const led = (): string | undefined => /define guests = \{ (.*) \. 80 \}/.exec(read('guests') ?? '')?.[1];
   return { host, apply, read, files, led, places, folder, consumed };
 }
 
@@ -268,7 +268,7 @@ test('where it does not come up the earlier rules are back, and the job can be g
 test('a hand-written configuration is kept where the first signed one does not come up', async (t) => {
   const { apply, host, files, places } = setUp(t);
   writeFileSync(places.config, 'tunnel: t\ningress: [{ service: http_status:404 }]\n', { mode: 0o600 });
-  writeFileSync(places.guests, 'define guests = { 192.168.1.77 }\n', { mode: 0o644 });
+  writeFileSync(places.guests, 'define guests = { 192.168.1.77 . 80 }\n', { mode: 0o644 });
   const before = files();
   host.comesUp = (config) => config.startsWith('tunnel: t');
   assert.equal((await apply(toFirst())).is, 'refused');

@@ -76,7 +76,7 @@ test('all three files come from the one declaration', () => {
     config,
     /"path":"\^\/x","service":"http:\/\/192\.168\.1\.51:8080"\}\n {2}- \{"service":"http_status:404"\}\n$/,
   );
-  assert.match(guests, /^define guests = \{ 192\.168\.1\.50, 192\.168\.1\.51 \}$/m);
+  assert.match(guests, /^define guests = \{ 192\.168\.1\.50 \. 80, 192\.168\.1\.51 \. 8080 \}$/m);
   assert.deepEqual(dropIn.split('\n').slice(1), [
     '[Service]',
     'IPAddressAllow=192.168.1.1',

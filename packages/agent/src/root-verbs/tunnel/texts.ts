@@ -2,7 +2,7 @@
  * The three files that the tunnel stands on, made from one declaration, so that what cloudflared is told and what both
  * fences let through cannot differ. Pure; everything in them was held to a pattern by the schema of the declaration.
  */
-import { guestsOfTunnel } from '@felhom/protocol';
+import { guestsOfTunnel, reachOfTunnel } from '@felhom/protocol';
 import type { TunnelDeclaration } from '@felhom/protocol';
 
 export interface TunnelTexts {
@@ -19,6 +19,7 @@ const made = '# Made from /etc/felhom/tunnel-rules.json; a signed tunnel-change 
 /** `nameServers`: of the host, which the tunnel asks too. */
 export function tunnelTexts(declaration: TunnelDeclaration, nameServers: readonly string[]): TunnelTexts {
   const guests = guestsOfTunnel(declaration);
+  const reach = reachOfTunnel(declaration).map((one) => one.replace(':', ' . '));
   const lines = declaration.ingress.map(({ hostname, path, service }) => {
     const fields = {
       ...(hostname === undefined ? {} : { hostname }),
@@ -31,7 +32,7 @@ export function tunnelTexts(declaration: TunnelDeclaration, nameServers: readonl
   });
   return {
     config: [made, `tunnel: ${declaration.tunnel}`, 'ingress:', ...lines, ''].join('\n'),
-    guests: `${made}\ndefine guests = { ${guests.join(', ')} }\n`,
+    guests: `${made}\ndefine guests = { ${reach.join(', ')} }\n`,
     dropIn: [made, '[Service]', ...[...nameServers, ...guests].map((address) => `IPAddressAllow=${address}`), ''].join(
       '\n',
     ),
