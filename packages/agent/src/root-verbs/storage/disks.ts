@@ -198,7 +198,7 @@ export async function findDisk(tools: DiskTools, uuid: string): Promise<DiskAnsw
 }
 
 /** `blkid --probe` reads the device, not its cache; it ends with 2 where nothing is found. */
-async function superblock(blkid: HostCommand, device: string): Promise<Pick<FoundDisk, 'uuid' | 'fileSystem'>> {
+export async function superblock(blkid: HostCommand, device: string): Promise<Pick<FoundDisk, 'uuid' | 'fileSystem'>> {
   const { code, stdout, stderr } = await blkid(['--probe', '--output', 'export', device]);
   if (code !== 0 && code !== 2) throw new Error(`blkid ended with ${code}: ${stderr.trim()}`);
   const said = new Map(

@@ -10,7 +10,7 @@ import { mountPathOf } from '../../storage-manifest.ts';
 import type { DeclaredTarget } from '../../storage-manifest.ts';
 import { changeOf } from './define.ts';
 import { guestsOn } from './detach.ts';
-import { findBare, listDisks, mountsAt, useOf } from './disks.ts';
+import { findBare, mountsAt, superblock, useOf } from './disks.ts';
 import type { FoundDisk } from './disks.ts';
 import { markAt } from './folder.ts';
 import { forgetMount, rightDisk } from './mount.ts';
@@ -79,9 +79,10 @@ async function declaredDisk(world: StorageWorld, { state, wipingBytes }: Declare
 async function otherOn(world: StorageWorld, name: string, parts: readonly string[]): Promise<string | undefined> {
   const held = world.registry.read();
   const others = held.is === 'held' ? held.manifest.targets.filter(({ target }) => target.name !== name) : [];
-  const there = new Set(
-    (await listDisks(world.tools)).flatMap(({ device, uuid }) => (parts.includes(device) ? [uuid] : [])),
-  );
+  if (others.length === 0) return undefined;
+  const there = new Set<string>();
+  // No other disk is read: one that hangs would hold this up.
+  for (const part of parts) there.add((await superblock(world.tools.blkid, part)).uuid);
   return others.find(({ target }) => isDisk(target) && there.has(target.uuid))?.target.name;
 }
 
@@ -140,8 +141,8 @@ export async function wipeTarget(world: StorageWorld, plan: WipePlan, now: numbe
     return busyWith('wipe', name, overwritten.text);
   }
   if (overwritten.is !== 'done') return begun(overwritten.text);
-  const still = (await listDisks(world.tools)).find(({ device }) => device === disk.device);
-  if (still !== undefined) return begun(`${disk.device} still shows ${still.fileSystem} ${still.uuid}`);
+  const still = await superblock(world.tools.blkid, disk.device);
+  if (still.fileSystem !== '') return begun(`${disk.device} still shows ${still.fileSystem} ${still.uuid}`);
   await dropFolder(world, name);
   declareWiped(world.registry, { name, identity: targetIdentity(target), at: now });
   return { is: 'done' };
