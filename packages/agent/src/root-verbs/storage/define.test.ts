@@ -199,23 +199,29 @@ test('an answer that got lost is looked up; what cannot be looked up stays open'
 });
 
 const stub = `BEGIN {
-  $INC{$_} = 1 for qw(PVE/RPCEnvironment.pm PVE/Cluster.pm PVE/Storage.pm PVE/API2/Storage/Config.pm PVE/API2/Pool.pm PVE/API2/ACL.pm);
+  $INC{$_} = 1 for qw(PVE/RPCEnvironment.pm PVE/Cluster.pm PVE/Storage.pm PVE/API2/Storage/Config.pm PVE/API2/Pool.pm);
   package PVE::RPCEnvironment; sub setup_default_cli_env { $main::user = 'root@pam' }
   package PVE::Cluster; our $user = { pools => { felhom => { storage => {} } } };
   sub cfs_update { } sub cfs_read_file { $user }
   package PVE::Storage; our $config = { ids => {} };
-  sub config { $config } sub storage_config { $_[0]->{ids}->{$_[1]} }
+  use Storable qw(dclone);
+  sub config { dclone($config) } sub write_config { $config = $_[0] }
+  sub storage_config { $_[0]->{ids}->{$_[1]} || ($_[2] ? undef : die "storage '$_[1]' does not exist\\n") }
+  sub lock_storage_config { my ($code, $what) = @_; eval { $code->(); 1 } or die "$what: $@" }
+  sub activate_storage { my ($all, $id) = @_; print "mounting"; die "mount error: access denied\\n" if $all->{ids}->{$id}->{server} eq 'denied' }
+  package PVE::Storage::Plugin; sub lookup { die "no plugin $_[1]\\n" if $_[1] ne 'cifs'; 'PVE::Storage::CIFSPlugin' }
+  package PVE::Storage::CIFSPlugin; sub check_config { my ($class, $id, $p, $create) = @_;
+    die "no such option\\n" if !$create || grep { exists($p->{$_}) } qw(type storage password);
+    { type => 'cifs', path => "/mnt/pve/$id", %$p, content => { map { $_ => 1 } split(/,/, $p->{content}) }, nodes => { $p->{nodes} => 1 } } }
   package PVE::API2::Storage::Config;
   sub create { my ($class, $p) = @_; my %p = %$p; my $id = delete $p{storage}; delete $p{password}; print "mounting";
     $p{content} = { map { $_ => 1 } split(/,/, $p{content}) }; $p{nodes} = { $p{nodes} => 1 }; $config->{ids}->{$id} = \\%p; }
   sub delete { my ($class, $p) = @_; delete $config->{ids}->{$p->{storage}} or die "storage '$p->{storage}' does not exist\\n";
     delete $_->{storage}->{$p->{storage}} for values %{$PVE::Cluster::user->{pools}};
     @PVE::API2::ACL::acl = grep { $_->{path} ne "/storage/$p->{storage}" } @PVE::API2::ACL::acl; }
-  sub update { my ($class, $p) = @_; die "update storage failed: no such storage\\n" }
-  package PVE::API2::ACL; our @acl;
-  sub read_acl { [@acl] }
-  sub update_acl { my ($class, $p) = @_; my ($type) = map { s/s\\z//r } grep { /^(?:user|group|token)s\\z/ } keys %$p;
-    push @acl, { path => $p->{path}, roleid => $p->{roles}, propagate => $p->{propagate}, type => $type, ugid => $p->{$type . 's'} }; }
+  our $password = '';
+  sub update { my ($class, $p) = @_; die "update storage failed: no such storage\\n" if !$config->{ids}->{$p->{storage}};
+    $password = $p->{password} // $password; }
   package PVE::API2::Pool;
   sub update_pool { my ($class, $p) = @_; die "not root" if $main::user ne 'root@pam';
     $user->{pools}->{$p->{poolid}}->{storage}->{$p->{storage}} = 1 }
@@ -251,24 +257,41 @@ test('the program itself, on a stand-in of the library of Proxmox', async (t) =>
   assert.deepEqual(failed, { is: 'failed', text: 'update storage failed: no such storage' });
   for (const storage of ['', '../x', 'a\nb', '-x', 'a'])
     assert.equal((await onEntry(perl, { storage, pool: 'felhom' }, { act: 'read' })).is, 'failed', storage);
-  // There is one already, with rights on it.
-  before = `$PVE::Storage::config->{ids}->{nas} = { type => 'cifs', server => 'old' };
+  // There is one already, with rights on it, a place that a person chose, and a key.
+  before = `$PVE::Storage::config->{ids}->{nas} = { type => 'cifs', server => 'old', path => '/srv/nas', 'encryption-key' => 'ab:cd', disable => 1 };
     $PVE::Cluster::user->{pools}->{felhom}->{storage}->{nas} = 1;
     @PVE::API2::ACL::acl = ({ path => '/storage/nas', roleid => 'FelhomStore', propagate => 1, type => 'token', ugid => 'a@pve!b' },
-      { path => '/storage/nas', roleid => 'FelhomStore', propagate => 0, type => 'user', ugid => 'a@pve' },
-      { path => '/storage/other', roleid => 'Other', propagate => 0, type => 'user', ugid => 'a@pve' });`;
-  // Told in place of the entry, which the first half has shown.
-  after = `print encode_json({ entry => { rights => join(' ', map { "$_->{path} $_->{ugid} $_->{roleid} $_->{propagate}" } @PVE::API2::ACL::acl),
-    server => $PVE::Storage::config->{ids}->{nas}->{server} // 'none' }, pooled => $member->() }), "\\n";`;
-  const rights = '/storage/nas a@pve!b FelhomStore 1 /storage/nas a@pve FelhomStore 0';
+      { path => '/storage/other', roleid => 'Other', propagate => 0, type => 'user', ugid => 'a@pve' });
+    END { print STDERR "left: $PVE::Storage::config->{ids}->{nas}->{server} with ", scalar(@PVE::API2::ACL::acl) }`;
+  // Told beside the entry.
+  after = `$said->{rights} = join(' ', map { "$_->{path} $_->{ugid} $_->{roleid} $_->{propagate}" } @PVE::API2::ACL::acl);
+    $said->{given} = $PVE::API2::Storage::Config::password;
+    print encode_json({ entry => $said, pooled => $member->() }), "\\n";`;
   assert.deepEqual(await onEntry(perl, { storage: 'nas', pool: 'felhom' }, { act: 'replace', params }), {
     is: 'found',
-    entry: { rights: `/storage/other a@pve Other 0 ${rights}`, server: 'nas.lan' },
+    entry: {
+      ...entryOf(nas, 'pve1'),
+      path: '/srv/nas',
+      'encryption-key': 'ab:cd',
+      rights: '/storage/nas a@pve!b FelhomStore 1 /storage/other a@pve Other 0',
+      given: 'hunter2',
+    },
     pooled: true,
   });
+  // The server does not let the host in: what was there is there, with its rights.
+  const denied = { act: 'replace' as const, params: { ...params, server: 'denied' } };
+  assert.deepEqual(await onEntry(perl, { storage: 'nas', pool: 'felhom' }, denied), {
+    is: 'failed',
+    text: 'replace storage failed: mount error: access denied\nleft: old with 2',
+  });
+  const other = { act: 'replace' as const, params: { ...params, type: 'nfs' } };
+  assert.match(
+    JSON.stringify(await onEntry(perl, { storage: 'nas', pool: 'felhom' }, other)),
+    /of another type.*left: old/,
+  );
   assert.deepEqual(await onEntry(perl, { storage: 'nas', pool: 'felhom' }, { act: 'remove' }), {
     is: 'found',
-    entry: { rights: '/storage/other a@pve Other 0', server: 'none' },
+    entry: { rights: '/storage/other a@pve Other 0', given: '' },
     pooled: false,
   });
 });

@@ -9,12 +9,11 @@ import type { EntryOptions } from '../../storage-entry.ts';
 /**
  * For `perl -e`; stdin: `{"act":"read|create|update|replace|remove","storage":…,"pool":…,"params":{…},"remove":[…]}`. The last line that
  * it prints is what is there afterwards. PVE: API2/Storage/Config.pm create, update,
- * delete; API2/Pool.pm update_pool; API2/ACL.pm. Removing an entry drops the rights on its path: those are given again, because
- * a replaced entry would else be of no use to the agent.
+ * delete; API2/Pool.pm update_pool. `replace` does as create does, on the section alone: what is there is written over once the
+ * other one could be activated, and never deleted, which would drop the rights on its path, its pools and its keys with it.
  */
 export const storageEntryProgram = `use strict; use warnings; use JSON;
 use PVE::RPCEnvironment; use PVE::Cluster; use PVE::Storage; use PVE::API2::Storage::Config; use PVE::API2::Pool;
-use PVE::API2::ACL;
 my $in = decode_json(do { local $/; <STDIN> });
 my ($act, $id, $pool) = @$in{qw(act storage pool)};
 die "no storage\\n" if !defined($id) || $id !~ /^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]\\z/;
@@ -28,15 +27,20 @@ if ($act eq 'create') {
 } elsif ($act eq 'remove') {
   PVE::API2::Storage::Config->delete({ storage => $id });
 } elsif ($act eq 'replace') {
-  my @rights = grep { $_->{path} eq "/storage/$id" } @{ PVE::API2::ACL->read_acl({}) };
-  PVE::API2::Storage::Config->delete({ storage => $id });
-  for my $right (@rights) {
-    PVE::API2::ACL->update_acl({
-      path => "/storage/$id", roles => $right->{roleid}, propagate => $right->{propagate},
-      "$right->{type}s" => $right->{ugid},
-    });
-  }
-  PVE::API2::Storage::Config->create({ %$params, storage => $id });
+  my %new = %$params;
+  my ($type, $password) = delete @new{qw(type password)};
+  PVE::API2::Storage::Config->update({ storage => $id, password => $password }) if defined($password);
+  PVE::Storage::lock_storage_config(sub {
+    my $all = PVE::Storage::config();
+    my $old = PVE::Storage::storage_config($all, $id);
+    die "it is of another type\\n" if $old->{type} ne $type;
+    $new{path} = $old->{path} if defined($old->{path});
+    my $entry = PVE::Storage::Plugin->lookup($type)->check_config($id, \\%new, 1, 1);
+    defined($old->{$_}) and $entry->{$_} = $old->{$_} for qw(encryption-key master-pubkey);
+    $all->{ids}->{$id} = $entry;
+    PVE::Storage::activate_storage($all, $id);
+    PVE::Storage::write_config($all);
+  }, 'replace storage failed');
 } elsif ($act ne 'read') {
   die "no such act\\n";
 }

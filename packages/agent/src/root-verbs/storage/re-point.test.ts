@@ -73,26 +73,7 @@ const acts = ({ written }: MadeHost): readonly string[] =>
 
 test('another address of an NFS server: the entry is replaced, pooled, and what was mounted let go of', async (t) => {
   const host = await setUp(t, nas);
-  let mounted = true;
-  const { findmnt } = host.world.tools;
-  Object.assign(host.world, {
-    systemctl: async (args: readonly string[]) => {
-      host.calls.push(args.join(' '));
-      mounted = false;
-      return { code: 0, stdout: '', stderr: '' };
-    },
-    tools: {
-      ...host.world.tools,
-      findmnt: async (args: readonly string[]) =>
-        args.includes('/mnt/pve/nas') && mounted
-          ? {
-              code: 0,
-              stdout: JSON.stringify({ filesystems: [{ source: 'nas.lan:/export', fstype: 'nfs4', options: 'rw' }] }),
-              stderr: '',
-            }
-          : findmnt(args),
-    },
-  });
+  mountedUntilStopped(host, '/mnt/pve/nas', 'nas.lan:/export');
   const next = to(nas, { server: '10.0.0.9', export: '/volume1/export' });
   assert.deepEqual(await rePoint(host, next), { is: 'done' });
   assert.deepEqual(host.calls, ['stop mnt-pve-nas.mount']);
@@ -197,17 +178,88 @@ for (const [name, target, next, change, says] of never)
     assert.deepEqual(host.written, []);
   });
 
+/** A share that stays mounted until systemd is told to let go of it. */
+function mountedUntilStopped(host: MadeHost, path: string, source: string): void {
+  let mounted = true;
+  const { findmnt } = host.world.tools;
+  Object.assign(host.world, {
+    systemctl: async (args: readonly string[]) => {
+      host.calls.push(args.join(' '));
+      mounted = false;
+      return { code: 0, stdout: '', stderr: '' };
+    },
+    tools: {
+      ...host.world.tools,
+      findmnt: async (args: readonly string[]) =>
+        args.includes(path) && mounted
+          ? {
+              code: 0,
+              stdout: JSON.stringify({ filesystems: [{ source, fstype: 'nfs4', options: 'rw' }] }),
+              stderr: '',
+            }
+          : findmnt(args),
+    },
+  });
+}
+
+test('an entry that a person removed: what is mounted of the old address is let go of before there is another one', async (t) => {
+  const host = await setUp(t, nas);
+  host.entries.clear();
+  const next = to(nas, { server: 'b' });
+  const config = join(host.folder, 'guests', '9001.conf');
+  writeFileSync(config, 'mp0: nas:9001/x,mp=/srv\n');
+  const refused = await rePoint(host, next);
+  assert.match('text' in refused ? refused.text : '', /9001 have volumes there/);
+  assert.deepEqual([host.entries.size, held(host)], [0, [declared(nas)]]);
+  writeFileSync(config, 'hostname: x\n');
+  mountedUntilStopped(host, '/mnt/pve/nas', 'nas.lan:/export');
+  assert.deepEqual(await rePoint(host, next), { is: 'done' });
+  assert.deepEqual(host.calls, ['stop mnt-pve-nas.mount']);
+  assert.deepEqual(acts(host), ['create']);
+  assert.equal(host.entries.get('nas')?.['server'], 'b');
+  // The same address needs no letting go of: it is made anew.
+  host.entries.clear();
+  writeFileSync(config, 'mp0: nas:9001/x,mp=/srv\n');
+  assert.deepEqual(await rePoint(host, next), { is: 'done' });
+});
+
+test('an entry that Proxmox does not take: refused, and the old one is in use again', async (t) => {
+  const host = await setUp(t, nas);
+  const before = host.entries.get('nas');
+  const { perl } = host.world.tools;
+  let mountedHalf = false;
+  Object.assign(host.world.tools, {
+    perl: async (args: readonly string[], input = '') => {
+      if (!input.includes('"act":"replace"')) return perl(args, input);
+      mountedHalf = true;
+      mountedUntilStopped(host, '/mnt/pve/nas', 'b:/export');
+      return { code: 255, stdout: '', stderr: "mkdir '/mnt/pve/nas/dump': Permission denied" };
+    },
+  });
+  const answer = await rePoint(host, to(nas, { server: 'b' }));
+  assert.ok(answer.is === 'refused' && mountedHalf);
+  assert.match(answer.text, /cannot re-point nas: Proxmox does not take it .*as it was: mkdir .*Permission denied/);
+  assert.deepEqual(host.calls, ['stop mnt-pve-nas.mount'], 'the new one is not left below the old one');
+  assert.deepEqual(held(host), [declared(nas)]);
+  const { disable, ...rest } = host.entries.get('nas') ?? {};
+  assert.deepEqual([disable, rest], [undefined, before]);
+});
+
 test('one that was interrupted is known by both addresses, and the same order goes on', async (t) => {
   const host = await setUp(t, nas);
   const next = to(nas, { server: 'b' });
   const { perl } = host.world.tools;
+  let dead = false;
   Object.assign(host.world.tools, {
-    perl: async (args: readonly string[], input = '') =>
-      input.includes('"act":"replace"') ? { code: 255, stdout: '', stderr: 'got no lock' } : perl(args, input),
+    perl: async (args: readonly string[], input = '') => {
+      dead ||= input.includes('"act":"replace"');
+      return dead ? { code: 255, stdout: '', stderr: 'got no lock' } : perl(args, input);
+    },
   });
   const first = await rePoint(host, next);
   assert.ok(first.is === 'begun');
   assert.match(first.text, /the same order again goes on: got no lock/);
+  Object.assign(host.world.tools, { perl });
   assert.deepEqual(held(host), [declared(next, { movingFrom: nas })]);
   assert.equal(host.entries.get('nas')?.['disable'], '1', 'nothing goes to the old address any more');
   // Not somewhere else instead.
@@ -215,7 +267,6 @@ test('one that was interrupted is known by both addresses, and the same order go
     JSON.stringify(await rePoint(host, { ...next, name: 'nas', storage: 'x' as typeof next.storage })),
     /its storage/,
   );
-  Object.assign(host.world.tools, { perl });
   assert.deepEqual(await rePoint(host, next), { is: 'done' });
   assert.deepEqual(held(host), [declared(next)]);
   assert.equal(host.entries.get('nas')?.['server'], 'b');

@@ -1,7 +1,8 @@
 /**
  * A server that moved: the same target under another address, certificate, user or credential. What Proxmox can change in its
- * entry it changes. Where it cannot, the entry is replaced by another one, and only while no guest has a volume there: that
- * would get another place under its old name. The same twice does it once, and goes on where the first ended.
+ * entry it changes. Where it cannot, or where the entry is gone, another one takes its place, and only while no guest has a
+ * volume there: that would get another place under its old name. An entry that Proxmox does not take leaves all as it was.
+ * The same twice does it once, and goes on where the first ended.
  */
 import { notMoved, targetIdentity } from '@felhom/protocol';
 import type { StorageTarget } from '@felhom/protocol';
@@ -15,13 +16,21 @@ import { mountsAt } from './disks.ts';
 import { onEntry, reachServer } from './proxmox.ts';
 import { declare, declaredIn } from './registry.ts';
 import { escapePath } from './units.ts';
+import { busyWith, refusedBy } from './world.ts';
 import type { ChangeAnswer, StorageWorld } from './world.ts';
 
 export interface RePointPlan {
   readonly declared: DeclaredTarget;
   readonly to: StorageTarget;
-  /** Its entry has to be replaced: where the old one had the share mounted, if it was a share. */
-  readonly replaces: { readonly mountedAt: string | undefined } | undefined;
+  readonly replaces: Replaces | undefined;
+}
+
+/** Another entry stands for it afterwards. */
+interface Replaces {
+  /** There is one to be replaced; else it is made. */
+  readonly entry: boolean;
+  /** Where the share of the old one is mounted, if it was a share. */
+  readonly mountedAt: string | undefined;
 }
 
 export type RePointPlanAnswer =
@@ -52,9 +61,10 @@ export async function planRePoint(world: StorageWorld, name: string, to: Storage
   if ('bad' in host) return no('busy', host.bad);
   const entry = await onEntry(world.tools.perl, { storage: to.storage, pool: host.pool }, { act: 'read' });
   if (entry.is === 'failed') return no('busy', `Proxmox does not tell its storages: ${entry.text}`);
-  const isOf = (target: StorageTarget): boolean =>
-    entry.entry === undefined || !fixedDiffers(entry.entry, entryOf({ target, state: 'attached' }, host.node));
-  const replaces = !isOf(to);
+  const isOf = (target: StorageTarget): boolean => standsFor(entry.entry, target, host.node);
+  // Without an entry the share may be mounted still: whatever it was known as, it has to be let go of.
+  const moves = [from, declared.target].some((target) => targetIdentity(target) !== targetIdentity(to));
+  const replaces = entry.entry === undefined ? moves : !isOf(to);
   if (replaces && !isOf(from)) return no('refused', `storage ${to.storage} of Proxmox stands for something else`);
   const guests = replaces ? guestsOn(world, to.storage) : [];
   if (guests.length > 0)
@@ -67,11 +77,16 @@ export async function planRePoint(world: StorageWorld, name: string, to: Storage
   if (silent !== undefined) return no('refused', silent);
   const path =
     'server' in from && from.type !== 'pbs' ? (entry.entry?.['path'] ?? `/mnt/pve/${to.storage}`) : undefined;
-  return { is: 'plan', plan: { declared, to, replaces: replaces ? { mountedAt: path } : undefined } };
+  return {
+    is: 'plan',
+    plan: { declared, to, replaces: replaces ? { entry: entry.entry !== undefined, mountedAt: path } : undefined },
+  };
 }
 
-const fixedDiffers = (found: EntryOptions, wanted: EntryOptions): boolean =>
-  entryDifferences(found, wanted).some(({ fixed }) => fixed);
+/** None there stands for anything. */
+const standsFor = (found: EntryOptions | undefined, target: StorageTarget, node: string): boolean =>
+  found === undefined ||
+  !entryDifferences(found, entryOf({ target, state: 'attached' }, node)).some(({ fixed }) => fixed);
 
 /** Where a server of the kind listens. PVE: NFSPlugin.pm and CIFSPlugin.pm ask there too. */
 function addressOf(target: StorageTarget): { readonly server: string; readonly port: number } {
@@ -100,40 +115,76 @@ export async function rePointTarget(world: StorageWorld, plan: RePointPlan): Pro
     is: 'begun',
     text: `${name} is declared at its new address and not in use yet; the same order again goes on: ${why}`,
   });
-  const kept = replaces === undefined ? undefined : await replaceEntry(world, to, replaces.mountedAt);
-  if (kept !== undefined) return begun(kept);
+  if (replaces !== undefined) {
+    const held = await clearPlace(world, to, replaces);
+    if (held !== undefined) return begun(held);
+    const failed = replaces.entry ? await replaceEntry(world, to) : undefined;
+    if (failed !== undefined)
+      return (
+        (await goBack(world, { ...rest, target: movingFrom }, { mountedAt: replaces.mountedAt, why: failed })) ??
+        begun(failed)
+      );
+  }
   const defined = await defineStorage(world, name, true);
   if (defined.is !== 'done') return begun(defined.text);
   declare(world.registry, moved);
   return { is: 'done' };
 }
 
-/** `undefined`: it is another one now; else why it is not. */
-async function replaceEntry(
+/** `undefined`: nothing is mounted there, and Proxmox mounts nothing; else why not. */
+async function clearPlace(
   world: StorageWorld,
-  to: StorageTarget,
-  mountedAt: string | undefined,
+  { storage }: StorageTarget,
+  { entry, mountedAt }: Replaces,
 ): Promise<string | undefined> {
   const host = world.node();
   if ('bad' in host) return host.bad;
-  const place = { storage: to.storage, pool: host.pool };
-  // Proxmox mounts again what is switched on.
-  const off = await onEntry(world.tools.perl, place, { act: 'update', params: { disable: '1' }, remove: [] });
-  if (off.is === 'failed') return off.text;
-  const left = mountedAt === undefined ? undefined : await unmountShare(world, mountedAt);
-  if (left !== undefined) return left;
+  if (entry) {
+    // Proxmox mounts again what is switched on.
+    const act = { act: 'update', params: { disable: '1' }, remove: [] } as const;
+    const off = await onEntry(world.tools.perl, { storage, pool: host.pool }, act);
+    return undefined;
+  }
+  return unmountShare(world, mountedAt);
+}
+
+/** `undefined`: it is another one now; else why it is not. */
+async function replaceEntry(world: StorageWorld, to: StorageTarget): Promise<string | undefined> {
+  const host = world.node();
+  if ('bad' in host) return host.bad;
   const secret = 'credential' in to ? await readCredential(world, to.credential) : undefined;
   const params = {
     ...entryOf({ target: to, state: 'attached' }, host.node),
     ...(secret?.is === 'secret' ? { password: secret.secret } : {}),
   };
+  const place = { storage: to.storage, pool: host.pool };
   const replaced = await onEntry(world.tools.perl, place, { act: 'replace', params });
   return replaced.is === 'failed' ? replaced.text : undefined;
 }
 
+/** To the old entry, where Proxmox says that it is still there. `undefined`: nothing is known, or it cannot be left yet. */
+async function goBack(
+  world: StorageWorld,
+  was: DeclaredTarget,
+  { mountedAt, why }: { readonly mountedAt: string | undefined; readonly why: string },
+): Promise<ChangeAnswer | undefined> {
+  const { name, storage } = was.target;
+  const host = world.node();
+  if ('bad' in host) return undefined;
+  const now = await onEntry(world.tools.perl, { storage, pool: host.pool }, { act: 'read' });
+  if (now.is === 'failed' || now.entry === undefined || !standsFor(now.entry, was.target, host.node)) return undefined;
+  // Proxmox may have mounted the new one before it did not like it.
+  if ((await unmountShare(world, mountedAt)) !== undefined) return undefined;
+  declare(world.registry, was);
+  const back = await defineStorage(world, name, true);
+  return back.is === 'done'
+    ? refusedBy('re-point', name, `Proxmox does not take it at its new address, at the old one it is as it was: ${why}`)
+    : busyWith('re-point', name, `it is declared at its old address again, and not in use yet: ${back.text}; ${why}`);
+}
+
 /** Never lazy: what still writes there would go on writing where nobody looks. */
-async function unmountShare(world: StorageWorld, path: string): Promise<string | undefined> {
-  if ((await mountsAt(world.tools, path)).length === 0) return undefined;
+async function unmountShare(world: StorageWorld, path: string | undefined): Promise<string | undefined> {
+  if (path === undefined || (await mountsAt(world.tools, path)).length === 0) return undefined;
   const { stderr } = await world.systemctl(['stop', `${escapePath(path)}.mount`]);
   if ((await mountsAt(world.tools, path)).length === 0) return undefined;
   return `what was mounted at ${path} is in use, or its server hangs; restarting the host lets go of it: ${stderr.trim().slice(0, 300)}`;
