@@ -1,6 +1,7 @@
 /** Guests with a volume on a disk that is pulled and comes back: found, told, restarted once, and live again. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseClaim, storageView } from '@felhom/protocol';
 import type { Report } from '@felhom/protocol';
 import { labGuest } from './desired.ts';
 import { createSimWorld } from './sim-world.ts';
@@ -216,4 +217,49 @@ test('not to run: told, and left to people', async () => {
   assert.equal(starts(), 0);
   const told = reportOf(world).findings.find(({ key }) => key === 'guest.stale-mount');
   assert.match(told?.advice.text ?? '', /does not want it to run/);
+});
+
+test('the guest itself is told: attached, away, stale, and attached again', async () => {
+  const world = await createSimWorld({ seed: 9 });
+  await world.clock.runUntil(world.targets.attach('usb1', { role: 'bulk-data' }));
+  world.hub.publish([{ ...onDisk, controller: { role: 'apps', config: {} } }]);
+  const { agent } = world.boot();
+  assert.ok(await world.until(() => reportOf(world).converged && asked(world) > 0, 10 * minute));
+  const call = async (method: 'GET' | 'POST', target: string, body?: unknown, token?: string): Promise<unknown> => {
+    const api = agent.localApi() ?? assert.fail('there is no local API');
+    const answer = await world.clock.runUntil(
+      api.handle(
+        {
+          method,
+          target,
+          headers: {
+            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+            ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          },
+          readBody: async () => new TextEncoder().encode(body === undefined ? '' : JSON.stringify(body)),
+          port: { is: 'guest', vmid, net: 0, mac: 'BC:24:11:00:00:01', port: `veth${vmid}i0` },
+        },
+        new AbortController().signal,
+      ),
+    );
+    assert.equal(answer.status, 200, answer.body);
+    return JSON.parse(answer.body);
+  };
+  const env = world.node.guests.config(vmid).active.get('env') ?? '';
+  const claim = parseClaim(/FELHOM_CLAIM=([^\0]+)/.exec(env)?.[1] ?? '') ?? assert.fail(`no claim in ${env}`);
+  const redeemed = (await call('POST', '/v1/bootstrap/redeem', { claim: claim.secret })) as { readonly token: string };
+  const state = async (): Promise<string> => {
+    const told = storageView.parse(await call('GET', '/v1/storage', undefined, redeemed.token));
+    return told.volumes.map((volume) => `${volume.name} ${volume.state}`).join();
+  };
+  assert.equal(await state(), 'rootfs attached,photos attached');
+  world.targets.pull('usb1');
+  await world.clock.advance(second);
+  assert.equal(await state(), 'rootfs attached,photos away');
+  world.targets.plugIn('usb1');
+  await world.clock.advance(second);
+  assert.equal(await state(), 'rootfs attached,photos stale');
+  assert.ok(await world.until(() => isLive(world) && !remounting(world), 10 * minute), keys(world).join());
+  await world.clock.advance(minute);
+  assert.equal(await state(), 'rootfs attached,photos attached');
 });
