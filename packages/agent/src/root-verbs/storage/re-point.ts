@@ -143,7 +143,7 @@ async function clearPlace(
     // Proxmox mounts again what is switched on.
     const act = { act: 'update', params: { disable: '1' }, remove: [] } as const;
     const off = await onEntry(world.tools.perl, { storage, pool: host.pool }, act);
-    return undefined;
+    if (off.is === 'failed') return off.text;
   }
   return unmountShare(world, mountedAt);
 }
