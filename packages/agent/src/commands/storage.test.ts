@@ -21,7 +21,7 @@ function setUp(t: TestContext) {
   const asked: string[] = [];
   const run = async (
     argv: readonly string[],
-    over: { answers?: boolean; types?: string; stdin?: string; uid?: number } = {},
+    over: { answers?: boolean; thinking?: () => void; types?: string; stdin?: string; uid?: number } = {},
   ) => {
     const said = { out: '', failed: '' };
     const quiet = { writeErr: (text: string) => void (said.failed += text), writeOut: () => {} };
@@ -36,6 +36,7 @@ function setUp(t: TestContext) {
           ? undefined
           : async (question) => {
               asked.push(question);
+              over.thinking?.();
               return over.answers === true;
             },
       typed:
@@ -97,6 +98,39 @@ test('nothing is done without a yes, or with nobody to ask', async (t) => {
   assert.deepEqual(host.written, []);
   assert.match((await run(['attach', file], { uid: 1000 })).failed, /this takes root/);
 });
+
+const meanwhile: [name: string, change: (host: ReturnType<typeof makeStorageHost>) => void, says: RegExp][] = [
+  [
+    'its wiping began',
+    (host) => host.declare({ target: usb, state: 'wiping', mark, attachedAt: 1, wipingBytes: 3_900_000_000 }),
+    /its wiping has begun/,
+  ],
+  [
+    'another disk with its UUID came in its place',
+    (host) => {
+      host.pull('sdb1');
+      host.plug({ ...right, serial: 'WD-9' }, {});
+    },
+    /serial is WD-9, not WD-123/,
+  ],
+];
+for (const [name, change, says] of meanwhile)
+  test(`while a person was thinking ${name}: nothing is attached`, async (t) => {
+    const { host, run, file } = setUp(t);
+    host.plug(right, { '.felhom-target': markText(mark) });
+    host.declare({ target: usb, state: 'decommissioned', mark, attachedAt: 1 });
+    let before: unknown;
+    const { failed } = await run(['attach', file], {
+      answers: true,
+      thinking: () => {
+        change(host);
+        before = host.world.registry.read();
+      },
+    });
+    assert.match(failed, says);
+    assert.deepEqual(host.world.registry.read(), before);
+    assert.deepEqual([host.mountedDevice('usb-1'), host.written], [undefined, []]);
+  });
 
 test('the same order again is the same target, and goes on where it ended', async (t) => {
   const { host, run, declared, file } = setUp(t);

@@ -151,7 +151,11 @@ async function attachOne(context: StorageContext, file: string | undefined, flag
     if (!(await context.confirm(`Attach ${plan.target.name}?`))) return context.fail('nothing was done');
   }
   const options = { now: context.now(), takeOver: flags.takeOver === true };
-  const answer = await context.asRoot((world) => attachTarget(world, plan, options));
+  const answer = await context.asRoot(async (world) => {
+    // Somebody may have begun to wipe it meanwhile. What was shown is held to: its class and its serial too.
+    const again = await planAttach(world, plan.target, context.now);
+    return again.is === 'plan' ? attachTarget(world, again.plan, options) : again;
+  });
   tell(context, answer, `${plan.target.name} is attached: ${targetIdentity(plan.target)}`);
 }
 
