@@ -15,6 +15,7 @@ import { markText } from '../storage-manifest.ts';
 import { consumedJobsIn } from './consumed-jobs.ts';
 import { applyTarget } from './target-apply.ts';
 import { declaredUsb, makeStorageHost, usb, uuid } from './storage/test/storage-host.ts';
+import type { MadeHost } from './storage/test/storage-host.ts';
 
 const never = new AbortController().signal;
 const minute = 60_000;
@@ -92,11 +93,16 @@ test('attached, then detached, each by its own signature and once', async (t) =>
   const second = envelopeOf(detach(), bob);
   assert.deepEqual(await apply(second), { is: 'done' });
   assert.equal(host.mountedDevice('usb-1'), undefined);
-  for (const again of [first, second]) {
-    const answer = await apply(again);
-    assert.match(answer.is === 'done' ? 'done' : answer.text, /was used already/);
-  }
+  const again = await apply(first);
+  assert.match(again.is === 'done' ? 'done' : again.text, /was used already/);
   assert.equal(host.mountedDevice('usb-1'), undefined);
+  // It is as that one wanted it: its receipt may be lost, and refused would say that nothing was changed.
+  assert.deepEqual(await apply(second), { is: 'done' });
+  // Attached again by another one, it is not detached by the old one.
+  assert.deepEqual(await apply(envelopeOf(attach({ jobId: 'd'.repeat(26) }), alice)), { is: 'done' });
+  const late = await apply(second);
+  assert.match(late.is === 'done' ? 'done' : late.text, /was used already/);
+  assert.equal(host.mountedDevice('usb-1'), 'sdb1');
 });
 
 test('what is begun and not done is not spent: the same envelope goes on', async (t) => {
@@ -238,7 +244,10 @@ test('wiped by two people once it is detached, and by the same envelope no secon
   assert.ok(held.is === 'held');
   assert.deepEqual(held.manifest.targets, []);
   assert.deepEqual(held.manifest.wiped, [{ name: 'usb-1', identity: `ext4:${uuid}`, at: now }]);
-  assert.equal((await apply(envelope)).is, 'refused');
+  assert.deepEqual(await apply(envelope), { is: 'done' });
+  assert.deepEqual(host.overwritten, ['/dev/sdb1']);
+  const another = await apply(envelopeOf(wipe({ uuid: 'AAAA-BBBB' }), alice, bob));
+  assert.match(another.is === 'done' ? 'done' : another.text, /was used already/);
   const again = await apply(envelopeOf(attach({ jobId: 'd'.repeat(26) }), alice));
   assert.match(again.is === 'done' ? 'done' : again.text, /had that name and was wiped on .*; take another one/);
 });
@@ -273,5 +282,56 @@ test('a server that moved is led to its new address by its signature, and no fur
   assert.equal(host.entries.size, 0);
   assert.equal(await says(rePoint()), 'done');
   assert.equal(host.entries.get('nas')?.['server'], '10.0.0.9');
-  assert.match(await says(rePoint()), /another uuid than was signed for|was used already/);
+  assert.equal(await says(rePoint()), 'done');
+  // Led back by another one, it is not led there again by the old one.
+  host.declare({ target: nas, state: 'attached', mark, attachedAt: 1 });
+  assert.match(await says(rePoint()), /was used already/);
+});
+
+/** What is asked first, what is asked then, and what is to be seen of it: once. */
+const finished: [name: string, job: object, seen: (host: MadeHost) => unknown][] = [
+  ['wiped', wipe(), ({ overwritten }) => overwritten],
+  ['re-pointed', rePoint(), ({ written }) => written],
+];
+for (const [name, job, seen] of finished)
+  test(`killed between ${name} and spent: the same envelope is told that it is done, also when it has expired`, async (t) => {
+    const { host, apply, consumed } = setUp(t);
+    host.plug(right, { '.felhom-target': markText(mark) });
+    host.declare(
+      { ...declaredUsb, mark, state: 'decommissioned' },
+      { target: nas, state: 'attached', mark, attachedAt: 1 },
+    );
+    const envelope = envelopeOf(job, alice, bob);
+    const { add } = consumed;
+    Object.assign(consumed, {
+      add: () => {
+        throw new Error('ENOSPC: no space left on device');
+      },
+    });
+    await assert.rejects(apply(envelope), /ENOSPC/);
+    const before = JSON.stringify(seen(host));
+    assert.notEqual(before, '[]');
+    Object.assign(consumed, { add });
+    const { jobId } = job as { readonly jobId: string };
+    for (const at of [now, now + 61 * minute]) {
+      assert.deepEqual(await apply(envelope, at), { is: 'done' });
+      assert.ok(consumed.has(jobId));
+    }
+    assert.equal(JSON.stringify(seen(host)), before);
+  });
+
+test('killed in the middle of re-pointing is not done, and goes on', async (t) => {
+  const { host, apply } = setUp(t);
+  host.declare({ target: moved, movingFrom: nas, state: 'attached', mark, attachedAt: 1 });
+  assert.deepEqual(await apply(envelopeOf(rePoint(), alice)), { is: 'done' });
+  assert.equal(host.entries.get('nas')?.['server'], '10.0.0.9');
+});
+
+test('what is declared cannot be read: nothing is said of what was done', async (t) => {
+  const { host, apply, consumed } = setUp(t);
+  writeFileSync(host.world.registry.file, '{', { mode: 0o644 });
+  for (const _ of ['new', 'used']) {
+    assert.equal((await apply(envelopeOf(wipe(), alice, bob))).is, 'busy');
+    if (!consumed.has('c'.repeat(26))) consumed.add('c'.repeat(26), now);
+  }
 });

@@ -2,6 +2,7 @@
  * `target-apply`: a target is attached, detached, wiped or re-pointed as an operator's envelope says, verified here again
  * under the root-owned trust document [R13].
  */
+import { isDeepStrictEqual } from 'node:util';
 import {
   jobKind,
   longestLifeMs,
@@ -10,11 +11,12 @@ import {
   peopleNeeded,
   signatureNamespaces,
   bindingOf,
+  targetIdentity,
 } from '@felhom/protocol';
 import type { EffectClass, HostId, Job, JobKind, JobOf, TargetBinding, TrustDocument } from '@felhom/protocol';
 import type { SignatureVerifier } from '../ports/signatures.ts';
 import type { TrustStore } from '../ports/trust-store.ts';
-import type { DeclaredTarget } from '../storage-manifest.ts';
+import type { DeclaredTarget, StorageManifest } from '../storage-manifest.ts';
 import { verifyEnvelope } from '../trust/index.ts';
 import type { ConsumedJobs } from './consumed-jobs.ts';
 import { attachTarget, planAttach } from './storage/attach.ts';
@@ -71,21 +73,30 @@ export async function applyTarget(
   );
   if (verified.is === 'refused') return refused(verified.why.text);
   if (verified.is === 'unknown') return { is: 'busy', text: verified.why.text };
-  const may = mayApply(payload, verified.people, {
-    host: options.host,
-    now,
-    trust: held.document,
-    isConsumed: (id) => consumed.has(id),
-  });
-  if (may.is === 'refused') return may;
-  const answer = await carryOut(storage, may.job, options.now);
+  const opening = mayApply(payload, verified.people, { host: options.host, now, trust: held.document });
+  if (opening.is === 'refused') return opening;
+  const { job, notNow } = opening;
+  const used = consumed.has(job.jobId);
+  const manifest = storage.registry.read();
+  if (manifest.is === 'unreadable') return { is: 'busy', text: manifest.why.text };
+  // By this very job, which was killed before it could say so: refused would say that nothing was changed.
+  if (manifest.is === 'held' && isDone(manifest.manifest, job, used)) {
+    if (!used) consumed.add(job.jobId, now);
+    return { is: 'done' };
+  }
+  if (used) return refused(`job ${job.jobId} was used already; sign a new one`);
+  if (notNow !== undefined) return refused(notNow);
+  const answer = await carryOut(storage, job, options.now);
   // Spent when it is done: half of it is nothing that anybody signed for.
   if (answer.is === 'begun') throw new Error(answer.text);
-  if (answer.is === 'done') consumed.add(may.job.jobId, now);
+  if (answer.is === 'done') consumed.add(job.jobId, now);
   return answer;
 }
 
-/** Whether root does what this job says, from root's own facts alone. Pure. */
+/**
+ * Whether root does what this job says, from root's own facts alone. `notNow`: why it is not to be begun at this time; what
+ * was done by it is done all the same. Pure.
+ */
 export function mayApply(
   payload: Uint8Array,
   people: readonly string[],
@@ -93,9 +104,10 @@ export function mayApply(
     readonly trust: TrustDocument;
     readonly host: HostId;
     readonly now: number;
-    readonly isConsumed: (id: string) => boolean;
   },
-): { readonly is: 'may'; readonly job: TargetJob } | { readonly is: 'refused'; readonly text: string } {
+):
+  | { readonly is: 'may'; readonly job: TargetJob; readonly notNow: string | undefined }
+  | { readonly is: 'refused'; readonly text: string } {
   const parsed = parsePayload<Job>(jobKind, payload);
   if (parsed.is !== 'ok') return refused(parsed.text);
   const job = parsed.value;
@@ -107,11 +119,40 @@ export function mayApply(
   const distinct = new Set(people).size;
   const needed = peopleNeeded(facts.trust, classes, atLeast);
   if (distinct < needed) return refused(`${needed} people have to sign job ${job.jobId}, ${distinct} did`);
-  if (facts.now < job.notBefore) return refused(`job ${job.jobId} is not valid yet`);
-  if (facts.now >= job.expiresAt || facts.now - job.issuedAt >= longestLifeMs(job, classes[0], distinct))
-    return refused(`job ${job.jobId} has expired`);
-  if (facts.isConsumed(job.jobId)) return refused(`job ${job.jobId} was used already; sign a new one`);
-  return { is: 'may', job };
+  const late = facts.now >= job.expiresAt || facts.now - job.issuedAt >= longestLifeMs(job, classes[0], distinct);
+  const notNow =
+    facts.now < job.notBefore ? `job ${job.jobId} is not valid yet` : late ? `job ${job.jobId} has expired` : undefined;
+  return { is: 'may', job, notNow };
+}
+
+/**
+ * Whether it is as this job wants it, by the manifest, which is written last. `used`: the job was done to its end; only then
+ * the manifest says so of attaching and detaching, which go on after it was written. Pure.
+ */
+function isDone({ targets, wiped = [] }: StorageManifest, job: TargetJob, used: boolean): boolean {
+  const { params } = job;
+  const name = 'target' in params ? params.target : params.declaration.name;
+  const declared = targets.find(({ target }) => target.name === name);
+  switch (job.kind) {
+    case 'target-wipe': {
+      const { uuid } = job.params;
+      return wiped.some((one) => one.name === name && one.identity.slice(one.identity.indexOf(':') + 1) === uuid);
+    }
+    case 'target-re-point':
+      return (
+        declared?.state === 'attached' &&
+        declared.movingFrom === undefined &&
+        isDeepStrictEqual(declared.target, job.params.declaration)
+      );
+    case 'target-attach':
+      return (
+        used &&
+        declared?.state === 'attached' &&
+        targetIdentity(declared.target) === targetIdentity(job.params.declaration)
+      );
+    case 'target-detach':
+      return used && declared?.state === 'decommissioned' && otherThanSigned(job.params, declared) === undefined;
+  }
 }
 
 async function carryOut(storage: StorageWorld, job: TargetJob, now: () => number): Promise<ChangeAnswer> {
