@@ -65,12 +65,12 @@ function signed(params: object, people: readonly Person[] = [alice], change: obj
 const toFirst = (): string => signed({ declaration: first });
 const toSecond = (): string => signed({ before: digestOfTunnel(first), declaration: second });
 
-function setUp(t: TestContext) {
+function setUp(t: TestContext, trust: object = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'felhom-tunnel-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   mkdirSync(join(folder, 'etc'));
   const trustFile = join(folder, 'trust.json');
-  writeFileSync(trustFile, writeTrustText(makeDocument()), { mode: 0o644 });
+  writeFileSync(trustFile, writeTrustText(makeDocument(trust)), { mode: 0o644 });
   const at = (name: string): string => join(folder, name);
   const places = {
     rules: at('etc/tunnel-rules.json'),
@@ -231,6 +231,28 @@ for (const [name, envelope, says, at] of refusals)
     assert.deepEqual(host.ran, []);
     assert.deepEqual(readdirSync(join(folder, 'etc')), []);
   });
+
+test('as many people as disclosing takes, each once', async (t) => {
+  const { thresholds } = makeDocument();
+  const { apply } = setUp(t, { thresholds: { ...thresholds, disclose: 2 } });
+  for (const people of [[alice], [alice, alice]]) {
+    const answer = await apply(signed({ declaration: first }, people));
+    assert.ok(answer.is === 'refused');
+    assert.match(answer.text, /2 people have to sign/);
+  }
+  assert.deepEqual(await apply(signed({ declaration: first }, [alice, bob])), { is: 'done' });
+});
+
+test('under trust that has expired, or is for another host, nothing', async (t) => {
+  for (const [trust, says] of [
+    [{ expiresAt: now - 1 }, /expired/],
+    [{ host: 'box-2' }, /for host box-1/],
+  ] as const) {
+    const answer = await setUp(t, trust).apply(toFirst());
+    assert.ok(answer.is === 'refused');
+    assert.match(answer.text, says);
+  }
+});
 
 test('cloudflared’s own word counts where it is there', async (t) => {
   const { apply, host, files } = setUp(t);
