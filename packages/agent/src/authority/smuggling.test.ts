@@ -266,6 +266,8 @@ const attempts: readonly {
   { name: 'open break-glass', effect: effects['break-glass-open'], expect: 'gate.no-authority' },
   { name: 'shut the operator out', effect: effects['break-glass-close'], expect: 'gate.no-authority' },
   { name: 'another storage target', effect: effects['target-attach'], expect: 'gate.no-authority' },
+  { name: 'a storage target wiped', effect: effects['target-wipe'], expect: 'gate.no-authority' },
+  { name: 'a storage target led elsewhere', effect: effects['target-re-point'], expect: 'gate.no-authority' },
   { name: 'the tunnel to somebody else', effect: effects['tunnel-change'], expect: 'gate.no-authority' },
   { name: 'another hub', effect: effects['hub-re-point'], expect: 'gate.not-built' },
   { name: 'another controller image', effect: effects['controller-image-change'], expect: 'gate.not-built' },
