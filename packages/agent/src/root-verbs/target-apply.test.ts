@@ -302,7 +302,7 @@ for (const [name, job, seen] of finished)
       { target: nas, state: 'attached', mark, attachedAt: 1 },
     );
     const envelope = envelopeOf(job, alice, bob);
-    const { add } = consumed;
+    const working = { ...consumed };
     Object.assign(consumed, {
       add: () => {
         throw new Error('ENOSPC: no space left on device');
@@ -311,7 +311,7 @@ for (const [name, job, seen] of finished)
     await assert.rejects(apply(envelope), /ENOSPC/);
     const before = JSON.stringify(seen(host));
     assert.notEqual(before, '[]');
-    Object.assign(consumed, { add });
+    Object.assign(consumed, working);
     const { jobId } = job as { readonly jobId: string };
     for (const at of [now, now + 61 * minute]) {
       assert.deepEqual(await apply(envelope, at), { is: 'done' });
