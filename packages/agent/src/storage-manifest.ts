@@ -26,6 +26,8 @@ export const declaredTarget = z.strictObject({
   movingFrom: storageTarget.optional(),
   /** Of the device that is being wiped, so that it is found again without a file system. */
   wipingBytes: z.number().int().min(0).optional(),
+  /** All but its first bytes are overwritten: its UUID may be gone. Without it the UUID is still there. */
+  wipingHead: z.boolean().optional(),
 });
 export type DeclaredTarget = z.output<typeof declaredTarget>;
 
@@ -35,6 +37,8 @@ export const wipedTarget = z.strictObject({
   identity: z.string().max(400),
   /** Milliseconds since the epoch. */
   at: z.number().int().min(0),
+  /** Its wiping was ended without its disk, which could not be told any more: the first bytes may still be there. */
+  unseen: z.boolean().optional(),
 });
 export type WipedTarget = z.output<typeof wipedTarget>;
 

@@ -95,27 +95,37 @@ export function renderPlan(plan: AttachPlan, { mountRoot }: { readonly mountRoot
 }
 
 /** What is there, and what becomes of it. */
-export function renderWipe({ target, disk, whole, declared }: WipePlan, style: Style): string {
+export function renderWipe({ target, on, declared }: WipePlan, style: Style): string {
   const facts: [string, string][] = [
     ['target', `${target.name}, ${target.type}, ${declared.state}`],
     ['is', targetIdentity(target)],
-    [
-      'disk',
-      printableLine(
-        `${disk.device}${whole === disk.device ? '' : `, a part of ${whole}`}, ${formatBytes(disk.sizeBytes)}, ${disk.model || 'model not told'}, ${disk.bus || 'bus not told'}`,
-      ),
-    ],
-    ['serial', disk.serial === '' ? style.paint('warn', 'not told') : disk.serial],
+    ...(on === undefined
+      ? [['disk', style.paint('warn', 'not here, or not told from others any more')] as [string, string]]
+      : factsOf(on, style)),
   ];
   const steps = [
-    style.paint(
-      'bad',
-      `overwrite the first and the last MiBs of ${disk.device} and its signatures: all that is on it is lost`,
-    ),
+    on === undefined
+      ? style.paint(
+          'warn',
+          'overwrite nothing: an earlier order overwrote all but the first 128 KiB; whether these were too nobody can say',
+        )
+      : style.paint(
+          'bad',
+          `overwrite the first and the last MiBs of ${on.disk.device} and its signatures: all that is on it is lost`,
+        ),
     `remove the storage ${target.storage} from Proxmox, and the rights on it`,
     `take ${target.name} out of /etc/felhom/storage.json, and keep its name in mind`,
   ];
   return `${renderFacts(facts, style)}\nThis will\n${steps.map((step) => `  - ${step}\n`).join('')}\nIt is no secure erase: what lies between can still be read by whoever has the disk.\n`;
+}
+
+function factsOf({ disk, whole }: NonNullable<WipePlan['on']>, style: Style): [string, string][] {
+  const part = whole === disk.device ? '' : `, a part of ${whole}`;
+  const is = `${disk.device}${part}, ${formatBytes(disk.sizeBytes)}, ${disk.model || 'model not told'}, ${disk.bus || 'bus not told'}`;
+  return [
+    ['disk', printableLine(is)],
+    ['serial', disk.serial === '' ? style.paint('warn', 'not told') : disk.serial],
+  ];
 }
 
 export function renderRePoint({ declared, to, replaces }: RePointPlan, style: Style): string {

@@ -14,6 +14,8 @@ export interface OverwriteOrder {
   readonly sizeBytes: number;
   /** Asked while it is held, before the first byte: whether that is still what it was when somebody looked. */
   readonly isStill: () => Promise<boolean>;
+  /** All but its first bytes are zeros, on disk: from here on it may not show its UUID any more. */
+  readonly beforeHead: () => void;
 }
 
 export type OverwriteAnswer =
@@ -26,12 +28,23 @@ export interface BlockDevices {
   heldBy(device: string): Promise<string | undefined>;
   /** The same again does it again. Throws what the disk says. */
   overwrite(order: OverwriteOrder): Promise<OverwriteAnswer>;
+  /** Whether its ends are zeros, as `overwrite` leaves them before the first bytes go. Throws what the disk says. */
+  isOverwritten(part: Pick<OverwriteOrder, 'device' | 'sizeBytes'>): Promise<boolean>;
 }
 
 const mebibyte = 1024 * 1024;
 const endBytes = 4 * mebibyte;
 /** The superblocks of ext4, XFS and btrfs begin before it. Last, so that the disk is told by its UUID until then. */
 const headBytes = 128 * 1024;
+
+/** What is overwritten before the first bytes: from, to. */
+const endsOf = (sizeBytes: number): readonly (readonly [from: number, to: number])[] => {
+  const tail = Math.max(headBytes, sizeBytes - endBytes);
+  return [
+    [tail, sizeBytes],
+    [headBytes, Math.min(endBytes, tail)],
+  ];
+};
 
 /** `wipefs`: for signatures that lie elsewhere. */
 export function createBlockDevices(wipefs: HostCommand): BlockDevices {
@@ -50,23 +63,31 @@ export function createBlockDevices(wipefs: HostCommand): BlockDevices {
       await file?.close();
       return file === undefined ? inUse(device) : undefined;
     },
-    overwrite: async ({ device, sizeBytes, isStill }) => {
+    overwrite: async ({ device, sizeBytes, isStill, beforeHead }) => {
       // As long as it is held its name goes to no other disk, whatever is pulled and plugged (Linux: sd.c scsi_disk_release):
       // what is asked now stays true.
       const file = await alone(device, constants.O_RDWR);
       if (file === undefined) return { is: 'held', text: inUse(device) };
       try {
         if (!(await isStill())) return { is: 'held', text: `${device} is another disk now` };
-        const tail = Math.max(headBytes, sizeBytes - endBytes);
-        await zero(file, tail, sizeBytes);
-        await zero(file, headBytes, Math.min(endBytes, tail));
+        for (const [from, to] of endsOf(sizeBytes)) await zero(file, from, to);
         await file.sync();
+        beforeHead();
         // It would hold the device itself, which is held already.
         const { code, stderr } = await wipefs(['--all', '--force', '--', device]);
         if (code !== 0) return { is: 'begun', text: `wipefs ended with ${code}: ${stderr.trim().slice(0, 300)}` };
         await zero(file, 0, Math.min(headBytes, sizeBytes));
         await file.sync();
         return { is: 'done' };
+      } finally {
+        await file.close();
+      }
+    },
+    isOverwritten: async ({ device, sizeBytes }) => {
+      const file = await open(device, constants.O_RDONLY);
+      try {
+        for (const [from, to] of endsOf(sizeBytes)) if (!(await isZero(file, from, to))) return false;
+        return true;
       } finally {
         await file.close();
       }
@@ -78,4 +99,14 @@ export function createBlockDevices(wipefs: HostCommand): BlockDevices {
 async function zero(file: FileHandle, from: number, to: number): Promise<void> {
   const piece = Buffer.alloc(mebibyte);
   for (let at = from; at < to;) at += (await file.write(piece, 0, Math.min(piece.length, to - at), at)).bytesWritten;
+}
+
+async function isZero(file: FileHandle, from: number, to: number): Promise<boolean> {
+  const piece = Buffer.alloc(mebibyte);
+  for (let at = from; at < to;) {
+    const { bytesRead } = await file.read(piece, 0, Math.min(piece.length, to - at), at);
+    if (bytesRead === 0 || piece.subarray(0, bytesRead).some((byte) => byte !== 0)) return false;
+    at += bytesRead;
+  }
+  return true;
 }

@@ -3,8 +3,8 @@
  * are not called lost. Refused while a guest has a volume there.
  */
 import { isDisk } from '@felhom/protocol';
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, readdirSync, realpathSync } from 'node:fs';
+import { join, normalize } from 'node:path';
 import { defineStorage } from './define.ts';
 import { forgetMount } from './mount.ts';
 import { declare, declaredIn } from './registry.ts';
@@ -36,10 +36,38 @@ export async function detachTarget(world: StorageWorld, name: string): Promise<C
 /** A line of a guest's config, in a snapshot too, that names a volume of the storage. */
 export function guestsOn({ guestConfigs }: Pick<StorageWorld, 'guestConfigs'>, storage: string): readonly string[] {
   const names = new RegExp(`^\\w+:\\s*(?:[^\\n]*[,=])?${storage.replaceAll('.', '\\.')}:`, 'm');
-  return guestConfigs.flatMap((folder) =>
+  return configsIn(guestConfigs).flatMap(({ guest, text }) => (names.test(text) ? [guest] : []));
+}
+
+/**
+ * Guests, stopped ones and their snapshots too, whose config names one of these devices as the kernel calls it, or by a
+ * link to it: a disk that a VM has raw is opened without being held, so neither lsblk nor the kernel tells of it.
+ */
+export function guestsWith(
+  { guestConfigs }: Pick<StorageWorld, 'guestConfigs'>,
+  devices: readonly string[],
+): readonly string[] {
+  return configsIn(guestConfigs).flatMap(({ guest, text }) => {
+    // A line with `#` is what a person noted.
+    const named = text.replaceAll(/^#.*$/gm, '').match(/\/dev\/[^\s,;"']+/g) ?? [];
+    return named.some((path) => devices.includes(deviceAt(path))) ? [guest] : [];
+  });
+}
+
+/** What a link leads to; a path that leads nowhere is what it says. */
+function deviceAt(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return normalize(path);
+  }
+}
+
+function configsIn(folders: readonly string[]): readonly { readonly guest: string; readonly text: string }[] {
+  return folders.flatMap((folder) =>
     filesIn(folder)
-      .filter((file) => file.endsWith('.conf') && names.test(readFileSync(join(folder, file), 'utf8')))
-      .map((file) => file.slice(0, -'.conf'.length)),
+      .filter((file) => file.endsWith('.conf'))
+      .map((file) => ({ guest: file.slice(0, -'.conf'.length), text: readFileSync(join(folder, file), 'utf8') })),
   );
 }
 

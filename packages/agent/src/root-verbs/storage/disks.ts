@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { HostCommand } from '../../ports/host-command.ts';
+import type { BlockDevices } from './block-devices.ts';
 
 export interface DiskTools {
   readonly lsblk: HostCommand;
@@ -162,17 +163,19 @@ export async function useOf(lsblk: HostCommand, device: string): Promise<DeviceU
 }
 
 /**
- * The one device of this serial and size that has no file system any more: what is left of a disk in the middle of being
- * wiped. `undefined`: there is none that can be told. Throws what the tools throw.
+ * The one device of this serial and size that was overwritten and has nothing on it any more: what is left of a disk at the
+ * end of being wiped. No file system alone says nothing: a disk that a VM has raw shows none either. `undefined`: there is
+ * none that can be told. Throws what the tools throw.
  */
 export async function findBare(
   { lsblk, blkid }: Pick<DiskTools, 'lsblk' | 'blkid'>,
+  isOverwritten: BlockDevices['isOverwritten'],
   { serial, sizeBytes }: Pick<FoundDisk, 'serial' | 'sizeBytes'>,
 ): Promise<FoundDisk | undefined> {
   const found: FoundDisk[] = [];
   for (const { listed: one, own } of eachOf(await devicesIn(lsblk)))
     if (own.serial === serial && one.size === sizeBytes && (one.children ?? []).length === 0)
-      if ((await superblock(blkid, one.path)).fileSystem === '')
+      if ((await isBare(blkid, one.path)) && (await isOverwritten({ device: one.path, sizeBytes })))
         found.push({ ...own, device: one.path, uuid: '', fileSystem: '', label: '', sizeBytes, mounts: [] });
   return serial !== '' && found.length === 1 ? found[0] : undefined;
 }
@@ -199,15 +202,25 @@ export async function findDisk(tools: DiskTools, uuid: string): Promise<DiskAnsw
 
 /** `blkid --probe` reads the device, not its cache; it ends with 2 where nothing is found. */
 export async function superblock(blkid: HostCommand, device: string): Promise<Pick<FoundDisk, 'uuid' | 'fileSystem'>> {
+  const said = await probe(blkid, device);
+  return { uuid: said.get('UUID') ?? '', fileSystem: said.get('TYPE') ?? '' };
+}
+
+/** Neither a file system nor a table of partitions. */
+async function isBare(blkid: HostCommand, device: string): Promise<boolean> {
+  const said = await probe(blkid, device);
+  return !said.has('TYPE') && !said.has('PTTYPE');
+}
+
+async function probe(blkid: HostCommand, device: string): Promise<ReadonlyMap<string, string>> {
   const { code, stdout, stderr } = await blkid(['--probe', '--output', 'export', device]);
   if (code !== 0 && code !== 2) throw new Error(`blkid ended with ${code}: ${stderr.trim()}`);
-  const said = new Map(
+  return new Map(
     stdout.split('\n').map((line): [string, string] => {
       const at = line.indexOf('=');
       return [line.slice(0, at), line.slice(at + 1)];
     }),
   );
-  return { uuid: said.get('UUID') ?? '', fileSystem: said.get('TYPE') ?? '' };
 }
 
 export interface FoundMount {

@@ -154,7 +154,8 @@ test('wiped: its ends are zeros, nobody takes it for what it was, and what is he
   // Whatever lsblk sees: the kernel knows of every mount namespace.
   const devices = createBlockDevices(alone.tools.wipefs);
   assert.match((await devices.heldBy(loop)) ?? '', /does not let it be held alone/);
-  const held = await devices.overwrite({ device: loop, sizeBytes: size, isStill: async () => true });
+  const beforeHead = () => assert.fail('nothing is overwritten');
+  const held = await devices.overwrite({ device: loop, sizeBytes: size, isStill: async () => true, beforeHead });
   assert.ok(held.is === 'held', JSON.stringify(held));
   execFileSync('umount', [aside]);
   writeFileSync(join(folder, 'end'), Buffer.alloc(4096, 'x'));
@@ -168,7 +169,9 @@ test('wiped: its ends are zeros, nobody takes it for what it was, and what is he
   ]);
   let swapped: string = '';
   for (let times = 0; times < 20 && !swapped.includes('another'); times += 1)
-    swapped = JSON.stringify(await devices.overwrite({ device: loop, sizeBytes: size, isStill: async () => false }));
+    swapped = JSON.stringify(
+      await devices.overwrite({ device: loop, sizeBytes: size, isStill: async () => false, beforeHead }),
+    );
   assert.match(swapped, /is another disk now/);
   assert.ok(bytesOf(loop, size - 4096, 4096).includes('x'));
   let said = '';

@@ -76,6 +76,20 @@ const never: [name: string, change: (host: MadeHost) => void, says: RegExp][] = 
     (host) => writeFileSync(join(host.folder, 'guests', '9001.conf'), 'mp0: usb1:9001/x.raw,mp=/srv\n'),
     /guests have volumes there: 9001/,
   ],
+  ...(
+    [
+      ['its own device', 'scsi1: /dev/sdb1,size=3900M'],
+      ['its whole disk', 'name: x\nscsi1: /dev//sdb,size=4G'],
+      ['its device in a container', 'mp0: /dev/sdb1,mp=/srv'],
+      ['its device for a container', 'dev0: path=/dev/sdb,mode=0660'],
+      ['its device in arguments', `args: -blockdev '{"filename":"/dev/sdb1"}'`],
+      ['its device in a snapshot', 'name: x\n[before]\nscsi1: cache=none,file=/dev/sdb1'],
+    ] as const
+  ).map(([what, text]): [string, (host: MadeHost) => void, RegExp] => [
+    `of which a guest has ${what}`,
+    (host) => writeFileSync(join(host.folder, 'guests', '100.conf'), `${text}\n`),
+    /guests have it, or another part of its disk, as a device: 100$/,
+  ]),
   ['that the kernel does not let go', (host) => void (host.overwriting = 'held'), /is in use/],
   [
     'that another target lies beside',
@@ -133,6 +147,13 @@ for (const [name, change, says] of never)
     assert.equal(host.mountedDevice('../look'), undefined);
   });
 
+test('a device of another disk in a config of a guest, or in a note there, bars nothing', async (t) => {
+  const host = setUp(t, off);
+  host.plug(right, files);
+  writeFileSync(join(host.folder, 'guests', '100.conf'), '#was on /dev/sdb1\nscsi1: /dev/sdb10\ndev0: /dev/fuse\n');
+  assert.deepEqual(await wipe(host), { is: 'done' });
+});
+
 test('an entry under its name that stands for something else is left alone', async (t) => {
   const host = setUp(t, off);
   host.plug(right, files);
@@ -165,15 +186,114 @@ test('one that died in the middle is told, is attached by nobody, and goes on', 
   host.overwriting = 'dies';
   await assert.rejects(wipe(host), /Input\/output error/);
   assert.equal(manifest(host).targets[0]?.state, 'wiping');
+  assert.equal(manifest(host).targets[0]?.wipingHead, undefined);
   // Its file system is not readable any more, its superblock still is.
-  rmSync(join(host.folder, 'devices', 'sdb1', '.felhom-target'));
+  Object.assign(host.world.tools, { mount: async () => ({ code: 32, stdout: '', stderr: 'bad superblock' }) });
   host.overwriting = 'works';
   assert.deepEqual(await wipe(host), { is: 'done' });
   assert.deepEqual(manifest(host).targets, []);
 });
 
+const begun: DeclaredTarget = { ...declaredUsb, state: 'wiping', wipingBytes: 3_900_000_000 };
+const atHead: DeclaredTarget = { ...begun, wipingHead: true };
+const bare = { ...right, uuid: '', fileSystem: '' };
+
+const goesOn: [name: string, change: (host: MadeHost) => void, says: RegExp][] = [
+  ['there twice', (host) => host.plug({ ...right, device: 'sdd1' }, files), /several disks have the UUID/],
+  [
+    'mounted somewhere else',
+    (host) => void host.world.tools.mount(['-o', 'ro,', '--', '/dev/sdb1', join(host.folder, 'devices', 'aside')]),
+    /is mounted at .*; unmount it there/,
+  ],
+  ['of another serial', (host) => host.plug({ ...right, serial: 'WD-9' }), /its serial is WD-9/],
+  ['of another file system', (host) => host.plug({ ...right, fileSystem: 'xfs' }), /its file system is xfs/],
+  [
+    'of another size',
+    (host) => host.declare(...sized(manifest(host).targets)),
+    /not the size of the disk whose wiping/,
+  ],
+  [
+    'with another mark',
+    (host) => host.plug(right, { '.felhom-target': markText('d'.repeat(32)) }),
+    /bears the mark of another target/,
+  ],
+];
+const sized = (targets: readonly DeclaredTarget[]) => targets.map((one) => ({ ...one, wipingBytes: 3_800_000_000 }));
+
+for (const declared of [begun, atHead])
+  for (const [name, change, says] of goesOn)
+    test(`a wipe that goes on${declared === atHead ? ', nearly at its end,' : ''} takes no other disk while one with its UUID is ${name}`, async (t) => {
+      const host = setUp(t, declared);
+      host.plug(right, files);
+      // A dock that gives each of its disks one serial.
+      host.plug({ ...bare, device: 'sdc1' });
+      change(host);
+      const answer = await wipe(host);
+      assert.ok(answer.is === 'refused', JSON.stringify(answer));
+      assert.match(answer.text, says);
+      assert.deepEqual(host.overwritten, []);
+    });
+
+test('a wipe that only begins takes no other disk when its own is pulled meanwhile', async (t) => {
+  const host = setUp(t, off);
+  host.plug(right, files);
+  const planned = await planWipe(host.world, 'usb-1');
+  assert.ok(planned.is === 'plan');
+  host.plug(bare);
+  const answer = await wipeTarget(host.world, planned.plan, 7);
+  assert.match(answer.is === 'done' ? '' : answer.text, /is another disk now/);
+  assert.deepEqual(host.overwritten, []);
+});
+
+test('a disk without a file system is not the one whose UUID was still there', async (t) => {
+  const host = setUp(t, begun);
+  host.plug(bare);
+  const answer = await wipe(host);
+  assert.match(answer.is === 'done' ? '' : answer.text, /no disk here has the UUID/);
+  assert.deepEqual(host.overwritten, []);
+});
+
+test('a disk that is not overwritten, or that has partitions of its own, is not the one', async (t) => {
+  const host = setUp(t, atHead);
+  host.plug(bare, { 'disk of a VM': 'x' });
+  const full = await wipe(host);
+  assert.match(full.is === 'done' ? '' : full.text, /cannot be told any more/);
+  rmSync(join(host.folder, 'devices', 'sdb1', 'disk of a VM'));
+  const { blkid } = host.world.tools;
+  Object.assign(host.world.tools, { blkid: async () => ({ code: 0, stdout: 'PTUUID=1\nPTTYPE=gpt\n', stderr: '' }) });
+  const parted = await wipe(host);
+  assert.match(parted.is === 'done' ? '' : parted.text, /cannot be told any more/);
+  assert.deepEqual(host.overwritten, []);
+  Object.assign(host.world.tools, { blkid });
+  assert.deepEqual(await wipe(host), { is: 'done' });
+});
+
+test('one without a serial that died after its UUID was gone is ended without a disk, and that is kept', async (t) => {
+  const { serial: _, ...target } = usb;
+  const host = setUp(t, { ...off, target });
+  host.plug({ ...right, serial: '' }, files);
+  host.overwriting = 'dies last';
+  await assert.rejects(wipe(host), /Input\/output error/);
+  assert.equal(manifest(host).targets[0]?.wipingHead, true);
+  host.overwriting = 'works';
+  const planned = await planWipe(host.world, 'usb-1');
+  assert.ok(planned.is === 'plan' && planned.plan.on === undefined, JSON.stringify(planned));
+  assert.deepEqual(await wipe(host), { is: 'done' });
+  assert.deepEqual(host.overwritten, ['/dev/sdb1'], 'only the first time');
+  const { targets, wiped } = manifest(host);
+  assert.deepEqual([targets, wiped], [[], [{ name: 'usb-1', identity: `ext4:${uuid}`, at: 7, unseen: true }]]);
+});
+
+test('one without a serial whose UUID was still there is not ended while it is away', async (t) => {
+  const { serial: _, ...target } = usb;
+  const host = setUp(t, { ...begun, target });
+  const answer = await wipe(host);
+  assert.match(answer.is === 'done' ? '' : answer.text, /no disk here has the UUID/);
+  assert.equal(manifest(host).targets[0]?.state, 'wiping');
+});
+
 test('one that died after its UUID was gone is found by serial and size, or told', async (t) => {
-  const host = setUp(t, { ...off, state: 'wiping', wipingBytes: 3_900_000_000 });
+  const host = setUp(t, atHead);
   host.plug({ ...right, uuid: '', fileSystem: '', serial: 'WD-9' });
   const other = await wipe(host);
   assert.match(

@@ -9,8 +9,8 @@ import type { DiskTarget } from '@felhom/protocol';
 import { mountPathOf } from '../../storage-manifest.ts';
 import type { DeclaredTarget } from '../../storage-manifest.ts';
 import { changeOf } from './define.ts';
-import { guestsOn } from './detach.ts';
-import { findBare, mountsAt, superblock, useOf } from './disks.ts';
+import { guestsOn, guestsWith } from './detach.ts';
+import { findBare, findDisk, mountsAt, superblock, useOf } from './disks.ts';
 import type { FoundDisk } from './disks.ts';
 import { markAt } from './folder.ts';
 import { forgetMount, rightDisk } from './mount.ts';
@@ -22,9 +22,9 @@ import type { ChangeAnswer, StorageWorld } from './world.ts';
 export interface WipePlan {
   readonly declared: DeclaredTarget;
   readonly target: DiskTarget;
-  readonly disk: FoundDisk;
-  /** The disk that it is, or is a part of. */
-  readonly whole: string;
+  /** `undefined`: its wiping was nearly at its end, and nobody can tell its disk any more; nothing is overwritten. */
+  readonly on:
+    { readonly disk: FoundDisk; /** The disk that it is, or is a part of. */ readonly whole: string } | undefined;
 }
 
 export type WipePlanAnswer =
@@ -45,34 +45,57 @@ export async function planWipe(world: StorageWorld, name: string): Promise<WipeP
     const right = await declaredDisk(world, declared, target);
     if (right.is !== 'disk') return no(right.is, right.text);
     const { disk } = right;
+    if (disk === undefined) return { is: 'plan', plan: { declared, target, on: undefined } };
     const { whole, parts, uses } = await useOf(world.tools.lsblk, disk.device);
     if (uses.length > 0) return no('refused', `its disk is in use: ${uses.join('; ')}`);
+    const raw = guestsWith(world, parts);
+    if (raw.length > 0)
+      return no('refused', `guests have it, or another part of its disk, as a device: ${raw.join(', ')}`);
     // Of mounts in other namespaces only the kernel knows.
     const held = await world.blockDevices.heldBy(whole);
     if (held !== undefined) return no('refused', held);
     const other = await otherOn(world, name, parts);
     if (other !== undefined) return no('refused', `target ${other} lies on the same disk`);
-    // What was seen before the first byte was overwritten still holds; the file system may not be readable any more.
-    if (state === 'wiping') return { is: 'plan', plan: { declared, target, disk, whole } };
-    const mark = await lookAtMark(world, disk);
-    if (mark === declared.mark) return { is: 'plan', plan: { declared, target, disk, whole } };
-    const bears = mark === undefined ? 'no mark' : 'the mark of another target';
+    const plan: WipePlanAnswer = { is: 'plan', plan: { declared, target, on: { disk, whole } } };
+    // Without a file system there is nothing to look at.
+    if (disk.uuid === '') return plan;
+    const seen = await lookAtMark(world, disk);
+    // Half overwritten it may not be readable any more: what was seen before the first byte still holds.
+    if (seen.is === 'unreadable') return state === 'wiping' ? plan : no('busy', seen.text);
+    if (seen.mark === declared.mark) return plan;
+    const bears = seen.mark === undefined ? 'no mark' : 'the mark of another target';
     return no('refused', `${disk.device} has its UUID and bears ${bears}: it is another disk, or a copy`);
   } catch (error) {
     return no('busy', error instanceof Error ? error.message : String(error));
   }
 }
 
-async function declaredDisk(world: StorageWorld, { state, wipingBytes }: DeclaredTarget, target: DiskTarget) {
+type FoundAgain =
+  | { readonly is: 'disk'; readonly disk: FoundDisk | undefined }
+  | { readonly is: 'refused' | 'busy'; readonly text: string };
+
+/** By its UUID; only once that may be gone, and no disk here has it, by what was overwritten. */
+async function declaredDisk(world: StorageWorld, declared: DeclaredTarget, target: DiskTarget): Promise<FoundAgain> {
+  const { state, wipingBytes, wipingHead } = declared;
   const right = await rightDisk(world, target);
-  if (right.is !== 'refused' || state !== 'wiping' || wipingBytes === undefined) return right;
-  const bare = await findBare(world.tools, { serial: target.serial ?? '', sizeBytes: wipingBytes });
+  if (state !== 'wiping' || wipingBytes === undefined) return right;
+  if (right.is === 'disk' && right.disk.sizeBytes !== wipingBytes)
+    return {
+      is: 'refused',
+      text: `${right.disk.device} has the UUID ${target.uuid}, and not the size of the disk whose wiping has begun`,
+    };
+  if (right.is !== 'refused' || wipingHead !== true || (await findDisk(world.tools, target.uuid)).is !== 'none')
+    return right;
+  const { serial = '' } = target;
+  if (serial === '') return { is: 'disk', disk: undefined };
+  const { isOverwritten } = world.blockDevices;
+  const bare = await findBare(world.tools, isOverwritten, { serial, sizeBytes: wipingBytes });
   return bare === undefined
     ? {
-        is: 'refused' as const,
+        is: 'refused',
         text: `its wiping has begun, and its disk is not here, or cannot be told any more: ${right.text}`,
       }
-    : { is: 'disk' as const, disk: bare };
+    : { is: 'disk', disk: bare };
 }
 
 /** Another declared target, whatever its state, that lies on one of these devices. */
@@ -93,7 +116,10 @@ const lookOptions = {
   btrfs: 'rescue=nologreplay',
 } as const satisfies Record<DiskTarget['fileSystem'], string>;
 
-async function lookAtMark(world: StorageWorld, disk: FoundDisk): Promise<string | undefined> {
+type SeenMark =
+  { readonly is: 'read'; readonly mark: string | undefined } | { readonly is: 'unreadable'; readonly text: string };
+
+async function lookAtMark(world: StorageWorld, disk: FoundDisk): Promise<SeenMark> {
   const { tools, lookFolder } = world;
   mkdirSync(lookFolder, { recursive: true, mode: 0o700 });
   // Of an earlier look that did not come to its end.
@@ -102,8 +128,14 @@ async function lookAtMark(world: StorageWorld, disk: FoundDisk): Promise<string 
   const options = `ro,nodev,nosuid,noexec,${lookOptions[kind]}`;
   const { code, stderr } = await tools.mount(['-t', kind, '-o', options, '--', disk.device, lookFolder]);
   try {
-    if (code !== 0) throw new Error(`${disk.device} cannot be mounted for a look: ${stderr.trim().slice(0, 300)}`);
-    return await markAt(tools.dd, lookFolder);
+    if (code !== 0)
+      return {
+        is: 'unreadable',
+        text: `${disk.device} cannot be mounted for a look: ${stderr.trim().slice(0, 300)}`,
+      };
+    return { is: 'read', mark: await markAt(tools.dd, lookFolder) };
+  } catch (error) {
+    return { is: 'unreadable', text: error instanceof Error ? error.message : String(error) };
   } finally {
     await leave(world);
   }
@@ -117,24 +149,39 @@ async function leave({ tools, lookFolder }: StorageWorld): Promise<void> {
 
 /** `now`: milliseconds since the epoch. Throws where it is not known how far it came; the same order again goes on. */
 export async function wipeTarget(world: StorageWorld, plan: WipePlan, now: number): Promise<ChangeAnswer> {
-  const { declared, target, disk } = plan;
+  const { declared, target, on } = plan;
   const { name } = target;
   const left = await forgetMount(world, name);
   if (left !== undefined) return busyWith('wipe', name, left);
   // From here on nobody attaches it again.
-  if (declared.state !== 'wiping')
-    declare(world.registry, { ...declared, state: 'wiping', wipingBytes: disk.sizeBytes });
+  const wiping: DeclaredTarget =
+    declared.state === 'wiping' || on === undefined
+      ? declared
+      : { ...declared, state: 'wiping', wipingBytes: on.disk.sizeBytes };
+  if (wiping !== declared) declare(world.registry, wiping);
   const begun = (why: string): ChangeAnswer => ({
     is: 'begun',
     text: `the wiping of ${name} has begun and is not at its end; the same order again goes on: ${why}`,
   });
   const gone = await removeEntry(world, declared);
   if (gone !== undefined) return begun(gone);
-  const isStill = async (): Promise<boolean> => {
-    const now = await declaredDisk(world, { ...declared, state: 'wiping', wipingBytes: disk.sizeBytes }, target);
-    return now.is === 'disk' && now.disk.device === disk.device && now.disk.sizeBytes === disk.sizeBytes;
+  const ended = async (how: { readonly unseen?: true }): Promise<ChangeAnswer> => {
+    await dropFolder(world, name);
+    declareWiped(world.registry, { name, identity: targetIdentity(target), at: now, ...how });
+    return { is: 'done' };
   };
-  const overwritten = await world.blockDevices.overwrite({ device: disk.device, sizeBytes: disk.sizeBytes, isStill });
+  if (on === undefined) return ended({ unseen: true });
+  const { disk } = on;
+  const overwritten = await world.blockDevices.overwrite({
+    device: disk.device,
+    sizeBytes: disk.sizeBytes,
+    isStill: async () => {
+      // As it was declared before: of a wipe that only begins, nothing but its UUID tells it.
+      const found = await declaredDisk(world, declared, target);
+      return found.is === 'disk' && found.disk?.device === disk.device && found.disk.sizeBytes === disk.sizeBytes;
+    },
+    beforeHead: () => void declare(world.registry, { ...wiping, wipingHead: true }),
+  });
   if (overwritten.is === 'held' && declared.state !== 'wiping') {
     // Nothing on it was touched.
     declare(world.registry, declared);
@@ -143,9 +190,7 @@ export async function wipeTarget(world: StorageWorld, plan: WipePlan, now: numbe
   if (overwritten.is !== 'done') return begun(overwritten.text);
   const still = await superblock(world.tools.blkid, disk.device);
   if (still.fileSystem !== '') return begun(`${disk.device} still shows ${still.fileSystem} ${still.uuid}`);
-  await dropFolder(world, name);
-  declareWiped(world.registry, { name, identity: targetIdentity(target), at: now });
-  return { is: 'done' };
+  return ended({});
 }
 
 /** `undefined`: there is none any more that stands for it. One that stands for something else is nobody's here. */

@@ -55,9 +55,9 @@ export interface MadeHost {
   readonly arguments: string[];
   /** Where something writes: its unit does not stop. */
   busy: boolean;
-  /** Devices that were overwritten; `held`: the kernel does not let one be held. `dies`: in the middle, before its UUID goes. */
+  /** Devices that were overwritten; `held`: the kernel does not let one be held. `dies`: in the middle, before its UUID goes; `dies last`: after. */
   readonly overwritten: string[];
-  overwriting: 'works' | 'held' | 'dies';
+  overwriting: 'works' | 'held' | 'dies' | 'dies last';
   /** Servers that nobody answers at. */
   readonly silent: Set<string>;
   plug(disk: MadeDisk, files?: Readonly<Record<string, string>>): void;
@@ -223,15 +223,20 @@ export function makeStorageHost(folder: string): MadeHost {
     lookFolder: join(folder, 'look'),
     blockDevices: {
       heldBy: async (device) => (host.overwriting === 'held' ? `${device} is in use` : undefined),
-      overwrite: async ({ device, isStill }) => {
+      // What lies in its folder is what was not overwritten.
+      isOverwritten: async ({ device }) =>
+        readdirSync(join(folder, 'devices', device.slice('/dev/'.length))).length === 0,
+      overwrite: async ({ device, isStill, beforeHead }) => {
         const name = device.slice('/dev/'.length);
         const disk = disks.get(name);
         if (!(await isStill())) return { is: 'held', text: `${device} is another disk now` };
         overwritten.push(device);
         if (host.overwriting === 'dies') throw new Error('Input/output error');
+        beforeHead();
         if (disk !== undefined) disks.set(name, { ...disk, uuid: '', fileSystem: '' });
         rmSync(join(folder, 'devices', name), { recursive: true });
         mkdirSync(join(folder, 'devices', name));
+        if (host.overwriting === 'dies last') throw new Error('Input/output error');
         return { is: 'done' };
       },
     },
