@@ -169,13 +169,13 @@ export async function useOf(lsblk: HostCommand, device: string): Promise<DeviceU
  */
 export async function findBare(
   { lsblk, blkid }: Pick<DiskTools, 'lsblk' | 'blkid'>,
-  isOverwritten: BlockDevices['isOverwritten'],
+  blockDevices: Pick<BlockDevices, 'isOverwritten'>,
   { serial, sizeBytes }: Pick<FoundDisk, 'serial' | 'sizeBytes'>,
 ): Promise<FoundDisk | undefined> {
   const found: FoundDisk[] = [];
   for (const { listed: one, own } of eachOf(await devicesIn(lsblk)))
     if (own.serial === serial && one.size === sizeBytes && (one.children ?? []).length === 0)
-      if ((await isBare(blkid, one.path)) && (await isOverwritten({ device: one.path, sizeBytes })))
+      if ((await isBare(blkid, one.path)) && (await blockDevices.isOverwritten({ device: one.path, sizeBytes })))
         found.push({ ...own, device: one.path, uuid: '', fileSystem: '', label: '', sizeBytes, mounts: [] });
   return serial !== '' && found.length === 1 ? found[0] : undefined;
 }

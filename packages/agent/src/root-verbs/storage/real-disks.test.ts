@@ -2,7 +2,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -151,6 +163,14 @@ test('wiped: its ends are zeros, nobody takes it for what it was, and what is he
     return planned.is === 'plan' ? textOf(await wipeTarget(alone, planned.plan, 1)) : `${planned.is}: ${planned.text}`;
   };
   assert.match(await wipe(), /is mounted at .*aside; unmount it there/);
+  // By a link to it: VMs open such a disk without holding it.
+  symlinkSync(loop, join(folder, 'by-id'));
+  const config = join(folder, 'guests', '100.conf');
+  writeFileSync(config, `scsi1: /dev/..${join(folder, 'by-id')},size=16M\n`);
+  execFileSync('umount', [aside]);
+  assert.match(await wipe(), /guests have it, or another part of its disk, as a device: 100$/);
+  rmSync(config);
+  execFileSync('mount', [loop, aside]);
   // Whatever lsblk sees: the kernel knows of every mount namespace.
   const devices = createBlockDevices(alone.tools.wipefs);
   assert.match((await devices.heldBy(loop)) ?? '', /does not let it be held alone/);
@@ -174,6 +194,7 @@ test('wiped: its ends are zeros, nobody takes it for what it was, and what is he
     );
   assert.match(swapped, /is another disk now/);
   assert.ok(bytesOf(loop, size - 4096, 4096).includes('x'));
+  assert.equal(await devices.isOverwritten({ device: loop, sizeBytes: size }), false);
   let said = '';
   // Whatever else looks at loop devices on this machine holds them open for a moment.
   for (let times = 0; times < 20 && said !== 'done'; times += 1) said = await wipe();
@@ -184,6 +205,18 @@ test('wiped: its ends are zeros, nobody takes it for what it was, and what is he
       `at ${from}`,
     );
   assert.equal(execFileSync('wipefs', [loop], { encoding: 'utf8' }), '');
+  assert.equal(await devices.isOverwritten({ device: loop, sizeBytes: size }), true);
+  for (const at of [128 * 1024, 4 * 1024 * 1024 - 1, size - 4 * 1024 * 1024, size - 1]) {
+    const copy = join(folder, 'copy.img');
+    rmSync(copy, { force: true });
+    writeFileSync(copy, '');
+    truncateSync(copy, size);
+    assert.equal(await devices.isOverwritten({ device: copy, sizeBytes: size }), true);
+    const file = openSync(copy, 'r+');
+    writeSync(file, 'x', at);
+    closeSync(file);
+    assert.equal(await devices.isOverwritten({ device: copy, sizeBytes: size }), false, `at ${at}`);
+  }
   const known = alone.registry.read();
   assert.ok(known.is === 'held');
   assert.deepEqual(known.manifest.targets, []);
@@ -215,6 +248,8 @@ test('a disk that is told by UUID until the last moment can be gone on with', as
   let said = '';
   for (let times = 0; times < 20 && !said.includes('killed'); times += 1) said = await attempt(broken);
   assert.match(said, /begun: .*wipefs ended with 1: killed/);
+  const known = world.registry.read();
+  assert.ok(known.is === 'held' && known.manifest.targets[0]?.wipingHead === true, 'its UUID may be gone from here on');
   assert.equal(
     execFileSync('blkid', ['-p', '-s', 'UUID', '-o', 'value', loop], { encoding: 'utf8' }).trim(),
     target.uuid,

@@ -88,8 +88,7 @@ async function declaredDisk(world: StorageWorld, declared: DeclaredTarget, targe
     return right;
   const { serial = '' } = target;
   if (serial === '') return { is: 'disk', disk: undefined };
-  const { isOverwritten } = world.blockDevices;
-  const bare = await findBare(world.tools, isOverwritten, { serial, sizeBytes: wipingBytes });
+  const bare = await findBare(world.tools, world.blockDevices, { serial, sizeBytes: wipingBytes });
   return bare === undefined
     ? {
         is: 'refused',
