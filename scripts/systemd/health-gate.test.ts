@@ -510,6 +510,7 @@ describe('the health gate', () => {
       for (const [key, value] of Object.entries(row.goesOn ?? {}))
         assert.equal(trial[key], value, `${key}: ${JSON.stringify(trial)} ${said}`);
       assert.equal(readlinkSync(place.in('opt/felhom/current')), row.runs);
+      assert.equal(last['in_force'], row.ends && (row.runs === '.' ? 'base' : row.runs.slice('slots/'.length)));
       assert.deepEqual(place.read('calls').split('\n').filter(Boolean), row.calls ?? [], said);
       assert.equal(last['verdict']?.startsWith('good') === true, existsSync(place.in('var/lib/felhom-gate/good')));
       const failures = place.read('var/lib/felhom-gate/failures').split('\n').filter(Boolean);

@@ -29,7 +29,26 @@ const rows: readonly (readonly [string, Partial<GateRecords>, string | undefined
   ['well without the hub', { last: { ...last, verdict: 'good-local', why: 'none' } }, 'info update.good-local'],
   ['well', { last: { ...last, verdict: 'good', why: 'none' } }, undefined],
   ['taken back by root', { last: { ...last, why: 'by-hand' } }, undefined],
-  ['another one put in force', { last: { ...last, verdict: 'void' } }, undefined],
+  ['void, of a gate that does not say what is in force', { last: { ...last, verdict: 'void' } }, undefined],
+  ['void, the one before it in force', { last: { ...last, verdict: 'void', inForce: 'base' } }, undefined],
+  [
+    'void, another one in force',
+    { last: { ...last, verdict: 'void', inForce: 'b' } },
+    'warning update.unwatched',
+    /^Slot b was put in force/,
+  ],
+  [
+    'void, the build itself in force',
+    { last: { ...last, verdict: 'void', inForce: 'a' } },
+    'warning update.unwatched',
+    /^Slot a was put in force/,
+  ],
+  [
+    'void, no slot in force',
+    { last: { ...last, verdict: 'void', inForce: 'other' } },
+    'warning update.unwatched',
+    /^What is no slot was put in force/,
+  ],
 ];
 
 for (const [name, records, expected, words = /./] of rows)
@@ -43,5 +62,7 @@ for (const [name, records, expected, words = /./] of rows)
       assert.match(one.text, words);
       assert.equal(finding.safeParse(one).success, true);
       assert.equal(one.since, 5);
+      // What is taken back is perhaps the one that should replace an agent that was taken over.
+      assert.equal(one.advice.text.includes('`slot keep` at once'), one.key === 'update.reverted');
     }
   });

@@ -25,8 +25,10 @@ export interface GateTrial extends OfTrial {
 }
 
 export interface GateVerdict extends OfTrial {
-  /** `stuck`: the one before it fails too. `void`: somebody put another slot in force meanwhile. */
+  /** `stuck`: the one before it fails too. `void`: somebody put another slot in force meanwhile, or its own could not be put there. */
   readonly verdict: 'good' | 'good-local' | 'reverted' | 'stuck' | 'void';
+  /** What the link led to then; `other`: no slot. Absent: of a gate that did not say it yet. */
+  readonly inForce?: 'a' | 'b' | 'base' | 'other' | undefined;
   /** It is not tried again. */
   readonly pinned: boolean;
   /** Milliseconds since the epoch. */

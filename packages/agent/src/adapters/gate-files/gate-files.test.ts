@@ -20,17 +20,12 @@ test('the files of the gate are read anew each time; what does not read is as if
   assert.deepEqual(read().trial, { ...trial, watched: 'previous', why: 'proxmox' });
 
   write('last', 'verdict=reverted', ...about, 'why=crash-loop', 'pinned=yes', 'at=1800000100');
-  assert.deepEqual(read().last, {
-    verdict: 'reverted',
-    slot: 'a',
-    previous: 'base',
-    build: '0.2.0+abc',
-    why: 'crash-loop',
-    pinned: true,
-    since: 1_800_000_100_000,
-  });
+  const last = { ...trial, verdict: 'reverted', why: 'crash-loop', pinned: true, since: 1_800_000_100_000 };
+  assert.deepEqual(read().last, { ...last, inForce: undefined });
+  write('last', 'verdict=reverted', ...about, 'in_force=base', 'why=crash-loop', 'pinned=yes', 'at=1800000100');
+  assert.deepEqual(read().last, { ...last, inForce: 'base' });
 
-  for (const bad of ['verdict=perhaps', 'at=soon', 'build=a b', 'slot=../x']) {
+  for (const bad of ['verdict=perhaps', 'at=soon', 'build=a b', 'slot=../x', 'in_force=/tmp']) {
     write('last', 'verdict=good', ...about, 'why=none', 'pinned=no', 'at=1', bad);
     assert.equal(read().last, undefined, bad);
   }

@@ -34,12 +34,19 @@ const lastFile = z
     verdict: z.enum(['good', 'good-local', 'reverted', 'stuck', 'void']),
     slot,
     previous: slot,
+    // The gate changes with the package, a build of the agent with its slot: an older gate does not say it.
+    in_force: z.enum(['a', 'b', 'base', 'other']).optional(),
     build: word,
     why: word,
     pinned: z.enum(['yes', 'no']),
     at: seconds,
   })
-  .transform(({ pinned, at, ...about }): GateVerdict => ({ ...about, pinned: pinned === 'yes', since: at }));
+  .transform(({ pinned, at, in_force: inForce, ...about }): GateVerdict => ({
+    ...about,
+    inForce,
+    pinned: pinned === 'yes',
+    since: at,
+  }));
 
 /** `folder`: `/var/lib/felhom-gate`. Never throws. */
 export const createGateFiles =
