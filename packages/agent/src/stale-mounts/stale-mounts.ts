@@ -100,6 +100,7 @@ export function createStaleMounts({ documents, clock, helper, witness, diskOf }:
   };
 
   const ask = async (record: GuestRecord, boot: string, signal: AbortSignal): Promise<void> => {
+    // As they are before the question: what comes or goes meanwhile is another attachment, and asked about anew.
     const disks = new Map(
       [...new Set(onDisks(record).map(({ storage }) => storage))].flatMap((storage) => {
         const disk = diskOf(storage);
@@ -113,8 +114,6 @@ export function createStaleMounts({ documents, clock, helper, witness, diskOf }:
     const before = read(record.uid);
     const known = before.known.filter(({ storage }) => diskOf(storage) !== undefined);
     for (const [storage, disk] of disks) {
-      // It came or went meanwhile: the answer is of neither time.
-      if (diskOf(storage)?.attachment !== disk.attachment) continue;
       const { state, why } =
         answer.is === 'done'
           ? worstOf(answer.value.mounts.filter(({ target }) => target === disk.target))
