@@ -95,6 +95,8 @@ function setUp(t: TestContext, trust: object = {}) {
     /** The call of systemctl at which root's program is killed. */
     killedAt: 0,
     calls: 0,
+    /** False: its conditions do not hold. */
+    begins: true,
     validates: '' as string | undefined,
     bad: undefined as string | undefined,
   };
@@ -110,7 +112,7 @@ function setUp(t: TestContext, trust: object = {}) {
         stderr: '',
       };
     host.ran.push(args.join(' '));
-    if (args.includes('restart')) {
+    if (args.includes('restart') && host.begins) {
       host.run += 1;
       const up = host.comesUp(existsSync(places.config) ? readFileSync(places.config, 'utf8') : '');
       Object.assign(
@@ -320,6 +322,16 @@ for (const [name, unit, restarted] of states)
     assert.equal(host.run > 1, restarted);
     assert.equal(led(), '192.168.1.50');
   });
+
+test('without its credentials it is not begun, and says so', async (t) => {
+  const { apply, host, files } = setUp(t);
+  Object.assign(host.unit, { ActiveState: 'inactive', SubState: 'dead', ConditionResult: 'no' });
+  host.begins = false;
+  const answer = await apply(toFirst());
+  assert.ok(answer.is === 'refused');
+  assert.match(answer.text, /are its credentials there/);
+  assert.deepEqual(files(), [undefined, undefined, undefined, undefined]);
+});
 
 test('killed anywhere on the way: asked again, it is whole', async (t) => {
   let kills = 0;

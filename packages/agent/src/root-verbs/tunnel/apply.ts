@@ -174,11 +174,14 @@ async function whyNotUp(world: TunnelWorld, before: string, signal: AbortSignal)
   for (let waited = 0; waited < patience; waited += 1) {
     await world.sleep(1_000, signal);
     const unit = await showUnit(world.systemctl, shown);
-    if (unit === undefined || unit.get('InvocationID') === before) continue;
+    if (unit === undefined) continue;
     const state = unit.get('ActiveState');
+    // One whose conditions do not hold is not begun, so it has no run of its own; it is given a moment to be looked at.
+    if (waited >= 5 && state === 'inactive' && unit.get('ConditionResult') === 'no')
+      return 'a file that it needs is missing: are its credentials there, /etc/felhom/tunnel.json';
+    if (unit.get('InvocationID') === before) continue;
     if (state === 'active') return undefined;
     if (state === 'failed' || unit.get('SubState') === 'auto-restart') return `it ended: ${unit.get('Result') ?? ''}`;
-    if (state === 'inactive' && unit.get('ConditionResult') === 'no') return 'one of its files is missing';
   }
   return `no connection to the edge within ${patience} s`;
 }
