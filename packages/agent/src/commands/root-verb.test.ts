@@ -433,7 +433,8 @@ test('a journal that was put back is not locked out: it is told, begins another 
   assert.match(textOf((await ask(close(old, 12))).answer), /overtaken/);
   assert.equal((await ask(witness(fresh, 12))).answer?.is, 'done');
   assert.equal((await ask(close(fresh, 12))).answer?.is, 'done');
-  assert.match(textOf((await ask(close(old, 41))).answer), /epoch of the host was left/);
+  for (const opening of [41, 999_999_999_999])
+    assert.match(textOf((await ask(close(old, opening))).answer), /epoch of the host was left/);
 });
 
 test('one of an earlier release tells no opening, and is served as before', async (t) => {

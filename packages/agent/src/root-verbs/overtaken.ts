@@ -29,7 +29,7 @@ const free: ReadonlySet<string> = new Set(['show', 'break-glass-show', 'break-gl
 export function whyOvertaken({ verb, fence }: Asked, highest: WitnessCount): Answer {
   if (free.has(verb) || fence === undefined) return undefined;
   const before = highest.raise(fence.epoch, fence.opening);
-  if (before <= fence.opening) return undefined;
+  if (before !== epochWasLeft && before <= fence.opening) return undefined;
   if (verb === 'witness') return { is: 'done', witnessed: epochWasLeft };
   const said = before === epochWasLeft ? 'its epoch of the host was left' : `a later one (${before}) has asked since`;
   // Not "refused": whoever was overtaken must not take that for a reason to undo something.

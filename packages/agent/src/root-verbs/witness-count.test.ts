@@ -1,6 +1,6 @@
 /** What root remembers of the agent's log only grows, outlives every process, and is believed only where root alone writes. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -30,6 +30,18 @@ test('a new epoch begins at nothing, and one that was left is never right again'
   assert.equal(witnessIn(file).raise(second, 1), 2);
   assert.equal(witnessIn(file).raise(first, 50), epochWasLeft);
   assert.equal(witnessIn(file).raise(second, 3), 2);
+});
+
+test('no epoch is forgotten for another one', (t) => {
+  const file = place(t);
+  const epoch = (at: number): string => at.toString(16).padStart(32, '0');
+  witnessIn(file).raise(epoch(0), 1);
+  const all = Array.from({ length: 1000 }, (_, at) => `${epoch(at)} 1\n`).join('');
+  writeFileSync(file, all);
+  assert.throws(() => witnessIn(file).raise(epoch(1000), 1), /1000 epochs/);
+  assert.equal(readFileSync(file, 'utf8'), all);
+  assert.equal(witnessIn(file).raise(epoch(999), 2), 1);
+  assert.equal(witnessIn(file).raise(epoch(0), 2), epochWasLeft);
 });
 
 test('what others may write, or does not read, is an error and never a smaller count', (t) => {

@@ -11,7 +11,8 @@ import { ownFolder, ownText } from './root-files.ts';
 export interface WitnessCount {
   /**
    * Remembers the larger count of this epoch, on disk when it returns, and answers the one before: 0 for a new epoch,
-   * more than any log can have for one that was left. Throws what the disk throws.
+   * more than any log can have for one that was left. Throws what the disk throws, and where no more epochs fit: one that
+   * was forgotten would be right again.
    */
   raise(epoch: string, count: number): number;
 }
@@ -29,7 +30,9 @@ export function witnessIn(file: string): WitnessCount {
       const before = current?.epoch === epoch ? current.count : 0;
       if (current?.epoch === epoch && count <= before) return before;
       const others = known.filter((each) => each.epoch !== epoch);
-      const text = [...others, { epoch, count }].slice(-mostEpochs).map((each) => `${each.epoch} ${each.count}\n`);
+      if (others.length >= mostEpochs)
+        throw new Error(`cannot use ${file}: ${mostEpochs} epochs of the host stand in it; look at who began them`);
+      const text = [...others, { epoch, count }].map((each) => `${each.epoch} ${each.count}\n`);
       ownFolder(dirname(file));
       placeFile(file, text.join(''), 0o600, (draft) => renameSync(draft, file));
       return before;

@@ -99,6 +99,7 @@ function setUp(t: TestContext, trust: object = {}) {
     begins: true,
     validates: '' as string | undefined,
     bad: undefined as string | undefined,
+    nameServers: ['192.168.1.1'],
   };
   const systemctl = async (args: readonly string[]) => {
     host.calls += 1;
@@ -141,7 +142,7 @@ function setUp(t: TestContext, trust: object = {}) {
         ? {
             own: ['192.168.1.2'],
             guests: new Set(['192.168.1.50', '192.168.1.51']),
-            nameServers: ['192.168.1.1'],
+            nameServers: host.nameServers,
           }
         : { bad: host.bad },
   };
@@ -198,6 +199,15 @@ test('the same again, and one that says what is in force: nothing is restarted',
   assert.deepEqual(await apply(envelope), { is: 'done' });
   assert.deepEqual(await apply(toFirst()), { is: 'done' });
   assert.deepEqual(host.ran, []);
+});
+
+test('the same rules under other name servers of the host are written anew', async (t) => {
+  const { apply, host, read } = setUp(t);
+  await apply(toFirst());
+  host.nameServers = ['192.168.1.3'];
+  assert.deepEqual(await apply(signed({ before: digestOfTunnel(first), declaration: first })), { is: 'done' });
+  assert.match(read('dropIn') ?? '', /IPAddressAllow=192\.168\.1\.3\n/);
+  assert.doesNotMatch(read('dropIn') ?? '', /192\.168\.1\.1\n/);
 });
 
 test('the way back is another signed job; the one that was used is not', async (t) => {

@@ -33,7 +33,7 @@ export async function applyTunnel(options: TunnelApplyOptions, envelope: string,
   await putBackHalf(tunnel);
   // Done by this very job, whose receipt was lost, or by another one: there is nothing to do.
   const inForce = declared(tunnel.places);
-  if (inForce !== undefined && isInForce(tunnel.places, inForce, job.params.declaration)) {
+  if (inForce !== undefined && isInForce(tunnel, inForce, job.params.declaration)) {
     consumed.add(job.jobId, options.now());
     return { is: 'done' };
   }
@@ -43,11 +43,20 @@ export async function applyTunnel(options: TunnelApplyOptions, envelope: string,
   return answer;
 }
 
-/** What somebody wrote into one of the files by hand since is not in force. */
-function isInForce(places: TunnelPlaces, inForce: TunnelDeclaration, wanted: TunnelDeclaration): boolean {
-  const { config, guests } = tunnelTexts(wanted, []);
+/**
+ * What somebody wrote into one of the files by hand since is not in force, and rules under which the tunnel does not reach
+ * the host's name servers of now are not either.
+ */
+function isInForce({ places, facts }: TunnelWorld, inForce: TunnelDeclaration, wanted: TunnelDeclaration): boolean {
+  const now = facts();
+  const { config, guests, dropIn } = tunnelTexts(wanted, 'bad' in now ? [] : now.nameServers);
   const found = textsIn(places);
-  return digestOfTunnel(inForce) === digestOfTunnel(wanted) && found.config === config && found.guests === guests;
+  return (
+    digestOfTunnel(inForce) === digestOfTunnel(wanted) &&
+    found.config === config &&
+    found.guests === guests &&
+    ('bad' in now || found.dropIn === dropIn)
+  );
 }
 
 async function change(
