@@ -239,6 +239,8 @@ test('a wipe that only begins takes no other disk when its own is pulled meanwhi
   host.plug(right, files);
   const planned = await planWipe(host.world, 'usb-1');
   assert.ok(planned.is === 'plan');
+  // Another, of the same serial and size, that is nothing but zeros, under its name.
+  for (const file of Object.keys(files)) rmSync(join(host.folder, 'devices', 'sdb1', file));
   host.plug(bare);
   const answer = await wipeTarget(host.world, planned.plan, 7);
   assert.match(answer.is === 'done' ? '' : answer.text, /is another disk now/);
