@@ -268,6 +268,19 @@ test('wiped: only what was detached, shown first, and by its name typed back', a
   assert.match((await run(['attach', file, '--yes'])).failed, /had that name and was wiped/);
 });
 
+test('a wipe whose disk nobody can tell any more says that it overwrites nothing, and asks all the same', async (t) => {
+  const { host, run, declared } = setUp(t);
+  const { serial: _, ...target } = usb;
+  host.declare({ target, state: 'wiping', mark, attachedAt: 1, wipingBytes: 3_900_000_000, wipingHead: true });
+  const { out, failed } = await run(['wipe', 'usb-1'], { types: 'yes' });
+  assert.match(out, /disk +not here, or not told from others any more/);
+  assert.match(out, /overwrite nothing: an earlier order overwrote all but the first 128 KiB/);
+  assert.match(failed, /nothing was done/);
+  assert.equal(declared()[0]?.state, 'wiping');
+  assert.equal((await run(['wipe', 'usb-1'], { types: 'usb-1' })).failed, '');
+  assert.deepEqual([declared(), host.overwritten], [[], []]);
+});
+
 test('re-pointed: shown with both addresses, and asked for', async (t) => {
   const { host, run, declared, folder } = setUp(t);
   const nas = { type: 'nfs', name: 'nas', storage: 'nas', role: 'vzdump-target', class: 'slow', offsite: true };
