@@ -435,9 +435,9 @@ export function createAgent(parts: AgentParts): Agent {
     preview: (signal) => preview(admission, signal),
     checkNode: async (signal) => {
       const policy = parts.policy();
-      return policy === undefined
-        ? nodeCheck
-        : checkHost({ facts: proxmox.facts, packages: proxmox.facts }, storage.policyWith(policy), parts.tokenId, signal);
+      if (policy === undefined) return nodeCheck;
+      const ports = { facts: proxmox.facts, packages: proxmox.facts };
+      return checkHost(ports, storage.policyWith(policy), parts.tokenId, signal);
     },
     statement: () => {
       const shownReport = report();
