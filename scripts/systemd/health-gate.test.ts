@@ -133,7 +133,10 @@ function playLooks(looks: readonly Look[]): readonly string[] {
     ].join('\n');
   });
   return [
-    // Without a process: it is asked each turn.
+    // What is asked each turn, without a process for it.
+    'date() { echo 1800001000; }',
+    'mv() { case "$1 $2" in "-f "*.new) copy "$2" "$3" ;; *) command mv "$@" ;; esac; }',
+    `copy() { while IFS= read -r line; do printf '%s\\n' "$line"; done <"$1" >"$2"; }`,
     'readlink() { cd -P "$1"; case $PWD in */slots/*) echo "slots/${PWD##*/}" ;; *) echo . ;; esac; }',
     "turn=0 shown=''",
     'next_look() {',
@@ -448,6 +451,27 @@ const rows: Readonly<Record<string, Row>> = {
     calls: back,
     played: ['GATE_CALM=9', nothingSaved],
   },
+  'a verdict that cannot be written is passed later': {
+    trial: watched(late),
+    looks: [{}, { hook: savedAgain }],
+    ends: ['good', 'none', 'no'],
+    runs: 'slots/a',
+    played: [nothingSaved],
+  },
+  'nor is one that both fail lost': {
+    trial: controlled({ why: 'crash-loop' }),
+    looks: [crashed, { ...crashed, hook: savedAgain }],
+    ends: ['stuck', 'crash-loop', 'no'],
+    runs: '.',
+    played: [nothingSaved],
+  },
+  'nor is an order forgotten meanwhile': {
+    trial: watched(),
+    looks: [{ order: 'keep' }, { hook: savedAgain }],
+    ends: ['good', 'by-hand', 'no'],
+    runs: 'slots/a',
+    played: [nothingSaved],
+  },
   'a trial that cannot be removed is over all the same': {
     trial: watched(late),
     looks: [{}, crashed, crashed, { hook: 'unset -f rm' }],
@@ -536,6 +560,48 @@ describe('the health gate', () => {
     const stuck = 'tried=0; mv() { tried=$((tried + 1)); [ "$tried" -lt 20 ] || exit 98; return 1; }';
     const { code, said } = await place.run('health-gate', [], [...playLooks([{}, {}]), stuck]);
     assert.equal(code, killed, said);
+  });
+
+  test('killed in the midst of taking a slot back, it ends the same', async () => {
+    // Before its effect number `die`; after that, to the end.
+    const dying = [
+      'effect() { n=$((n + 1)); [ "$n" != "$die" ] || exit 99; }',
+      'sync() { effect; }',
+      'rm() { effect; command rm "$@"; }',
+      'ln() { effect; command ln "$@"; }',
+      'mv() { effect; case "$1 $2" in "-f "*.new) copy "$2" "$3" ;; *) command mv "$@" ;; esac; }',
+      'GATE_CALM=9 n=0',
+    ];
+    const turns = playLooks([{}, { after: 9 }]);
+    // The link: about to be moved, moved. The phase, the failure, the verdict: about to be in place. The trial: about to go.
+    const points = [3, 4, 6, 12, 14, 15];
+    const all = points.map((point) => {
+      const place = new Place();
+      place.link('slots/a');
+      place.write('var/lib/felhom-gate/trial', trialText({ phase: 'back', why: 'crash-loop' }));
+      place.prepare('health-gate', [], [...turns, ...dying, `die=${point}`]);
+      return place;
+    });
+    await playAll(all);
+    assert.deepEqual(new Set(all.map((place) => place.ended().code)), new Set([killed]), 'each is reached');
+    for (const place of all) place.prepare('health-gate', [], [...turns, ...dying, 'die=0']);
+    await playAll(all);
+    for (const [index, place] of all.entries()) {
+      const { verdict, why } = place.state('last');
+      const failures = place.read('var/lib/felhom-gate/failures');
+      assert.deepEqual(
+        [
+          verdict,
+          why,
+          failures,
+          readlinkSync(place.in('opt/felhom/current')),
+          place.read('calls').endsWith('start .\n'),
+        ],
+        ['reverted', 'crash-loop', '1800000000 0.2.0+abc crash-loop yes\n', '.', true],
+        `point ${points[index]}: ${place.ended().said}`,
+      );
+      assert.equal(existsSync(place.in('var/lib/felhom-gate/trial')), false);
+    }
   });
 
   test('it is a program, as it is shipped', async () => {
