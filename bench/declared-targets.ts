@@ -1,8 +1,9 @@
 /** Targets that the agent of a bench has declared: loop devices with a record of udev, and a share of the lab's node. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { entryOf } from '../packages/agent/src/storage-entry.ts';
 import { manifestText, mountPathOf } from '../packages/agent/src/storage-manifest.ts';
-import type { StorageManifest } from '../packages/agent/src/storage-manifest.ts';
+import type { DeclaredTarget, StorageManifest } from '../packages/agent/src/storage-manifest.ts';
 import type { HubSide } from '../scripts/vm/hub-side.ts';
 import { mustRun, runProgram } from '../scripts/vm/run-program.ts';
 import { declarationsOf } from '../scripts/vm/targets.ts';
@@ -17,6 +18,22 @@ export const share = {
   source: `${server}:${remotePath}`,
   path: '/mnt/pve/bench-share',
 } as const;
+
+const declaredShare = {
+  target: {
+    type: 'nfs',
+    name: share.name,
+    storage: share.name,
+    role: 'vzdump-target',
+    class: 'slow',
+    offsite: true,
+    server,
+    export: remotePath,
+  },
+  state: 'attached',
+  mark: '0'.repeat(32),
+  attachedAt: 0,
+} as DeclaredTarget;
 
 /** What is undone in the end, the last first. */
 export type Ends = (() => unknown)[];
@@ -51,7 +68,7 @@ export async function addShare({ stage }: HubSide): Promise<void> {
   node.storage.hardware.add({ id: `nfs:${share.source}`, capacityBytes: 2 ** 34 });
   const [users] = tokenId.split('!');
   const calls = [
-    ['POST', '/storage', { storage: share.name, type: 'nfs', server, export: remotePath, content: 'backup' }],
+    ['POST', '/storage', { storage: share.name, ...entryOf(declaredShare, stage.policy.node) }],
     ['PUT', '/access/acl', { path: `/storage/${share.name}`, roles: 'FelhomStore', users, propagate: 0 }],
   ] as const;
   for (const [method, path, params] of calls) {
@@ -63,22 +80,7 @@ export async function addShare({ stage }: HubSide): Promise<void> {
 /** Of these disks and the share, as root would have declared them. */
 export function declarations(disks: readonly TestTarget[]): string {
   const { targets } = JSON.parse(declarationsOf(disks, false)) as StorageManifest;
-  const declared = {
-    target: {
-      type: 'nfs',
-      name: share.name,
-      storage: share.name,
-      role: 'vzdump-target',
-      class: 'slow',
-      offsite: true,
-      server,
-      export: remotePath,
-    },
-    state: 'attached',
-    mark: '0'.repeat(32),
-    attachedAt: 0,
-  };
-  return manifestText({ v: 1, targets: [...targets, declared] } as StorageManifest);
+  return manifestText({ v: 1, targets: [...targets, declaredShare] });
 }
 
 /** For the agent's configuration: real mounts, and `folder` for what stands for udev. */

@@ -6,8 +6,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as wait } from 'node:timers/promises';
 import { openStage } from '../../packages/lab/src/index.ts';
 import type { Stage, StageOptions } from '../../packages/lab/src/index.ts';
+import { entryOf } from '../../packages/agent/src/storage-entry.ts';
 import { mountPathOf } from '../../packages/agent/src/storage-manifest.ts';
+import type { StorageManifest } from '../../packages/agent/src/storage-manifest.ts';
 import type { Machine } from './machine.ts';
+import { declarationsOf } from './targets.ts';
 import type { TestTarget } from './targets.ts';
 
 export interface ToldTarget {
@@ -27,6 +30,9 @@ export interface HubSide {
 
 const lookEveryMs = 3;
 
+const declarationsAs = (targets: readonly TestTarget[]): StorageManifest['targets'] =>
+  (JSON.parse(declarationsOf(targets, true)) as StorageManifest).targets;
+
 export async function openHubSide(
   targets: readonly TestTarget[],
   options: Partial<StageOptions> = {},
@@ -40,12 +46,13 @@ export async function openHubSide(
     };
     if (status !== 200) throw new Error(`cannot prepare the node of the lab: ${path}: ${reason ?? status}`);
   };
-  for (const { name } of targets) {
+  for (const declared of declarationsAs(targets)) {
+    const { name } = declared.target;
     const path = mountPathOf(name);
     // The node of the lab has disks of its own; of these it only knows that they are there.
     stage.pve.node.storage.hardware.add({ id: name, capacityBytes: 2 ** 34 });
     stage.pve.node.storage.hardware.mount(path, name);
-    await asRoot('POST', '/storage', { storage: name, type: 'dir', path, content: 'backup', is_mountpoint: 'yes' });
+    await asRoot('POST', '/storage', { storage: name, ...entryOf(declared, stage.policy.node) });
     const [users] = stage.pve.tokenId.split('!');
     await asRoot('PUT', '/access/acl', { path: `/storage/${name}`, roles: 'FelhomStore', users, propagate: 0 });
   }
