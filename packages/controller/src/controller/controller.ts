@@ -12,6 +12,7 @@ import { doBulkBackup } from './bulk-duty.ts';
 import { readAudit, setConsent } from './customer-words.ts';
 import { deploy } from './deploy.ts';
 import { lookAfterVolumes } from './volume-duty.ts';
+import type { VolumeLook } from './volume-duty.ts';
 
 export interface ControllerNeeds {
   readonly client: LocalClient;
@@ -40,7 +41,7 @@ const waitSeconds = 50;
 const pauseMs = 5_000;
 /** The host announces a backup until it was taken; one that failed is tried again after so long. */
 const againMs = 300_000;
-/** Between two looks at the volumes: each asks the host, which asks Proxmox. */
+/** Between two looks at the volumes. */
 const lookMs = { used: 60_000, unused: 600_000 };
 
 export function createController(needs: ControllerNeeds): Controller {
@@ -48,6 +49,8 @@ export function createController(needs: ControllerNeeds): Controller {
   const tried = new Map<string, number>();
   let trouble: string | undefined;
   let withoutVolume: readonly string[] = [];
+  let staleVolumes: readonly string[] = [];
+  let lookTrouble: string | undefined;
 
   const isNew = ({ id, graceUntil }: DueBackup): boolean =>
     clock.now() < graceUntil && clock.now() - (tried.get(id) ?? -Infinity) >= againMs;
@@ -78,14 +81,28 @@ export function createController(needs: ControllerNeeds): Controller {
     }
   };
 
+  /** One that fails, as on a full disk, must not end the backups: it is said, and looked again. */
+  const lookOnce = async (signal: AbortSignal): Promise<VolumeLook | undefined> => {
+    try {
+      const look = await lookAfterVolumes(needs, signal, staleVolumes);
+      lookTrouble = undefined;
+      return look;
+    } catch (error) {
+      const text = `cannot look after the volumes: ${error instanceof Error ? error.message : String(error)}`;
+      if (!signal.aborted && text !== lookTrouble) needs.say(text);
+      lookTrouble = text;
+      return undefined;
+    }
+  };
   const watchVolumes = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
-      const look = await lookAfterVolumes(needs, signal);
-      if (look.is === 'looked') {
+      const look = await lookOnce(signal);
+      if (look?.is === 'looked') {
         for (const text of look.texts) if (!withoutVolume.includes(text)) needs.say(text);
         withoutVolume = look.texts;
+        staleVolumes = look.stale;
       }
-      const isIdle = look.is === 'looked' && !look.usesVolumes;
+      const isIdle = look?.is === 'looked' && !look.usesVolumes;
       await clock.sleep(isIdle ? lookMs.unused : lookMs.used, signal);
     }
   };
@@ -106,6 +123,7 @@ export function createController(needs: ControllerNeeds): Controller {
       const text = [
         ...(sick.length > 0 ? [`unhealthy: ${sick.join(', ')}`] : []),
         ...withoutVolume,
+        ...(lookTrouble === undefined ? [] : [lookTrouble]),
         ...(trouble === undefined ? [] : [trouble]),
       ];
       return {

@@ -9,6 +9,7 @@ import { guestPaths } from '../paths.ts';
 import type { Apps, GuestFiles } from '../ports.ts';
 import { readRecord, writeRecord } from '../record.ts';
 import type { RecordKind } from '../record.ts';
+import { readStandstill } from '../standstill.ts';
 import { longestFelhomFile, parseFelhomFile } from './felhom-file.ts';
 import { mountOf } from './placement.ts';
 import type { StorageView } from './placement.ts';
@@ -26,8 +27,8 @@ const record: RecordKind<{ v: 1; stacks: string[] }> = {
 
 export interface Stack {
   readonly name: string;
-  /** Paths of its `.felhom.yml`. */
-  readonly paths: readonly string[];
+  /** Paths of its `.felhom.yml`; `unknown`: there is one that does not read. */
+  readonly paths: readonly string[] | 'unknown';
 }
 
 export interface StackPlan {
@@ -37,14 +38,26 @@ export interface StackPlan {
   readonly texts: readonly string[];
 }
 
-/** Pure. `stopped`: what this duty stopped earlier. */
+export interface BeforePlan {
+  readonly running: readonly string[];
+  /** What this duty stopped earlier. */
+  readonly stopped: readonly string[];
+  /** Volumes that were stale at the look before: the host may say so for a moment when all is well. */
+  readonly stale: readonly string[];
+}
+
+/** Pure. */
 export function planStacks(
   stacks: readonly Stack[],
   volumes: StorageView['volumes'],
-  { running, stopped }: { readonly running: readonly string[]; readonly stopped: readonly string[] },
+  { running, stopped, stale }: BeforePlan,
 ): StackPlan {
   const [stop, start, texts]: [string[], string[], string[]] = [[], [], []];
   for (const { name, paths } of stacks) {
+    if (paths === 'unknown') {
+      if (stopped.includes(name)) texts.push(`${name} stands still: its .felhom.yml does not read`);
+      continue;
+    }
     const bad = paths.flatMap((path) => {
       const mount = mountOf(path, volumes);
       return mount === undefined || mount.state === 'attached' ? [] : [mount];
@@ -53,8 +66,9 @@ export function planStacks(
       if (stopped.includes(name)) start.push(name);
       continue;
     }
-    if (running.includes(name)) stop.push(name);
-    if (!running.includes(name) && !stopped.includes(name)) continue;
+    const ends = running.includes(name) && bad.some((one) => one.state === 'away' || stale.includes(one.name));
+    if (ends) stop.push(name);
+    if (!ends && (running.includes(name) || !stopped.includes(name))) continue;
     const what = [...new Set(bad.map((one) => `${one.name} is ${words[one.state]}`))].join(', ');
     texts.push(`${name} stands still: ${what}`);
   }
@@ -68,35 +82,60 @@ const words = {
 } as const;
 
 export type VolumeLook =
-  /** `texts`: for people, empty where all apps have what they need. */
-  | { readonly is: 'looked'; readonly texts: readonly string[]; readonly usesVolumes: boolean }
+  | {
+      readonly is: 'looked';
+      /** For people, empty where all apps have what they need. */
+      readonly texts: readonly string[];
+      readonly usesVolumes: boolean;
+      /** For the next look. */
+      readonly stale: readonly string[];
+    }
   /** Nobody said how the volumes are: everything stays as it is. */
-  | { readonly is: 'not-told' };
+  | { readonly is: 'not-told' }
+  /** A backup has brought the apps to a stand: who stops and starts now is the backup. */
+  | { readonly is: 'standstill' };
 
-export async function lookAfterVolumes(needs: VolumeNeeds, signal: AbortSignal): Promise<VolumeLook> {
+const recordLost =
+  `cannot read ${record.path}: which apps were stopped for their volumes is not known; ` +
+  'start those that should run, and remove the file';
+
+/** `stale`: what the look before said. */
+export async function lookAfterVolumes(
+  needs: VolumeNeeds,
+  signal: AbortSignal,
+  stale: readonly string[] = [],
+): Promise<VolumeLook> {
   const { client, files, apps } = needs;
+  if (!(await mayTouch(files))) return { is: 'standstill' };
   const stacks = await stacksOf(files);
   const held = await readRecord(files, record);
   // Of what cannot be read nobody knows what people had stopped.
   const before = held.is === 'held' ? held.value.stacks : [];
-  const usesVolumes = stacks.some(({ paths }) => paths.length > 0);
-  if (!usesVolumes && before.length === 0) return { is: 'looked', texts: [], usesVolumes };
+  const texts = held.is === 'unreadable' ? [recordLost] : [];
+  const usesVolumes = stacks.some(({ paths }) => paths === 'unknown' || paths.length > 0);
+  if (!usesVolumes && before.length === 0) return { is: 'looked', texts, usesVolumes, stale: [] };
   const storage = await client.storage({}, signal);
   if (storage.is !== 'ok') return { is: 'not-told' };
+  const { volumes } = storage.value;
+  // Asking costs something, and where every volume is there nothing is stopped.
+  const running = volumes.every(({ state }) => state === 'attached') ? [] : await apps.running();
   const stopped = before.filter((name) => stacks.some((stack) => stack.name === name));
-  const plan = planStacks(stacks, storage.value.volumes, { running: await apps.running(), stopped });
-  const texts = [...plan.texts];
+  const plan = planStacks(stacks, volumes, { running, stopped, stale });
+  texts.push(...plan.texts);
   const noted = [...new Set([...stopped, ...plan.stop])];
   const keep = async (names: readonly string[], was: readonly string[]): Promise<void> => {
     if (names.join() !== was.join()) await writeRecord(files, record, { v: 1, stacks: [...names] });
   };
   await keep(noted, before);
   for (const name of plan.stop) {
+    // On record, and looked at again.
+    if (!(await mayTouch(files))) break;
     const ended = await apps.stop(name);
     if (ended.is === 'failed') texts.push(`cannot stop ${name}: ${ended.text}`);
   }
   const gone: string[] = [];
   for (const name of plan.start) {
+    if (!(await mayTouch(files))) break;
     const begun = await apps.start(name);
     // On record still: it is tried again.
     if (begun.is === 'failed') texts.push(`cannot start ${name}: ${begun.text}`);
@@ -106,17 +145,28 @@ export async function lookAfterVolumes(needs: VolumeNeeds, signal: AbortSignal):
     noted.filter((name) => !gone.includes(name)),
     noted,
   );
-  return { is: 'looked', texts, usesVolumes };
+  const staleNow = volumes.flatMap(({ name, state }) => (state === 'stale' ? [name] : []));
+  return { is: 'looked', texts, usesVolumes, stale: staleNow };
 }
 
-/** A file that does not read names no volumes; whoever deploys it hears of it. */
+/** A record that does not read is a standstill too, until somebody has ended it. */
+const mayTouch = async (files: GuestFiles): Promise<boolean> => (await readStandstill(files)) === 'none';
+
+/** Without a file it names no volumes; of one that does not read nobody knows, and whoever deploys it hears of it. */
 async function stacksOf(files: GuestFiles): Promise<readonly Stack[]> {
   const found: Stack[] = [];
   for (const { name, kind } of await files.list(guestPaths.stacks)) {
     if (kind !== 'directory') continue;
-    const bytes = await files.read(`${guestPaths.stacks}/${name}/.felhom.yml`, longestFelhomFile);
-    const file = bytes === undefined ? undefined : parseFelhomFile(new TextDecoder().decode(bytes));
-    found.push({ name, paths: file?.is === 'ok' ? file.value.volumes.map(({ path }) => path) : [] });
+    found.push({ name, paths: await pathsOf(files, `${guestPaths.stacks}/${name}`) });
   }
   return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function pathsOf(files: GuestFiles, folder: string): Promise<Stack['paths']> {
+  const bytes = await files.read(`${folder}/.felhom.yml`, longestFelhomFile);
+  // It is not there, or no such file as we read.
+  if (bytes === undefined)
+    return (await files.list(folder)).some(({ name }) => name === '.felhom.yml') ? 'unknown' : [];
+  const file = parseFelhomFile(new TextDecoder().decode(bytes));
+  return file.is === 'ok' ? file.value.volumes.map(({ path }) => path) : 'unknown';
 }
