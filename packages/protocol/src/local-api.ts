@@ -103,9 +103,10 @@ export const storageView = z.strictObject({
         ownBackup: z.enum(['in-guest-backup', 'controller', 'none-acknowledged', 'undecided']),
         /**
          * Whether it can be relied on now. `away`: its disk is not there; `stale`: it is back, and the guest still has the
-         * one that was pulled, until it is restarted. In both what is written goes nowhere.
+         * one that was pulled, until it is restarted. In both what is written goes nowhere. Absent: attached; so it is
+         * sent, because a controller that is older than this field refuses what has it.
          */
-        state: z.enum(['attached', 'away', 'stale']).default('attached'),
+        state: z.enum(['attached', 'away', 'stale']).optional(),
       }),
     )
     .max(33),

@@ -154,8 +154,7 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
   };
 }
 
-type VolumeState = LocalAnswer<'storage'>['volumes'][number]['state'];
-type StateOf = (storage: string) => VolumeState;
+type StateOf = (storage: string) => ReturnType<StaleMounts['reliance']>;
 
 function volumesOf(
   record: GuestRecord,
@@ -169,6 +168,7 @@ function volumesOf(
     const decision = decisionOf(desired?.volumes.find((volume) => volume.name === name)?.ownBackup);
     // Proxmox backs the root file system up whatever its flags say.
     const backup = disk.key === 'rootfs' || disk.backup;
+    const state = stateOf(storageOfVolume(disk.volid));
     return {
       name,
       path: disk.key === 'rootfs' ? '/' : disk.path,
@@ -176,7 +176,7 @@ function volumesOf(
       sizeBytes: Math.trunc((disk.sizeGiB ?? 0) * 2 ** 30),
       backup,
       ownBackup: backup ? 'in-guest-backup' : decision,
-      state: stateOf(storageOfVolume(disk.volid)),
+      ...(state === 'attached' ? {} : { state }),
     };
   });
 }

@@ -33,6 +33,9 @@ export function placeVolumes(file: FelhomFile, storage: StorageView): Placement 
   return texts.length === 0 ? { is: 'placed', volumes: placed } : { is: 'refused', texts };
 }
 
+/** Whether it can be relied on; what nobody speaks of is there. */
+export const stateOf = ({ state }: Pick<View, 'state'>): NonNullable<View['state']> => state ?? 'attached';
+
 /** The mount with the longest path at or above. */
 export function mountOf(path: string, volumes: readonly View[]): View | undefined {
   return volumes
@@ -41,7 +44,8 @@ export function mountOf(path: string, volumes: readonly View[]): View | undefine
 }
 
 function objection(kind: 'hot' | 'bulk', path: string, mount: View): string | undefined {
-  if (mount.state !== 'attached') return `the disk of ${mount.path} is not to be relied on now (${mount.state})`;
+  const state = stateOf(mount);
+  if (state !== 'attached') return `the disk of ${mount.path} is not to be relied on now (${state})`;
   if (kind === 'hot') {
     if (mount.class !== 'fast') return `${mount.path} is on ${mount.class} storage`;
     // Nothing rolls bulk back and no backup of the guest holds it: a database there would be lost with its disk.

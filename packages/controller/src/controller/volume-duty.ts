@@ -11,7 +11,7 @@ import { readRecord, writeRecord } from '../record.ts';
 import type { RecordKind } from '../record.ts';
 import { readStandstill } from '../standstill.ts';
 import { longestFelhomFile, parseFelhomFile } from './felhom-file.ts';
-import { mountOf } from './placement.ts';
+import { mountOf, stateOf } from './placement.ts';
 import type { StorageView } from './placement.ts';
 
 export interface VolumeNeeds {
@@ -60,7 +60,7 @@ export function planStacks(
     }
     const bad = paths.flatMap((path) => {
       const mount = mountOf(path, volumes);
-      return mount === undefined || mount.state === 'attached' ? [] : [mount];
+      return mount === undefined || stateOf(mount) === 'attached' ? [] : [mount];
     });
     if (bad.length === 0) {
       if (stopped.includes(name)) start.push(name);
@@ -69,7 +69,7 @@ export function planStacks(
     const ends = running.includes(name) && bad.some((one) => one.state === 'away' || stale.includes(one.name));
     if (ends) stop.push(name);
     if (!ends && (running.includes(name) || !stopped.includes(name))) continue;
-    const what = [...new Set(bad.map((one) => `${one.name} is ${words[one.state]}`))].join(', ');
+    const what = [...new Set(bad.map((one) => `${one.name} is ${words[stateOf(one)]}`))].join(', ');
     texts.push(`${name} stands still: ${what}`);
   }
   return { stop, start, texts };
@@ -118,7 +118,7 @@ export async function lookAfterVolumes(
   if (storage.is !== 'ok') return { is: 'not-told' };
   const { volumes } = storage.value;
   // Asking costs something, and where every volume is there nothing is stopped.
-  const running = volumes.every(({ state }) => state === 'attached') ? [] : await apps.running();
+  const running = volumes.every((volume) => stateOf(volume) === 'attached') ? [] : await apps.running();
   const stopped = before.filter((name) => stacks.some((stack) => stack.name === name));
   const plan = planStacks(stacks, volumes, { running, stopped, stale });
   texts.push(...plan.texts);

@@ -250,7 +250,7 @@ test('the guest itself is told: attached, away, stale, and attached again', asyn
   const redeemed = (await call('POST', '/v1/bootstrap/redeem', { claim: claim.secret })) as { readonly token: string };
   const state = async (): Promise<string> => {
     const told = storageView.parse(await call('GET', '/v1/storage', undefined, redeemed.token));
-    return told.volumes.map((volume) => `${volume.name} ${volume.state}`).join();
+    return told.volumes.map((volume) => `${volume.name} ${volume.state ?? 'attached'}`).join();
   };
   assert.equal(await state(), 'rootfs attached,photos attached');
   world.targets.pull('usb1');
