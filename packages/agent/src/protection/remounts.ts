@@ -5,6 +5,7 @@ import type { Submission } from '../admission/index.ts';
 import type { ProtectionEffect } from '../authority/index.ts';
 import type { GuestRegistry } from '../authority/guest-record.ts';
 import type { Clock, SagaEnd, SagaStatus } from '../kernel/index.ts';
+import type { HostPolicy } from '../host-policy.ts';
 import type { Log } from '../ports/log.ts';
 import { forget, noteFailure, prune, sift } from '../reconcile/index.ts';
 import type { Failures, PassReport } from '../reconcile/index.ts';
@@ -19,6 +20,7 @@ export interface RemountsNeeds {
   readonly registry: Pick<GuestRegistry, 'all'>;
   readonly stores: Pick<Stores, 'restarts'>;
   readonly inForce: Pick<InForce, 'desiredGuest'>;
+  readonly policy: () => HostPolicy | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly status: () => readonly SagaStatus[];
@@ -55,6 +57,7 @@ export function createRemounts(needs: RemountsNeeds): Remounts {
     async run(pass, signal) {
       if (pass.observation.problem !== undefined) return;
       const now = clock.now();
+      const hold = needs.policy()?.hold;
       const lanes = new Set(needs.status().flatMap((saga) => saga.lanes));
       const removing = needs.removing();
       const found = await mounts.round(
@@ -66,12 +69,16 @@ export function createRemounts(needs: RemountsNeeds): Remounts {
             upSince: now - (pass.observation.rows.get(record.vmid)?.uptimeSeconds ?? 0) * 1000,
             wanted: needs.inForce.desiredGuest(record)?.power === 'running' && !removing.has(record.name),
             running: pass.observation.rows.get(record.vmid)?.status === 'running',
+            held: hold !== undefined && (hold.host || hold.guests.includes(record.name)),
+            due: (effect) => sift([effect], tries, now).ready.length > 0,
             busy: lanes.has(`guest:${record.name}`),
             restarts: needs.stores.restarts.since(record.uid, now - hourMs),
           })),
         signal,
       );
-      tries = prune(tries, found.effects, new Set());
+      // What waits for something else, or is under way, has not succeeded by that.
+      const stale = found.findings.flatMap(({ key, subject }) => (key === 'guest.stale-mount' ? [subject] : []));
+      tries = prune(tries, found.effects, new Set(stale));
       const sifted = sift(found.effects, tries, now);
       for (const effect of sifted.ready) {
         signal.throwIfAborted();

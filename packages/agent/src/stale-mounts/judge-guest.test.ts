@@ -3,18 +3,30 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GuestName, GuestUid } from '@felhom/protocol';
 import type { GuestDisk } from '../ports/guest-disks.ts';
-import { askAgainMs, judgeGuest, relianceOf } from './judge-guest.ts';
-import type { GuestOnDisks, Known } from './judge-guest.ts';
+import { askAgainMs, judgeGuest, keepersOf, relianceOf } from './judge-guest.ts';
+import type { DiskUser, GuestOnDisks, Known } from './judge-guest.ts';
 
 const now = 1_000_000_000;
 const minute = 60_000;
 
 const usb: GuestDisk = { target: 'usb-1', state: 'attached', attachment: 'a2', flapping: false, since: 5, why: '' };
-const known: Known = { storage: 'usb1', attachment: 'a2', boot: 'b1', state: 'dead', why: 'gone', at: now, since: 7 };
+const known: Known = {
+  storage: 'usb1',
+  attachment: 'a2',
+  boot: 'b1',
+  state: 'dead',
+  why: 'gone',
+  vain: 0,
+  at: now,
+  since: 7,
+};
 const dead: GuestOnDisks = {
   guest: { uid: 'u' as GuestUid, incarnation: 1, name: 'photos' as GuestName },
   wanted: true,
   busy: false,
+  held: false,
+  due: () => true,
+  keptBy: [],
   boot: 'b1',
   volumes: [{ volume: 'bulk', storage: 'usb1' }],
   known: [known],
@@ -76,6 +88,32 @@ const cases: readonly Case[] = [
     is: 'guest.stale-mount',
     advice: /restarted 3 times within the hour/,
   },
+  {
+    name: 'dead, restarted three times at this attachment',
+    sight: { known: [{ ...known, vain: 3 }] },
+    is: 'guest.stale-mount',
+    advice: /restarted 3 times .* dead still/,
+  },
+  { name: 'dead, restarted twice in vain', sight: { known: [{ ...known, vain: 2 }] }, is: 'restart guest.stale-mount' },
+  {
+    name: 'dead, on hold',
+    sight: { held: true },
+    is: 'guest.stale-mount',
+    advice: /^It is restarted by itself once the hold is over/,
+  },
+  {
+    name: 'dead, and a try that failed is to wait',
+    sight: { due: () => false },
+    is: 'restart guest.stale-mount',
+    advice: /^Restarting it failed/,
+  },
+  {
+    name: 'dead, its mount kept by another',
+    sight: { keptBy: ['bbb', 'ccc'] },
+    disk: { state: 'in-use' },
+    is: 'guest.stale-mount',
+    advice: /kept in use by guest bbb, ccc,/,
+  },
   { name: 'dead, restarted twice', sight: { restarts: [1, 2] }, is: 'restart guest.stale-mount' },
   {
     name: 'dead, and it could not be stopped',
@@ -130,6 +168,7 @@ test('what is not on a declared disk is nobody’s matter here', () => {
     {
       ask: false,
       effect: undefined,
+      goes: false,
       findings: [],
       nextAt: undefined,
     },
@@ -142,6 +181,35 @@ test('the effect names the disks; what could not be told is looked at again in t
   const unknown = judgeGuest({ ...dead, known: [{ ...known, state: 'unknown' }] }, () => usb, now);
   assert.equal(unknown.nextAt, now + askAgainMs);
 });
+
+const user = (name: string, goes: boolean, ...inUse: readonly string[]): DiskUser => ({
+  name: name as GuestName,
+  inUse,
+  goes,
+});
+const keeping: readonly (readonly [string, readonly DiskUser[], string])[] = [
+  ['alone on it', [user('a', true, 'usb1')], ''],
+  ['all go', [user('a', true, 'usb1'), user('b', true, 'usb1')], ''],
+  ['one stays', [user('a', true, 'usb1'), user('b', false, 'usb1'), user('c', true, 'usb1')], 'a: b; c: b'],
+  ['one stays on another disk', [user('a', true, 'usb1'), user('b', false, 'usb2')], ''],
+  ['one on no such disk', [user('a', true, 'usb1'), user('b', false)], ''],
+  [
+    'kept by one that is kept itself',
+    [user('a', true, 'usb1'), user('b', true, 'usb1', 'usb2'), user('c', false, 'usb2')],
+    'a: b; b: c',
+  ],
+];
+for (const [name, users, is] of keeping)
+  test(`who keeps a disk in use: ${name}`, () => {
+    const kept = [...keepersOf(users)].filter(([one]) => users.some((each) => each.name === one && each.goes));
+    assert.equal(
+      kept
+        .map(([one, by]) => `${one}: ${by.join()}`)
+        .toSorted()
+        .join('; '),
+      is,
+    );
+  });
 
 const relied: readonly (readonly [
   string,

@@ -5,9 +5,9 @@
  *   attached, root not asked yet     asked: once per attachment of the disk and start of the guest
  *   attached, mounts live            well
  *   attached, mounts dead            a restart, if it is to run and all its disks are there and steady
- *   back, and not yet mounted        the same: the image of the guest keeps the mount of before where it is
+ *   back, and not yet mounted        the same, once every guest that keeps the mount of before is restarted with it
  */
-import type { Finding } from '@felhom/protocol';
+import type { Finding, GuestName } from '@felhom/protocol';
 import type { GuestRef, ProtectionEffect } from '../authority/effects.ts';
 import { restartsPerHour } from '../controllers/restarts.ts';
 import type { GuestDisk } from '../ports/guest-disks.ts';
@@ -28,17 +28,27 @@ export interface Known {
   readonly boot: string;
   readonly state: 'live' | 'dead' | 'unknown';
   readonly why: string;
+  /** How often it was started at this attachment and had a dead one still. */
+  readonly vain: number;
   /** Wall times. */
   readonly at: number;
   /** Since when it is in this state. */
   readonly since: number;
 }
 
+export type Remount = Extract<ProtectionEffect, { kind: 'guest-remount' }>;
+
 export interface GuestOnDisks {
   readonly guest: GuestRef;
   /** Desired state names it and wants it to run. */
   readonly wanted: boolean;
   readonly busy: boolean;
+  /** It is on hold, or its host is. */
+  readonly held: boolean;
+  /** False: one that failed is to wait. */
+  readonly due: (effect: Remount) => boolean;
+  /** Guests that run on, and keep a disk of its from being mounted. */
+  readonly keptBy: readonly string[];
   /** Of its present start. */
   readonly boot: string;
   readonly volumes: readonly OnDisk[];
@@ -51,7 +61,9 @@ export interface GuestOnDisks {
 
 export interface Judged {
   readonly ask: boolean;
-  readonly effect: Extract<ProtectionEffect, { kind: 'guest-remount' }> | undefined;
+  readonly effect: Remount | undefined;
+  /** The effect is due. */
+  readonly goes: boolean;
   readonly findings: readonly Finding[];
   /** When to look again, wall time. */
   readonly nextAt: number | undefined;
@@ -59,6 +71,8 @@ export interface Judged {
 
 /** What could not be told is asked again after that. */
 export const askAgainMs = 10 * 60_000;
+/** Where so many starts did not help one more does not: a person has to see to it, or the disk to come back anew. */
+export const mostVain = 3;
 
 export function judgeGuest(sight: GuestOnDisks, diskOf: DiskOf, now: number): Judged {
   const { guest, volumes } = sight;
@@ -88,12 +102,15 @@ export function judgeGuest(sight: GuestOnDisks, diskOf: DiskOf, now: number): Ju
       findings.push(unknownFinding(guest, names, disk, known));
     }
   }
-  if (dead.length === 0) return { ask, effect: undefined, findings, nextAt };
-  const next = whatNext(sight, waits, ask);
+  if (dead.length === 0) return { ask, effect: undefined, goes: false, findings, nextAt };
+  const vain = Math.max(...dead.map(({ known }) => known.vain));
+  const next = whatNext(sight, waits, ask, vain);
   const targets = dead.map(({ disk }) => disk.target).toSorted();
-  for (const { disk, known, names } of dead) findings.push(deadFinding(guest, names, disk, known, next));
   const effect = next.is === 'restart' ? ({ kind: 'guest-remount', guest, targets } as const) : undefined;
-  return { ask, effect, findings, nextAt };
+  const goes = effect !== undefined && sight.due(effect);
+  const advice = next.is !== 'restart' ? next.text : goes ? 'It is restarted by itself now.' : triedAgain;
+  for (const { disk, known, names } of dead) findings.push(deadFinding(guest, names, disk, known, advice));
+  return { ask, effect, goes, findings, nextAt };
 }
 
 export const isOf = (known: Known, storage: string, disk: GuestDisk, boot: string): boolean =>
@@ -105,7 +122,10 @@ type Next =
   /** Nothing more is done by itself. */
   | { readonly is: 'person'; readonly text: string };
 
-function whatNext({ wanted, busy, boot, restarts, stuck }: GuestOnDisks, waits: string, ask: boolean): Next {
+const triedAgain = 'Restarting it failed; why, and when it is tried again, is told beside this.';
+
+function whatNext(sight: GuestOnDisks, waits: string, ask: boolean, vain: number): Next {
+  const { wanted, busy, held, keptBy, boot, restarts, stuck } = sight;
   if (!wanted)
     return {
       is: 'person',
@@ -116,6 +136,12 @@ function whatNext({ wanted, busy, boot, restarts, stuck }: GuestOnDisks, waits: 
       is: 'person',
       text: 'It could not be stopped: something in it waits in the kernel for the disk that is gone. Restart the host.',
     };
+  if (vain >= mostVain)
+    return {
+      is: 'person',
+      text: `It was restarted ${vain} times since this disk is back, and its mount is dead still. Look at the disk and at its start log, then restart it.`,
+    };
+  if (held) return { is: 'wait', text: 'It is restarted by itself once the hold is over.' };
   // A start needs all its disks.
   if (waits !== '') return { is: 'wait', text: `It is restarted by itself; now it waits: ${waits}.` };
   if (restarts.length >= restartsPerHour)
@@ -125,7 +151,41 @@ function whatNext({ wanted, busy, boot, restarts, stuck }: GuestOnDisks, waits: 
     };
   if (busy || ask)
     return { is: 'wait', text: 'It is restarted by itself as soon as no other work on it is under way.' };
+  // Down, it could not start again: who runs on keeps the mount of before where it is.
+  if (keptBy.length > 0)
+    return {
+      is: 'wait',
+      text: `It is restarted by itself once its disk can be mounted: that is kept in use by guest ${keptBy.join(', ')}, which is not restarted now. See to that one first.`,
+    };
   return { is: 'restart' };
+}
+
+/** A guest that runs, and which of its disks are back without being mounted. */
+export interface DiskUser {
+  readonly name: GuestName;
+  readonly inUse: readonly string[];
+  /** It is about to be restarted, as far as it is up to it. */
+  readonly goes: boolean;
+}
+
+/** Who keeps the disks of a guest in use for longer; nobody where all of them are about to be restarted. Pure. */
+export function keepersOf(users: readonly DiskUser[]): ReadonlyMap<GuestName, readonly string[]> {
+  const kept = new Map<GuestName, readonly string[]>();
+  const stays = ({ name, goes }: DiskUser): boolean => !goes || kept.has(name);
+  // Who is kept by one keeps another.
+  for (let before = -1; before < kept.size;) {
+    before = kept.size;
+    const staying = users.filter(stays);
+    for (const { name, inUse } of users) {
+      const by = staying.filter((one) => one.name !== name && one.inUse.some((target) => inUse.includes(target)));
+      if (by.length > 0 && !kept.has(name))
+        kept.set(
+          name,
+          by.map((one) => one.name),
+        );
+    }
+  }
+  return kept;
 }
 
 const cut = (text: string, most: number): string => text.slice(0, most);
@@ -154,7 +214,7 @@ const unknownFinding = ({ name }: GuestRef, names: string, disk: GuestDisk, know
   since: known.since,
 });
 
-const deadFinding = ({ name }: GuestRef, names: string, disk: GuestDisk, known: Known, next: Next): Finding => ({
+const deadFinding = ({ name }: GuestRef, names: string, disk: GuestDisk, known: Known, advice: string): Finding => ({
   key: 'guest.stale-mount',
   severity: 'critical',
   subject: name,
@@ -162,7 +222,7 @@ const deadFinding = ({ name }: GuestRef, names: string, disk: GuestDisk, known: 
     `guest ${name} still has the disk that was pulled: ${names} on target ${disk.target}, where it reads errors or writes into nothing: ${known.why}`,
     1000,
   ),
-  advice: { text: cut(next.is === 'restart' ? 'It is restarted by itself now.' : next.text, 500) },
+  advice: { text: cut(advice, 500) },
   since: known.since,
 });
 

@@ -83,6 +83,8 @@ function bench() {
       record: one,
       wanted: true,
       busy: false,
+      held: false,
+      due: () => true,
       restarts: [],
       running,
       upSince,
@@ -98,8 +100,23 @@ function bench() {
     forget: () => mounts.forget(record.uid),
     restartAgent: () => (mounts = make()),
     nextAt: async () =>
-      (await mounts.round([{ record, wanted: true, busy: false, restarts: [], running: true, upSince: 1 }], never))
-        .nextAt,
+      (
+        await mounts.round(
+          [
+            {
+              record,
+              wanted: true,
+              busy: false,
+              held: false,
+              due: () => true,
+              restarts: [],
+              running: true,
+              upSince: 1,
+            },
+          ],
+          never,
+        )
+      ).nextAt,
   };
 }
 
@@ -192,6 +209,22 @@ test('one that would not go down is left to people, for as long as it is that st
   restartAgent();
   assert.equal(await round(), 'guest.stale-mount');
   world.boot = 'b2';
+  assert.equal(await round(), 'guest-remount guest.stale-mount');
+});
+
+test('starts that do not help: three at one attachment, also over a restart of the agent, and anew at the next', async () => {
+  const { world, round, restartAgent } = bench();
+  world.answer = mountsAre('dead');
+  for (const boot of ['b1', 'b2', 'b3']) {
+    world.boot = boot;
+    assert.equal(await round(), 'guest-remount guest.stale-mount', boot);
+    restartAgent();
+  }
+  world.boot = 'b4';
+  assert.equal(await round(), 'guest.stale-mount');
+  world.boot = 'b5';
+  assert.equal(await round(), 'guest.stale-mount');
+  world.disk = { ...world.disk, attachment: 'a2' };
   assert.equal(await round(), 'guest-remount guest.stale-mount');
 });
 

@@ -4,16 +4,15 @@
  * everything anew, and a disk that came back while no agent ran shows as another attachment.
  */
 import { z } from 'zod';
-import type { Finding, GuestUid } from '@felhom/protocol';
-import type { ProtectionEffect } from '../authority/effects.ts';
+import type { Finding, GuestName, GuestUid } from '@felhom/protocol';
 import { refOf } from '../authority/guest-record.ts';
 import type { GuestRecord } from '../authority/guest-record.ts';
 import { storageOf } from '../guests/index.ts';
 import type { Clock, Documents } from '../kernel/index.ts';
 import type { GuestWitness } from '../ports/guest-witness.ts';
 import type { GuestMount, HostHelper } from '../ports/host-helper.ts';
-import { judgeGuest, relianceOf } from './judge-guest.ts';
-import type { DiskOf, GuestOnDisks, Known, OnDisk, Reliance } from './judge-guest.ts';
+import { judgeGuest, keepersOf, mostVain, relianceOf } from './judge-guest.ts';
+import type { DiskOf, GuestOnDisks, Judged, Known, OnDisk, Reliance, Remount } from './judge-guest.ts';
 
 const time = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const stored = z.strictObject({
@@ -25,6 +24,7 @@ const stored = z.strictObject({
         boot: z.string().max(100),
         state: z.enum(['live', 'dead', 'unknown']),
         why: z.string().max(500),
+        vain: z.number().int().min(0).max(mostVain).default(0),
         at: time,
         since: time,
       }),
@@ -43,7 +43,7 @@ export interface StaleMountsNeeds {
 }
 
 /** A guest on record, as a pass saw it. */
-export interface SeenGuest extends Pick<GuestOnDisks, 'wanted' | 'busy' | 'restarts'> {
+export interface SeenGuest extends Pick<GuestOnDisks, 'wanted' | 'busy' | 'held' | 'due' | 'restarts'> {
   readonly record: GuestRecord;
   readonly running: boolean;
   /** Wall time of its start, as far as Proxmox knows it. */
@@ -61,10 +61,18 @@ export interface StaleMounts {
 }
 
 export interface Found {
-  readonly effects: readonly Extract<ProtectionEffect, { kind: 'guest-remount' }>[];
+  readonly effects: readonly Remount[];
   readonly findings: readonly Finding[];
   /** When there is something to look at again, wall time. */
   readonly nextAt: number | undefined;
+}
+
+interface RunningGuest {
+  readonly name: GuestName;
+  /** Its disks that are back without being mounted, by their storages. */
+  readonly inUse: () => readonly string[];
+  /** `undefined`: it has only begun to run. */
+  readonly judge: ((keptBy: readonly string[]) => Judged) | undefined;
 }
 
 /** A question takes root's program a moment to start; after a reboot there is one for each guest. */
@@ -111,8 +119,8 @@ export function createStaleMounts({ documents, clock, helper, witness, diskOf }:
     signal.throwIfAborted();
     if (answer.is === 'done' && !answer.value.running) return;
     const now = Math.trunc(clock.now());
-    const before = read(record.uid);
-    const known = before.known.filter(({ storage }) => diskOf(storage) !== undefined);
+    const kept = read(record.uid);
+    const known = kept.known.filter(({ storage }) => diskOf(storage) !== undefined);
     for (const [storage, disk] of disks) {
       const { state, why } =
         answer.is === 'done'
@@ -121,48 +129,62 @@ export function createStaleMounts({ documents, clock, helper, witness, diskOf }:
       const at = known.findIndex((one) => one.storage === storage);
       const last = known[at];
       const since = last?.state === state ? last.since : now;
+      const suspect = last !== undefined && last.state !== 'live';
+      const before = suspect && last.attachment === disk.attachment ? last.vain : 0;
+      const vain = suspect && state === 'dead' && last.boot !== boot ? Math.min(before + 1, mostVain) : before;
       known.splice(at === -1 ? known.length : at, 1, {
         storage,
         attachment: disk.attachment,
         boot,
         state,
         why: why.slice(0, 500),
+        vain: state === 'live' ? 0 : vain,
         at: now,
         since,
       });
     }
-    keep(record.uid, { ...before, known: known.slice(-64) });
+    keep(record.uid, { ...kept, known: known.slice(-64) });
   };
 
   return {
     async round(guests, signal) {
-      const found: Found[] = [];
+      const seen: RunningGuest[] = [];
       let questions = 0;
       for (const guest of guests) {
-        const { record, wanted, running, busy, restarts } = guest;
+        const { record, running } = guest;
         const volumes = running ? onDisks(record) : [];
         if (volumes.length === 0) continue;
+        const inUse = () => volumes.flatMap(({ storage }) => (diskOf(storage)?.state === 'in-use' ? [storage] : []));
         const boot = await bootOf(guest, signal);
-        if (boot === undefined) continue;
-        boots.set(record.uid, boot);
-        const judge = () =>
+        if (boot !== undefined) boots.set(record.uid, boot);
+        const judge = (boot: string, keptBy: readonly string[]): Judged =>
           judgeGuest(
-            { guest: refOf(record), wanted, busy, boot, volumes, restarts, ...saidOf(read(record.uid)) },
+            { ...guest, guest: refOf(record), boot, volumes, keptBy, ...saidOf(read(record.uid)) },
             diskOf,
             clock.now(),
           );
-        let judged = judge();
-        if (judged.ask && questions < mostQuestions) {
+        if (boot !== undefined && judge(boot, []).ask && questions < mostQuestions) {
           questions += 1;
           await ask(record, boot, signal);
-          judged = judge();
         }
-        found.push({
-          effects: judged.effect === undefined ? [] : [judged.effect],
-          findings: judged.findings,
-          nextAt: judged.ask ? clock.now() + soonMs : judged.nextAt,
+        seen.push({
+          name: record.name,
+          inUse,
+          judge: boot === undefined ? undefined : (keptBy) => judge(boot, keptBy),
         });
       }
+      // All at one moment, and after the questions.
+      const kept = keepersOf(
+        seen.map(({ name, inUse, judge }) => ({ name, inUse: inUse(), goes: judge?.([]).goes === true })),
+      );
+      const found = seen.flatMap(({ name, judge }): Found[] => {
+        const judged = judge?.(kept.get(name) ?? []);
+        if (judged === undefined) return [];
+        const { effect, findings, ask, nextAt } = judged;
+        return [
+          { effects: effect === undefined ? [] : [effect], findings, nextAt: ask ? clock.now() + soonMs : nextAt },
+        ];
+      });
       const times = found.flatMap(({ nextAt }) => nextAt ?? []);
       return {
         effects: found.flatMap(({ effects }) => effects),

@@ -193,7 +193,7 @@ test('it cannot even be stopped: not tried again, and a person is told to restar
   assert.equal(starts(), 0);
 });
 
-test('restarts that do not help end after three within the hour', async () => {
+test('restarts that do not help end after three, for as long as the disk stays as it is', async () => {
   const world = await worldOnDisk();
   const starts = countStarts(world);
   const mounts = [{ path: '/srv/photos', target: 'usb1', state: 'dead' as const, why: 'as before' }];
@@ -201,7 +201,44 @@ test('restarts that do not help end after three within the hour', async () => {
   await dropAndBack(world);
   assert.ok(await world.until(() => adviceOf(world).includes('restarted 3 times'), 50 * minute), adviceOf(world));
   assert.equal(starts(), 3);
+  await world.clock.advance(6 * 60 * minute);
+  assert.equal(starts(), 3, 'it begins again after an hour');
+  assert.match(adviceOf(world), /restarted 3 times/);
   assert.ok(!reportOf(world).parked.length, JSON.stringify(reportOf(world).parked));
+});
+
+test('another guest keeps the disk and is not to be restarted: nobody is taken down for it, and who keeps it is told', async () => {
+  const world = await createSimWorld({ seed: 6 });
+  await world.clock.runUntil(world.targets.attach('usb1', { role: 'bulk-data' }));
+  const aaa = { ...onDisk, name: 'aaa', hostname: 'aaa' };
+  const bbb = { ...onDisk, name: 'bbb', hostname: 'bbb' };
+  world.hub.publish([aaa, bbb]);
+  world.boot();
+  const isAsked = (): boolean =>
+    new Set(world.targets.asked.filter((line) => line.startsWith('guest-mounts'))).size > 1;
+  assert.ok(await world.until(() => reportOf(world).converged && isAsked(), 15 * minute), keys(world).join());
+  const starts = countStarts(world);
+  world.targets.pull('usb1');
+  // Taking it down takes a signature: it runs on.
+  world.hub.publish([aaa, { ...bbb, power: 'stopped' }]);
+  await world.clock.advance(minute);
+  world.targets.plugIn('usb1');
+  const isTold = (): boolean =>
+    reportOf(world).findings.some(
+      ({ key, subject, advice }) => key === 'guest.stale-mount' && subject === 'aaa' && /guest bbb/.test(advice.text),
+    );
+  assert.ok(await world.until(isTold, 5 * minute), JSON.stringify(reportOf(world).findings));
+  await world.clock.advance(60 * minute);
+  assert.ok(!keys(world).includes('guest.waits-for-disk'), keys(world).join());
+  const isUp = (name: string): boolean =>
+    reportOf(world).findings.some(({ key, subject }) => key === 'guest.stale-mount' && subject === name);
+  assert.ok(isUp('aaa') && isUp('bbb'), 'a guest was taken down');
+  assert.equal(starts(), 0);
+  // Both are to run again: both are restarted, and have it.
+  world.hub.publish([aaa, bbb]);
+  assert.ok(await world.until(() => starts() === 2 && !keys(world).includes('guest.stale-mount'), 20 * minute));
+  await world.clock.advance(10 * minute);
+  assert.equal(starts(), 2);
 });
 
 test('not to run: told, and left to people', async () => {
