@@ -239,7 +239,7 @@ async function answerOne(stdin: Readable, world: RootWorld, signal: AbortSignal)
       const { losetup, stat } = { losetup: world.tools.loops, stat: world.tools.stat };
       const { registry, mountRoot } = world.storage;
       const { places } = world.guests;
-      const facts = { places, sys: world.places.sys, policy, manifest: registry.read, mountRoot };
+      const facts = { places, sys: world.places.sys, dev: '/dev', policy, manifest: registry.read, mountRoot };
       const looked = await guestMounts(facts, { losetup, stat }, request.vmid);
       if (looked.is !== 'done') return looked;
       return { is: 'done', guestMounts: { ...looked.guestMounts, mounts: [...looked.guestMounts.mounts] } };

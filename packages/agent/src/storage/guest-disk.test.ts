@@ -35,6 +35,8 @@ test('after a second drop it has to stay, after a third longer', () => {
   assert.equal(flaps(8, 4), true);
   assert.equal(flaps(8, 6), false);
   assert.equal(flaps(10, 8, 6), true);
+  // Noted under a clock that was ahead.
+  assert.equal(flaps(-400_000, -399_999), false);
 });
 
 test('out of use, or no disk: nobody’s', () => {

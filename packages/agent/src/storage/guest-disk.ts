@@ -30,7 +30,7 @@ export function guestDisk(
     target: target.name,
     state: stands,
     attachment: stands === 'attached' ? `${appearance} since ${since}` : `${stands} since ${since}`,
-    flapping: isFlapping(now) || (now.drops.length > 1 && at - (now.drops.at(-1) ?? 0) < damping.settleMs),
+    flapping: isFlapping(now) || (now.drops.length > 1 && Math.abs(at - (now.drops.at(-1) ?? 0)) < damping.settleMs),
     since,
     why,
   };

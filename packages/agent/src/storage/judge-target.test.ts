@@ -211,6 +211,19 @@ test('after it has stayed it counts as attached, and once the drops are old it n
   assert.equal(isFlapping(at(30, true)), false);
 });
 
+test('drops that were noted under a clock that was ahead are forgotten when it is set back', () => {
+  const ahead = now + 300 * 24 * 60 * 60_000;
+  const before: Standing = {
+    state: 'disconnected',
+    why: '',
+    since: ahead,
+    drops: [ahead, ahead, ahead],
+    wellSince: ahead,
+  };
+  const { state, drops } = judgeTarget({ ...well, before, now }).standing;
+  assert.deepEqual([state, drops], ['attached', []]);
+});
+
 test('a plugging in that nobody saw is another attachment; a restart of the agent is none', () => {
   const first = judgeTarget(well).standing;
   const restarted = judgeTarget({ ...well, probe: undefined, before: first, now: now + 1000 }).standing;

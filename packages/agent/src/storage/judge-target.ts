@@ -88,7 +88,7 @@ function whenAway(before: Standing | undefined, { cause, why }: Trouble, now: nu
 function whenWell(before: Standing | undefined, appearance: string, now: number): Standing {
   const drops = recentDrops(before, now);
   const wellSince = before?.wellSince ?? now;
-  const unsteady = drops.length >= damping.drops && now - wellSince < damping.settleMs;
+  const unsteady = drops.length >= damping.drops && Math.abs(now - wellSince) < damping.settleMs;
   if (unsteady && before?.state !== 'attached')
     return {
       state: 'disconnected',
@@ -105,7 +105,7 @@ function whenWell(before: Standing | undefined, appearance: string, now: number)
 }
 
 const recentDrops = (before: Standing | undefined, now: number): number[] =>
-  (before?.drops ?? []).filter((at) => now - at < damping.windowMs);
+  (before?.drops ?? []).filter((at) => Math.abs(now - at) < damping.windowMs);
 
 export const isFlapping = ({ drops }: Pick<Standing, 'drops'>): boolean => drops.length >= damping.drops;
 

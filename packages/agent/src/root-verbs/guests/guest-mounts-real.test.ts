@@ -91,6 +91,7 @@ async function setUp(t: TestContext) {
   const facts: MountFacts = {
     places: node.places,
     sys: '/sys',
+    dev: '/dev',
     policy: hostPolicy.parse({
       v: 1,
       node: 'pve1',

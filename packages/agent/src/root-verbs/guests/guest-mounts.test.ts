@@ -1,6 +1,6 @@
 /** Whether a guest's mounts are of the disk that is there now: every case of the judgement, and the verb on a made-up node. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -39,6 +39,8 @@ const judgements: readonly (readonly [string, Partial<MountSight>, RegExp])[] = 
   ['a folder on a disk that was pulled', { inGuest: line('8:33', '/srv/photos') }, /^dead: it is 8:33 in the guest/],
   ['the target is not mounted', { atTarget: undefined }, /^dead: its target is not mounted/],
   ['the same mount, and the disk under it is gone', { isThere: false }, /^dead: the disk .* is gone/],
+  ['nobody can tell whether it is there', { isThere: undefined }, /^unknown: the kernel/],
+  ['the same, and what the guest has is of another', { isThere: undefined, inGuest: line('8:33', '/x') }, /^dead: /],
   ['a folder of it as well', { inGuest: folder, isThere: false }, /^dead: the disk .* is gone/],
   ['nothing is mounted in the guest', { inGuest: undefined }, /^unknown: nothing is mounted/],
   ['losetup does not answer', { loops: { bad: 'did not end' } }, /^unknown: .*did not end/],
@@ -126,6 +128,7 @@ function setUp(t: TestContext) {
   const facts: MountFacts = {
     places: node.places,
     sys: join(root, 'sys'),
+    dev: join(root, 'dev'),
     policy,
     manifest: () => ({ is: 'held', manifest: { v: 1, targets: [declaredUsb] } }),
     mountRoot: '/mnt/felhom',
@@ -185,6 +188,28 @@ test('the mount of before is in use still: all agrees, and the kernel has no suc
   rmSync(join(facts.sys, 'dev/block/8:17'), { recursive: true });
   assert.equal(textOf(await guestMounts(facts, tools, vmid)), 'runs /srv/photos usb-1 dead');
 });
+
+const btrfs: readonly (readonly [string, string, readonly string[], string])[] = [
+  ['a disk of its own', '/dev/sdb1', ['sdb1'], 'live'],
+  ['a disk of its own that was pulled', '/dev/sdb1', [], 'dead'],
+  ['on LVM', '/dev/mapper/vg-data', ['dm-3'], 'live'],
+  ['on LVM that is gone', '/dev/mapper/vg-data', [], 'unknown'],
+  ['under a name that leads nowhere', '/dev/mapper/vg-other', ['dm-3'], 'unknown'],
+  ['under a name that is none of a disk', '/dev/root', ['sda1'], 'unknown'],
+  ['no device at all', 'none', [], 'unknown'],
+];
+for (const [name, source, blocks, is] of btrfs)
+  test(`btrfs: ${name}`, async (t) => {
+    const { facts, tools, tool, start, proc } = setUp(t);
+    start(5_000);
+    mkdirSync(join(facts.dev, 'mapper'), { recursive: true });
+    for (const node of ['dm-3', 'sdb1']) writeFileSync(join(facts.dev, node), '');
+    symlinkSync('../dm-3', join(facts.dev, 'mapper/vg-data'));
+    for (const block of blocks) mkdirSync(join(facts.sys, 'class/block', block), { recursive: true });
+    proc(1, 'mountinfo', `30 22 0:45 / /mnt/felhom/usb-1 rw - btrfs ${source} rw\n`);
+    const losetup = tool('losetup', () => said(loops(['7:3', '0:46'])));
+    assert.equal(textOf(await guestMounts(facts, { ...tools, losetup }, vmid)), `runs /srv/photos usb-1 ${is}`);
+  });
 
 test('what the guest mounted on top of it is its own affair', async (t) => {
   const { facts, tools, start } = setUp(t);

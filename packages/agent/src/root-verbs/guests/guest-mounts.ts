@@ -4,7 +4,7 @@
  * is back [users U8]. Told from what the kernel keeps in memory; nothing below such a mount is ever touched, because it may
  * hang. Shares of a server are left out: they come back by themselves. Changes nothing.
  */
-import { closeSync, constants, lstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDisk } from '@felhom/protocol';
 import type { Vmid } from '@felhom/protocol';
@@ -27,6 +27,8 @@ export interface MountFacts {
   readonly places: NodePlaces;
   /** sysfs. */
   readonly sys: string;
+  /** Where device nodes and their links are. */
+  readonly dev: string;
   readonly policy: HostPolicy;
   readonly manifest: () => ManifestRead;
   readonly mountRoot: string;
@@ -55,7 +57,7 @@ export async function guestMounts(facts: MountFacts, tools: MountTools, vmid: Vm
     const judged = judgeMount({
       inGuest,
       atTarget,
-      isThere: atTarget !== undefined && isThere(facts.sys, atTarget),
+      isThere: atTarget === undefined ? undefined : isThere(facts, atTarget),
       loops: loops ?? new Map(),
       folderDevice: atTarget?.fileSystem === 'btrfs' ? await deviceOf(tools.stat, atTarget.path) : atTarget?.device,
     });
@@ -199,20 +201,33 @@ async function deviceOf(stat: HostCommand, path: string): Promise<string | undef
 
 /**
  * The kernel takes a device out of sysfs when it is pulled, whoever has it mounted still. A number or name is not given to
- * another one before the last mount of it is gone. File systems without a device number of their own tell its name.
+ * another one before the last mount of it is gone. btrfs has no device number there, and tells the name that its device was
+ * found under: the kernel's own, or a link of LVM or dm-crypt, of which only that it is there can be told. `undefined`:
+ * nobody can tell.
  */
-function isThere(sys: string, { device, source }: MountLine): boolean {
-  const place = device.startsWith('0:') ? join('class/block', basename(source)) : join('dev/block', device);
-  return lstatSync(join(sys, place), { throwIfNoEntry: false }) !== undefined;
+function isThere({ sys, dev }: MountFacts, { device, source }: MountLine): boolean | undefined {
+  const has = (place: string): boolean => lstatSync(join(sys, place), { throwIfNoEntry: false }) !== undefined;
+  if (!device.startsWith('0:')) return has(join('dev/block', device));
+  const [, name] = /^\/dev\/(.+)$/.exec(source) ?? [];
+  if (name === undefined) return undefined;
+  if (namesOfDisks.test(name)) return has(join('class/block', name));
+  try {
+    return has(join('class/block', basename(realpathSync(join(dev, name))))) ? true : undefined;
+  } catch {
+    return undefined;
+  }
 }
+
+/** Linux: drivers of disks name them so, and none is ever renamed. */
+const namesOfDisks = /^(?:(?:sd|vd|xvd|hd)[a-z]+\d*|nvme\d+n\d+(?:p\d+)?|mmcblk\d+(?:p\d+)?)$/;
 
 export interface MountSight {
   /** What the host gave the guest at the path of its volume. */
   readonly inGuest: MountLine | undefined;
   /** What is mounted now where the target belongs. */
   readonly atTarget: MountLine | undefined;
-  /** Whether the kernel still has the disk under it. */
-  readonly isThere: boolean;
+  /** Whether the kernel still has the disk under it; `undefined`: nobody can tell. */
+  readonly isThere: boolean | undefined;
   readonly loops: LoopsRead;
   /** What a file in the target's folder says that it lies on. */
   readonly folderDevice: string | undefined;
@@ -223,15 +238,16 @@ export function judgeMount(sight: MountSight): Pick<GuestMount, 'state' | 'why'>
   const { inGuest, atTarget, loops, folderDevice } = sight;
   if (inGuest === undefined) return unclear('nothing is mounted there in the guest');
   if (atTarget === undefined) return dead('its target is not mounted on the host now');
-  if (!sight.isThere) return dead('the disk under the mount of its target is gone');
+  if (sight.isThere === false) return dead('the disk under the mount of its target is gone');
   // A folder of the disk itself.
-  if (inGuest.device === atTarget.device) return live;
+  const same = sight.isThere === true ? live : unclear(`the kernel does not tell whether ${atTarget.source} is there`);
+  if (inGuest.device === atTarget.device) return same;
   if (!isLoop(inGuest)) return dead(`it is ${inGuest.device} in the guest, and its target is ${atTarget.device} now`);
   if ('bad' in loops) return unclear(`the loop devices cannot be told: ${loops.bad}`);
   const under = loops.get(inGuest.device);
   if (under === undefined) return unclear(`nothing is known of what is under loop device ${inGuest.device}`);
   if (folderDevice === undefined) return unclear('the folder of its target does not answer');
-  return under === folderDevice ? live : dead(`its image lies on ${under}, and its target is ${folderDevice} now`);
+  return under === folderDevice ? same : dead(`its image lies on ${under}, and its target is ${folderDevice} now`);
 }
 
 const live = { state: 'live', why: '' } as const;
