@@ -71,6 +71,7 @@ export function createAgent(parts: AgentParts): Agent {
     journal.openSagas().includes(id),
   );
   const signedHelper = fenceSignedHelper(parts.signedHelper, fence);
+  const mayMend = (): boolean => signed.policy()?.hold.host === false;
   const storage = createStorage({
     ...parts,
     ...parts.storage,
@@ -78,7 +79,7 @@ export function createAgent(parts: AgentParts): Agent {
     entries: proxmox.entries,
     node: () => parts.policy()?.node,
     documents: journal,
-    mayMend: () => signed.policy()?.hold.host === false,
+    mayMend,
     status: () => runner.status(),
     changed: () => {
       source.wakePoll();
@@ -220,15 +221,12 @@ export function createAgent(parts: AgentParts): Agent {
   const inFlight = (): InFlight =>
     withWaiting(inFlightOf(openSagas(journal, runner.status())), signed.jobs.removing(), protection.kept());
 
-  const monitoring = watchHost(parts.monitoring, {
+  const monitoring = watchHost(parts, {
     tasks: proxmox.tasks,
     node: proxmox.facts,
-    tokenId: parts.tokenId,
     restartTunnel: (...asked) => needs.helper.tunnelRestart(...asked),
-    documents: journal,
-    clock,
+    mayMend,
     inFlight,
-    vitals: parts.vitals,
     targets: () => storage.vitals(),
     policy: () => parts.policy()?.monitoring,
     registry: () => registry.all(),

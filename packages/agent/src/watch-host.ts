@@ -12,23 +12,18 @@ export interface HostPorts extends MonitoringPorts {
   readonly gate?: ReadGate;
 }
 
+/** What the agent was given, as far as it is needed here. */
+export interface HostParts extends Pick<MonitoringNeeds, 'tokenId' | 'clock' | 'log'> {
+  readonly journal: MonitoringNeeds['documents'];
+  readonly monitoring?: HostPorts | undefined;
+  /** Shown where nobody looks at the host. */
+  readonly vitals?: (() => HostVitals | undefined) | undefined;
+}
+
 export interface HostWorld extends Pick<
   MonitoringNeeds,
-  | 'tasks'
-  | 'node'
-  | 'restartTunnel'
-  | 'documents'
-  | 'tokenId'
-  | 'policy'
-  | 'rows'
-  | 'working'
-  | 'hubReached'
-  | 'news'
-  | 'watch'
-  | 'clock'
+  'tasks' | 'node' | 'restartTunnel' | 'mayMend' | 'policy' | 'rows' | 'working' | 'hubReached' | 'news' | 'watch'
 > {
-  /** Shown where nobody looks at the host. */
-  readonly vitals: (() => HostVitals | undefined) | undefined;
   /** How full the storage targets are. */
   readonly targets: () => HostVitals['targets'];
   readonly inFlight: () => InFlight;
@@ -40,17 +35,22 @@ export interface WatchedHost extends Omit<Monitoring, 'look' | 'disks' | 'tunnel
   reported(): Pick<Report, 'disks' | 'tunnel' | 'tunnelDeclared'>;
 }
 
-export function watchHost(ports: HostPorts | undefined, world: HostWorld): WatchedHost {
+export function watchHost(parts: HostParts, world: HostWorld): WatchedHost {
+  const { monitoring: ports, journal, tokenId, clock, log } = parts;
   if (ports === undefined)
     return {
       run: () => Promise.resolve(),
       findings: () => [],
-      vitals: () => world.vitals?.(),
+      vitals: () => parts.vitals?.(),
       reported: () => ({ disks: [], tunnel: { is: 'none' } }),
     };
   const monitoring = createMonitoring({
     ...ports,
     ...world,
+    documents: journal,
+    tokenId,
+    clock,
+    log,
     inHand: () => {
       const { names, vmids } = world.inFlight();
       return new Set([...vmids, ...world.registry().flatMap(({ name, vmid }) => (names.has(name) ? [vmid] : []))]);

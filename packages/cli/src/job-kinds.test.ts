@@ -345,7 +345,7 @@ const rows: readonly Row[] = [
     ],
     kind: 'tunnel-change',
     people: 1,
-    says: /new rule: photos\.example\.org → http:\/\/192\.168\.1\.50:80[^]*may reach 192\.168\.1\.50:80/,
+    says: /over tunnel dfed0ead-79e1-41cf-82b8-88ca8148a577 of [^]*new rule: photos\.example\.org → http:\/\/192\.168\.1\.50:80[^]*may reach 192\.168\.1\.50:80/,
   },
   {
     command: 'target-wipe',

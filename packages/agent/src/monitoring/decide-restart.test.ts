@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { done } from '../kernel/saga.ts';
+import { reason } from '@felhom/protocol';
+import { done, refused, unknown } from '../kernel/saga.ts';
+import type { Outcome } from '../kernel/saga.ts';
 import type { StoredDocument } from '../kernel/journal.ts';
 import type { UnitState } from '../ports/host-facts.ts';
 import { decideRestart, mostTries, restartHelps, wordsOfTries } from './decide-restart.ts';
@@ -86,9 +88,19 @@ test('the finding tells how often, and when it is over', () => {
   assert.match(wordsOfTries(mostTries), /6 times .*not tried any more/);
 });
 
-/** An agent with a journal; `dies`: root never answers. */
+/** An agent with a journal; root never answers unless `answer` says what. */
 function bench(documents = new Map<string, StoredDocument>(), wall = 1_800_000_000_000) {
-  const world = { now: 0, wall, asked: [] as string[], unit: of({}), keptBefore: [] as boolean[] };
+  const world = {
+    now: 0,
+    wall,
+    asked: [] as string[],
+    unit: of({}),
+    keptBefore: [] as boolean[],
+    answer: undefined as Outcome<void> | undefined,
+    hold: false,
+    said: [] as string[],
+  };
+  const say = (text: string): void => void world.said.push(text);
   const restarts = createTunnelRestarts({
     documents: {
       get: (key) => documents.get(key),
@@ -99,8 +111,11 @@ function bench(documents = new Map<string, StoredDocument>(), wall = 1_800_000_0
     restart: async (operation) => {
       world.asked.push(operation);
       world.keptBefore.push(documents.size === 1);
-      throw new Error('the power went out');
+      if (world.answer === undefined) throw new Error('the power went out');
+      return world.answer;
     },
+    mayMend: () => !world.hold,
+    log: { info: say, warn: say, error: say },
     clock: { now: () => world.wall + world.now, monotonicMs: () => world.now },
   });
   const minutes = async (many: number): Promise<void> => {
@@ -136,4 +151,38 @@ test('a record that does not read counts as none', () => {
   const key = 'monitoring/tunnel-restarts';
   const { restarts } = bench(new Map([[key, { key, v: 1, body: { at: 'x' } }]]));
   assert.equal(restarts.count(), 0);
+});
+
+const no = reason('helper.refused', 'cannot restart the tunnel: somebody turned it off');
+const lost = reason('helper.refused', 'cannot tell what became of the restart');
+const answers: readonly [name: string, answer: Outcome<void>, count: number, said: RegExp][] = [
+  [
+    'what root refuses was no restart, and is asked again after a pause',
+    refused(no),
+    0,
+    /^(?:root refused[^\n]*\n?){3}$/,
+  ],
+  ['what root took on is counted and said', done(undefined), 2, /^the tunnel is restarted\nthe tunnel is restarted$/],
+  ['of what was lost nobody knows: it counts', unknown(lost), 2, /not known/],
+];
+for (const [name, answer, count, said] of answers)
+  test(`a restart that was asked for: ${name}`, async () => {
+    const { world, restarts, minutes, documents } = bench();
+    world.answer = answer;
+    await minutes(25);
+    assert.equal(restarts.count(), count);
+    assert.equal(documents.size, Math.min(count, 1));
+    assert.match(world.said.join('\n'), said);
+    assert.ok(world.asked.length <= 3, world.asked.join());
+  });
+
+test('on hold the host restarts nothing; afterwards it does', async () => {
+  const { world, minutes } = bench();
+  world.answer = done(undefined);
+  world.hold = true;
+  await minutes(30);
+  assert.deepEqual(world.asked, []);
+  world.hold = false;
+  await minutes(1);
+  assert.equal(world.asked.length, 1);
 });

@@ -19,6 +19,7 @@ import type {
   UnitState,
 } from '../ports/host-facts.ts';
 import type { HostHelper } from '../ports/host-helper.ts';
+import type { Log } from '../ports/log.ts';
 import type { GuestRow, NodeFacts, PveTasks } from '../ports/proxmox.ts';
 import type { StorageHelper } from '../ports/storage-helper.ts';
 import type { DeclaredIngress, InternetProbe, SignedRules, TunnelEndpoint } from '../ports/tunnel.ts';
@@ -60,6 +61,8 @@ export interface MonitoringNeeds extends MonitoringPorts {
   readonly tasks: Pick<PveTasks, 'find'>;
   readonly node: Pick<NodeFacts, 'time'>;
   readonly restartTunnel: HostHelper['tunnelRestart'];
+  readonly mayMend: () => boolean;
+  readonly log: Log;
   readonly documents: Pick<Documents, 'get' | 'put' | 'remove'>;
   /** `user@realm!token` of our own tasks. */
   readonly tokenId: string;

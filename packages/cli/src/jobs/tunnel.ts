@@ -23,7 +23,7 @@ export const tunnelChange: JobFile<'tunnel-change'> = {
   ],
   meaning: ({ before, declaration }, host) => {
     const now = inForce(host);
-    const does = `let in over the tunnel of ${host.hostId}: ${declaration.ingress.map(ruleText).join('; ')}`;
+    const does = `let in over tunnel ${declaration.tunnel} of ${host.hostId}: ${declaration.ingress.map(ruleText).join('; ')}`;
     if (before !== (now === undefined ? undefined : digestOfTunnel(now)))
       return meaning(does, {
         notes: ['It starts from other rules than those in force: the host will refuse.'],
