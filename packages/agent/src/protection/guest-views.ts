@@ -129,6 +129,7 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
       });
       const tiers = inForce.plan()?.tiers.get(guest) ?? [];
       const desired = inForce.desiredGuest(record);
+      const stateOf = await needs.mounts.reliance(record, signal);
       const own = rows.value.filter(({ storage }) => policy.storages.includes(storage));
       return done({
         classes: (['fast', 'slow'] as const).flatMap((which) => {
@@ -137,7 +138,7 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
             ? []
             : [{ class: which, freeBytes: free.reduce((sum, { availableBytes }) => sum + availableBytes, 0) }];
         }),
-        volumes: volumesOf(record, view, desired, classOf, (storage) => needs.mounts.reliance(record, storage)),
+        volumes: volumesOf(record, view, desired, classOf, stateOf),
         checkpoint: checkpointBy({
           view,
           snapshotPossible: possible.is === 'done' ? possible.value : undefined,
@@ -154,7 +155,7 @@ export function createGuestViews(needs: ViewNeeds): GuestViews {
   };
 }
 
-type StateOf = (storage: string) => ReturnType<StaleMounts['reliance']>;
+type StateOf = Awaited<ReturnType<StaleMounts['reliance']>>;
 
 function volumesOf(
   record: GuestRecord,

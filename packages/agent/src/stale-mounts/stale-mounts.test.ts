@@ -95,7 +95,7 @@ function bench() {
   return {
     world,
     round,
-    reliance: () => mounts.reliance(record, 'usb1'),
+    reliance: async () => (await mounts.reliance(record, never))('usb1'),
     couldNotStop: () => mounts.couldNotStop(record.uid),
     forget: () => mounts.forget(record.uid),
     restartAgent: () => (mounts = make()),
@@ -140,14 +140,14 @@ test('a dead mount is known over a restart of the agent, until it is another sta
   const { world, round, restartAgent, reliance } = bench();
   world.answer = mountsAre('dead');
   assert.equal(await round(), 'guest-remount guest.stale-mount');
-  assert.equal(reliance(), 'stale');
+  assert.equal(await reliance(), 'stale');
   restartAgent();
   world.answer = refused(reason('helper.refused', 'no'));
   assert.equal(await round(), 'guest-remount guest.stale-mount');
   world.boot = 'b2';
   world.answer = mountsAre('live');
   assert.equal(await round(), '');
-  assert.equal(reliance(), 'attached');
+  assert.equal(await reliance(), 'attached');
   assert.equal(world.asked.length, 2);
 });
 
@@ -210,6 +210,23 @@ test('one that would not go down is left to people, for as long as it is that st
   assert.equal(await round(), 'guest.stale-mount');
   world.boot = 'b2';
   assert.equal(await round(), 'guest-remount guest.stale-mount');
+});
+
+test('started since the last round, by whomever: it is not told of what it had before', async () => {
+  const { world, round, reliance, restartAgent } = bench();
+  world.answer = mountsAre('dead');
+  await round();
+  assert.equal(await reliance(), 'stale');
+  world.boot = 'b2';
+  assert.equal(await reliance(), 'attached');
+  // A reboot of the host: another attachment as well, and nobody has looked.
+  world.answer = mountsAre('live');
+  await round();
+  world.disk = { ...world.disk, attachment: 'a2' };
+  restartAgent();
+  assert.equal(await reliance(), 'stale', 'the start is the one that had the disk of before');
+  world.boot = 'b3';
+  assert.equal(await reliance(), 'attached');
 });
 
 test('starts that do not help: three at one attachment, also over a restart of the agent, and anew at the next', async () => {

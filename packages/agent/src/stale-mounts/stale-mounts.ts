@@ -53,8 +53,8 @@ export interface SeenGuest extends Pick<GuestOnDisks, 'wanted' | 'busy' | 'held'
 export interface StaleMounts {
   /** After a pass. The effects are submitted like any other, and the gate decides. */
   round(guests: readonly SeenGuest[], signal: AbortSignal): Promise<Found>;
-  /** Whether a guest can rely on what it has of a storage now. */
-  reliance(guest: GuestRecord, storage: string): Reliance;
+  /** Whether a guest, as it was started last, can rely on what it has of a storage now. */
+  reliance(guest: GuestRecord, signal: AbortSignal): Promise<(storage: string) => Reliance>;
   /** It was to be restarted, and would not go down. */
   couldNotStop(guest: GuestUid): void;
   forget(guest: GuestUid): void;
@@ -192,7 +192,12 @@ export function createStaleMounts({ documents, clock, helper, witness, diskOf }:
         nextAt: times.length === 0 ? undefined : Math.min(...times),
       };
     },
-    reliance: ({ uid }, storage) => relianceOf(storage, diskOf(storage), read(uid).known, boots.get(uid)),
+    async reliance({ uid, vmid }, signal) {
+      // It may have been started since the last round, and what was said of it before is void then.
+      const seen = await witness.sample(vmid, [], signal);
+      const boot = seen.is === 'seen' && seen.boot !== '' ? seen.boot : boots.get(uid);
+      return (storage) => relianceOf(storage, diskOf(storage), read(uid).known, boot);
+    },
     couldNotStop: (uid) => {
       const boot = boots.get(uid);
       if (boot !== undefined) keep(uid, { ...read(uid), stuck: { boot, at: Math.trunc(clock.now()) } });

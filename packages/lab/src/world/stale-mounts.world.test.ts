@@ -297,6 +297,7 @@ test('the guest itself is told: attached, away, stale, and attached again', asyn
   await world.clock.advance(second);
   assert.equal(await state(), 'rootfs attached,photos stale');
   assert.ok(await world.until(() => isLive(world) && !remounting(world), 10 * minute), keys(world).join());
+  assert.equal(await state(), 'rootfs attached,photos attached');
   await world.clock.advance(minute);
   assert.equal(await state(), 'rootfs attached,photos attached');
 });
