@@ -1,9 +1,10 @@
 /** Guests with a volume on a disk that is pulled and comes back: found, told, restarted once, and live again. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseClaim, storageView } from '@felhom/protocol';
+import { parseClaim, storageView, volumesView } from '@felhom/protocol';
 import type { Report } from '@felhom/protocol';
 import { labGuest } from './desired.ts';
+import type { LabGuest } from './desired.ts';
 import { createSimWorld } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 
@@ -207,38 +208,67 @@ test('restarts that do not help end after three, for as long as the disk stays a
   assert.ok(!reportOf(world).parked.length, JSON.stringify(reportOf(world).parked));
 });
 
-test('another guest keeps the disk and is not to be restarted: nobody is taken down for it, and who keeps it is told', async () => {
+const [aaa, bbb] = ['aaa', 'bbb'].map((name) => ({ ...onDisk, name, hostname: name })) as [LabGuest, LabGuest];
+
+/** Two guests with an image each on one disk. */
+async function worldOfTwo(): Promise<SimWorld> {
   const world = await createSimWorld({ seed: 6 });
   await world.clock.runUntil(world.targets.attach('usb1', { role: 'bulk-data' }));
-  const aaa = { ...onDisk, name: 'aaa', hostname: 'aaa' };
-  const bbb = { ...onDisk, name: 'bbb', hostname: 'bbb' };
   world.hub.publish([aaa, bbb]);
   world.boot();
   const isAsked = (): boolean =>
     new Set(world.targets.asked.filter((line) => line.startsWith('guest-mounts'))).size > 1;
   assert.ok(await world.until(() => reportOf(world).converged && isAsked(), 15 * minute), keys(world).join());
+  return world;
+}
+
+const adviceTo = (world: SimWorld, name: string): string | undefined =>
+  reportOf(world).findings.find(({ key, subject }) => key === 'guest.stale-mount' && subject === name)?.advice.text;
+
+/** It is told that bbb keeps the disk, and for an hour both run on; then nothing is in the way. */
+async function keptAndThenNot(world: SimWorld, starts: () => number, then: () => void): Promise<void> {
+  const isTold = (): boolean => adviceTo(world, 'aaa')?.includes('guest bbb') === true;
+  assert.ok(await world.until(isTold, 5 * minute), JSON.stringify(reportOf(world).findings));
+  await world.clock.advance(60 * minute);
+  assert.ok(!keys(world).includes('guest.waits-for-disk'), keys(world).join());
+  assert.ok(!keys(world).some((key) => key.startsWith('guest.failed')), keys(world).join());
+  assert.equal(starts(), 0);
+  assert.ok(isTold() && adviceTo(world, 'bbb') !== undefined, 'a guest was taken down');
+  then();
+  assert.ok(await world.until(() => starts() === 2 && !keys(world).includes('guest.stale-mount'), 20 * minute));
+  await world.clock.advance(10 * minute);
+  assert.equal(starts(), 2);
+}
+
+test('another guest keeps the disk and is not to run: nobody is taken down for it, and who keeps it is told', async () => {
+  const world = await worldOfTwo();
   const starts = countStarts(world);
   world.targets.pull('usb1');
   // Taking it down takes a signature: it runs on.
   world.hub.publish([aaa, { ...bbb, power: 'stopped' }]);
   await world.clock.advance(minute);
   world.targets.plugIn('usb1');
-  const isTold = (): boolean =>
-    reportOf(world).findings.some(
-      ({ key, subject, advice }) => key === 'guest.stale-mount' && subject === 'aaa' && /guest bbb/.test(advice.text),
-    );
-  assert.ok(await world.until(isTold, 5 * minute), JSON.stringify(reportOf(world).findings));
-  await world.clock.advance(60 * minute);
-  assert.ok(!keys(world).includes('guest.waits-for-disk'), keys(world).join());
-  const isUp = (name: string): boolean =>
-    reportOf(world).findings.some(({ key, subject }) => key === 'guest.stale-mount' && subject === name);
-  assert.ok(isUp('aaa') && isUp('bbb'), 'a guest was taken down');
-  assert.equal(starts(), 0);
-  // Both are to run again: both are restarted, and have it.
-  world.hub.publish([aaa, bbb]);
-  assert.ok(await world.until(() => starts() === 2 && !keys(world).includes('guest.stale-mount'), 20 * minute));
-  await world.clock.advance(10 * minute);
-  assert.equal(starts(), 2);
+  await keptAndThenNot(world, starts, () => world.hub.publish([aaa, bbb]));
+});
+
+test('another guest keeps the disk and is on hold: the same, and that one is told of its hold', async () => {
+  const world = await worldOfTwo();
+  const starts = countStarts(world);
+  const record =
+    world
+      .life()
+      ?.agent.guests()
+      .find(({ name }) => name === 'bbb') ?? assert.fail('there is no bbb');
+  const scope = { uid: record.uid, incarnation: record.incarnation };
+  const hold = (set: boolean): void =>
+    world.hub.mail(world.sign('hold', { scope, set }, [world.people.alice]).envelope);
+  world.targets.pull('usb1');
+  hold(true);
+  await world.clock.advance(2 * minute);
+  world.targets.plugIn('usb1');
+  assert.ok(await world.until(() => adviceTo(world, 'bbb') !== undefined, 5 * minute), keys(world).join());
+  assert.match(adviceTo(world, 'bbb') ?? '', /once the hold is over/);
+  await keptAndThenNot(world, starts, () => hold(false));
 });
 
 test('not to run: told, and left to people', async () => {
@@ -287,6 +317,13 @@ test('the guest itself is told: attached, away, stale, and attached again', asyn
   const redeemed = (await call('POST', '/v1/bootstrap/redeem', { claim: claim.secret })) as { readonly token: string };
   const state = async (): Promise<string> => {
     const told = storageView.parse(await call('GET', '/v1/storage', undefined, redeemed.token));
+    const { volumes } = volumesView.parse(await call('GET', '/v1/volumes', undefined, redeemed.token));
+    const all = told.volumes.map(({ name, path, state: is }) => ({
+      name,
+      path,
+      ...(is === undefined ? {} : { state: is }),
+    }));
+    assert.deepEqual(volumes, all);
     return told.volumes.map((volume) => `${volume.name} ${volume.state ?? 'attached'}`).join();
   };
   assert.equal(await state(), 'rootfs attached,photos attached');
