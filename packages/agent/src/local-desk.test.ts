@@ -94,6 +94,7 @@ class Counter extends Bench {
       dueOf: () => ({ due: this.due }),
       backupLines: () => [{ tier: 'local', state: 'ok' }],
       restoreTests: () => [],
+      volumesOf: async () => done({ volumes: [] }),
       storageOf: async () =>
         done({ classes: [], volumes: [], checkpoint: { by: 'none', why: '' }, restore: { possible: true, why: '' } }),
       consents: {

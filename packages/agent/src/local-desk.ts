@@ -61,6 +61,7 @@ export interface LocalDeskNeeds {
   readonly backupLines: (guest: GuestUid) => LocalAnswer<'backupStatus'>['tiers'];
   readonly restoreTests: (guest: GuestUid) => LocalAnswer<'restoreTest'>['tests'];
   readonly storageOf: (guest: GuestUid, signal: AbortSignal) => Promise<Outcome<LocalAnswer<'storage'>>>;
+  readonly volumesOf: (guest: GuestUid, signal: AbortSignal) => Promise<Outcome<LocalAnswer<'volumes'>>>;
   readonly consents: {
     standing(guest: GuestUid): { readonly id: string; readonly at: number } | undefined;
     /** By the customer, in the guest. On the audit log when it returns. */
@@ -150,6 +151,8 @@ export function createLocalDesk(needs: LocalDeskNeeds): LocalDesk {
       }),
 
     storage: (guest, _, { signal }) => needs.storageOf(guest, signal),
+
+    volumes: (guest, _, { signal }) => needs.volumesOf(guest, signal),
 
     snapshot: (guest, { purpose }, call) =>
       withRecord(guest, (record) =>

@@ -89,6 +89,18 @@ export const redeemed = z.strictObject({
 
 // --------------------------------------------------------------------------------------------------------- storage
 
+/**
+ * Whether a volume can be relied on now. `away`: its disk is not there; `stale`: it is back, and the guest still has the
+ * one that was pulled, until it is restarted. In both what is written goes nowhere. Absent: attached; so it is sent,
+ * because a controller that is older than this field refuses what has it.
+ */
+const volumeState = z.enum(['attached', 'away', 'stale']).optional();
+
+/** What is asked once a minute: it costs the host nothing, and is told while Proxmox does not answer. */
+export const volumesView = z.strictObject({
+  volumes: z.array(z.strictObject({ name: z.string().max(40), path: z.string().max(200), state: volumeState })).max(33),
+});
+
 export const storageView = z.strictObject({
   classes: z.array(z.strictObject({ class: z.enum(['fast', 'slow']), freeBytes: count })).max(8),
   volumes: z
@@ -101,12 +113,7 @@ export const storageView = z.strictObject({
         /** In the guest's backups; false: bulk, nothing rolls it back and vzdump leaves it out. */
         backup: z.boolean(),
         ownBackup: z.enum(['in-guest-backup', 'controller', 'none-acknowledged', 'undecided']),
-        /**
-         * Whether it can be relied on now. `away`: its disk is not there; `stale`: it is back, and the guest still has the
-         * one that was pulled, until it is restarted. In both what is written goes nowhere. Absent: attached; so it is
-         * sent, because a controller that is older than this field refuses what has it.
-         */
-        state: z.enum(['attached', 'away', 'stale']).optional(),
+        state: volumeState,
       }),
     )
     .max(33),
@@ -290,6 +297,7 @@ export const localRoutes = {
     ok: 200,
   },
   storage: { method: 'GET', path: '/v1/storage', auth: 'token', body: empty, answer: storageView, ok: 200 },
+  volumes: { method: 'GET', path: '/v1/volumes', auth: 'token', body: empty, answer: volumesView, ok: 200 },
   snapshot: { method: 'POST', path: '/v1/snapshot', auth: 'token', body: snapshotRequest, answer: operation, ok: 202 },
   rollback: { method: 'POST', path: '/v1/rollback', auth: 'token', body: rollbackRequest, answer: operation, ok: 202 },
   backup: { method: 'POST', path: '/v1/backup', auth: 'token', body: backupRequest, answer: operation, ok: 202 },

@@ -5,7 +5,7 @@ import type { GateRow } from './gate-row.ts';
 const { unsigned, ranged, signed } = rowsOf('local-route');
 
 export const localRouteRows = {
-  'route-read': unsigned(1, 'GET /storage, /backup/*, /restore-test/*', {
+  'route-read': unsigned(1, 'GET /storage, /volumes, /backup/*, /restore-test/*', {
     underHold: 'goes-on',
     limits: "own guest only: no host names, no other guest's load",
   }),

@@ -31,6 +31,7 @@ import { createRound } from './round.ts';
 import type { RoundNeeds } from './round.ts';
 import { soonest } from './soonest.ts';
 import { createStores } from './stores.ts';
+import { createVolumeStates } from './volume-states.ts';
 import type { Stores, StoresNeeds } from './stores.ts';
 import { archivesInUse, underWay } from './under-way.ts';
 
@@ -176,6 +177,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     inForce,
     submit: (effect, signal) => needs.submit(effect, { is: 'desired-state' }, signal),
   });
+  const volumes = createVolumeStates({ registry, mounts });
   const views = createGuestViews({
     mounts,
     registry,
@@ -236,6 +238,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
         backupLines: (guest) => views.backupLines(guest),
         restoreTests: (guest) => views.restoreTests(guest),
         storageOf: (guest, signal) => views.storageOf(guest, signal),
+        volumesOf: (guest, signal) => volumes.of(guest, signal),
         consents: needs.consents,
       }),
       policy: policy.localApi,
@@ -262,6 +265,7 @@ export function createProtection(needs: ProtectionNeeds): Protection {
     },
     round: async (pass, signal) => {
       forgetGone();
+      volumes.saw(pass.observation);
       await round.run(pass, signal);
       await remounts.run(pass, signal);
     },

@@ -37,7 +37,7 @@ export function placeVolumes(file: FelhomFile, storage: StorageView): Placement 
 export const stateOf = ({ state }: Pick<View, 'state'>): NonNullable<View['state']> => state ?? 'attached';
 
 /** The mount with the longest path at or above. */
-export function mountOf(path: string, volumes: readonly View[]): View | undefined {
+export function mountOf<T extends Pick<View, 'path'>>(path: string, volumes: readonly T[]): T | undefined {
   return volumes
     .filter(({ path: mount }) => mount === '/' || path === mount || path.startsWith(`${mount}/`))
     .toSorted((a, b) => b.path.length - a.path.length)[0];

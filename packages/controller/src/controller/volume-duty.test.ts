@@ -152,7 +152,7 @@ describe('apps whose volume cannot be relied on', () => {
     host.override = () => problem(503, 'later');
     const stop = new AbortController();
     stop.abort();
-    host.override = ({ path }) => (path.startsWith('/v1/storage') ? problem(404, 'no') : undefined);
+    host.override = () => problem(404, 'no');
     assert.deepEqual(await look(), { is: 'not-told' });
     host.override = () => undefined;
     host.storage = withPhotos('away');
@@ -229,6 +229,23 @@ describe('apps whose volume cannot be relied on', () => {
     }
   });
 
+  it('an older host tells it with all the rest; only then is it asked for that', async () => {
+    const { host, did, look } = guest(['gallery']);
+    host.storage = withPhotos('away');
+    const asked = (): string =>
+      host.asked
+        .splice(0)
+        .map(({ path }) => path)
+        .join();
+    await look();
+    assert.equal(asked(), '/v1/volumes');
+    host.storage = roomyStorage;
+    host.override = ({ path }) => (path === '/v1/volumes' ? problem(404, 'no such route') : undefined);
+    await look();
+    assert.equal(asked(), '/v1/volumes,/v1/storage');
+    assert.deepEqual(did, ['stop gallery', 'start gallery']);
+  });
+
   it('where every volume is there, nobody asks for what runs', async () => {
     const { host, look, world } = guest(['gallery']);
     await look();
@@ -302,7 +319,7 @@ describe('apps whose volume cannot be relied on', () => {
     const health = await controller.health();
     assert.match(health.text, /gallery stands still: photos is away/);
     assert.deepEqual([health.healthy, health.stoppedStacks], [true, ['gallery']]);
-    assert.equal(host.asked.filter(({ path }) => path === '/v1/storage').length, 3);
+    assert.equal(host.asked.filter(({ path }) => path === '/v1/volumes').length, 3);
     assert.equal(said.filter((line) => line.includes('gallery')).length, 1);
     host.storage = roomyStorage;
     await clock.advance(60_000);

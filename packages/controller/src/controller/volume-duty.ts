@@ -3,8 +3,9 @@
  * was pulled. What is stopped is on record before it is touched, so that a crash forgets nothing; only what is on record
  * is started again, so what people stopped stays stopped.
  */
+import type { LocalAnswer } from '@felhom/protocol';
 import { z } from 'zod';
-import type { LocalClient } from '../client/client.ts';
+import type { LocalClient, LocalResult } from '../client/client.ts';
 import { guestPaths } from '../paths.ts';
 import type { Apps, GuestFiles } from '../ports.ts';
 import { readRecord, writeRecord } from '../record.ts';
@@ -12,7 +13,6 @@ import type { RecordKind } from '../record.ts';
 import { readStandstill } from '../standstill.ts';
 import { longestFelhomFile, parseFelhomFile } from './felhom-file.ts';
 import { mountOf, stateOf } from './placement.ts';
-import type { StorageView } from './placement.ts';
 
 export interface VolumeNeeds {
   readonly client: LocalClient;
@@ -24,6 +24,8 @@ const record: RecordKind<{ v: 1; stacks: string[] }> = {
   path: guestPaths.withoutVolume,
   schema: z.object({ v: z.literal(1), stacks: z.array(z.string()) }),
 };
+
+type Volumes = LocalAnswer<'volumes'>;
 
 export interface Stack {
   readonly name: string;
@@ -49,7 +51,7 @@ export interface BeforePlan {
 /** Pure. */
 export function planStacks(
   stacks: readonly Stack[],
-  volumes: StorageView['volumes'],
+  volumes: Volumes['volumes'],
   { running, stopped, stale }: BeforePlan,
 ): StackPlan {
   const [stop, start, texts]: [string[], string[], string[]] = [[], [], []];
@@ -114,9 +116,9 @@ export async function lookAfterVolumes(
   const texts = held.is === 'unreadable' ? [recordLost] : [];
   const usesVolumes = stacks.some(({ paths }) => paths === 'unknown' || paths.length > 0);
   if (!usesVolumes && before.length === 0) return { is: 'looked', texts, usesVolumes, stale: [] };
-  const storage = await client.storage({}, signal);
-  if (storage.is !== 'ok') return { is: 'not-told' };
-  const { volumes } = storage.value;
+  const told = await askVolumes(client, signal);
+  if (told.is !== 'ok') return { is: 'not-told' };
+  const { volumes } = told.value;
   // Asking costs something, and where every volume is there nothing is stopped.
   const running = volumes.every((volume) => stateOf(volume) === 'attached') ? [] : await apps.running();
   const stopped = before.filter((name) => stacks.some((stack) => stack.name === name));
@@ -147,6 +149,12 @@ export async function lookAfterVolumes(
   );
   const staleNow = volumes.flatMap(({ name, state }) => (state === 'stale' ? [name] : []));
   return { is: 'looked', texts, usesVolumes, stale: staleNow };
+}
+
+/** An older host tells it with all the rest. */
+async function askVolumes(client: LocalClient, signal: AbortSignal): Promise<LocalResult<Volumes>> {
+  const told = await client.volumes({}, signal);
+  return told.is === 'problem' && told.problem.status === 404 ? client.storage({}, signal) : told;
 }
 
 /** A record that does not read is a standstill too, until somebody has ended it. */

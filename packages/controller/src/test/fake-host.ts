@@ -82,6 +82,8 @@ export function fakeHost(clock: Clock): FakeHost {
   };
   const answers: Record<string, (request: TransportRequest) => Answer> = {
     'GET /v1/storage': () => ok(host.storage),
+    'GET /v1/volumes': () =>
+      ok({ volumes: host.storage.volumes.map(({ name, path, state }) => ({ name, path, state })) }),
     'GET /v1/backup/due': () => ok({ due: host.due }),
     'POST /v1/quiesce': ({ body }) => {
       const { seconds } = JSON.parse(body ?? '') as LocalInput<'quiesce'>;

@@ -43,6 +43,7 @@ export function fakeDesk(answers: Answers = {}): { readonly desk: LocalDesk; rea
   const asked: Asked[] = [];
   const usual: Partial<Record<LocalRouteName, unknown>> = {
     storage: { classes: [], volumes: [], checkpoint: { by: 'none', why: '' }, restore: { possible: false, why: '' } },
+    volumes: { volumes: [] },
     snapshot: operation,
     rollback: operation,
     backup: operation,
