@@ -1,6 +1,7 @@
 /** A stick is pulled and plugged again, and it is measured until who knows of it. */
 import { setTimeout as wait } from 'node:timers/promises';
-import { agentUnit } from './case.ts';
+import { mountPathOf } from '../../packages/agent/src/storage-manifest.ts';
+import { agentUnit, until } from './case.ts';
 import type { HubSide } from './hub-side.ts';
 import type { Machine, Stick } from './machine.ts';
 import type { TestTarget } from './targets.ts';
@@ -17,8 +18,19 @@ export const stickOf = ({ name, file, serial }: TestTarget, port = 1): Stick => 
 /** At most one poll out of turn per three seconds: what comes sooner waits for its turn, and that is not measured here. */
 const restMs = 3_500;
 
+/**
+ * Root mounted it, looked at its mark and said that it is wanted: from then on systemd mounts it whenever it is plugged in.
+ * Without KVM that comes many seconds after the report that it is attached.
+ */
+export const untilWanted = (vm: Machine, { name }: TestTarget): Promise<void> =>
+  until(`the unit of ${name} is enabled`, 180, async () => {
+    const unit = `$(systemd-escape -p --suffix=mount ${mountPathOf(name)})`;
+    return (await vm.run(`systemctl -q is-enabled ${unit}`)).code === 0;
+  });
+
 /** It has to be plugged in and attached. */
 export async function measurePull(vm: Machine, hub: HubSide, target: TestTarget): Promise<Pull> {
+  await untilWanted(vm, target);
   await wait(restMs);
   const cursor = await vm.must('journalctl -n 0 -q --show-cursor | sed -n "s/^-- cursor: //p"');
   const pulled = performance.now();

@@ -6,7 +6,7 @@ import type { VmCase } from '../case.ts';
 import { configureVm, openHubSide } from '../hub-side.ts';
 import type { HubSide } from '../hub-side.ts';
 import type { Machine } from '../machine.ts';
-import { measurePlug, measurePull, stickOf } from '../pulls.ts';
+import { measurePlug, measurePull, stickOf, untilWanted } from '../pulls.ts';
 import { declarationsOf, makeDisk } from '../targets.ts';
 import type { TestTarget } from '../targets.ts';
 
@@ -78,6 +78,7 @@ async function withAttachedStick(
     await vm.must(`systemctl restart ${agentUnit}`);
     // The agent asks root to mount it the first time; from then on systemd does.
     await hub.untilTold(name, 'attached', 180);
+    await untilWanted(vm, stick);
     return await work(hub, stick);
   } finally {
     await cleanUp(vm, [name], [name]);
@@ -117,7 +118,7 @@ export const refusesAnotherDisk: VmCase = {
       await away(/no disk with UUID|is gone/);
       await vm.plug(stickOf(other));
       await untilSeen(vm, other);
-      assert.equal(await mountOf(vm, stick.name), '');
+      await until('the stick is unmounted', 60, async () => (await mountOf(vm, stick.name)) === '');
       assert.equal(hub.told(stick.name)?.state, 'disconnected');
       await vm.pull(other.name);
       // The UUID is right, so systemd mounts it; the agent must not believe it.
