@@ -77,6 +77,11 @@ test("root's program", async (t) => {
   });
 
   await t.test('what was begun goes on when the agent is killed', async () => {
+    // Root's program would end by itself once nobody asks any more; here it is only looked at who ends it.
+    await container.write(
+      '/etc/systemd/system/felhom-root@.service.d/begun.conf',
+      '[Service]\nExecStart=\nExecStart=/bin/sleep 12\n',
+    );
     // In the agent's control group, because that is what is killed.
     await container.write(
       '/etc/systemd/system/felhom-agent.service.d/asker.conf',
@@ -86,7 +91,6 @@ test("root's program", async (t) => {
         'Restart=no',
         'WatchdogSec=0',
         'ExecStart=',
-        // Asks for something and does not end it: root's program reads for ten seconds.
         `ExecStart=/usr/bin/perl -MIO::Socket::UNIX -e 'my $$s = IO::Socket::UNIX->new(Peer => "/run/felhom-root/helper.sock") or die; sleep 100'`,
         '',
       ].join('\n'),
