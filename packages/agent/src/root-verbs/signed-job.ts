@@ -10,7 +10,7 @@ import {
   peopleNeeded,
   signatureNamespaces,
 } from '@felhom/protocol';
-import type { EffectClass, HostId, Job, JobKind, JobOf } from '@felhom/protocol';
+import type { EffectClass, HostId, Job, JobKind, JobOf, TrustDocument } from '@felhom/protocol';
 import type { SignatureVerifier } from '../ports/signatures.ts';
 import type { TrustStore } from '../ports/trust-store.ts';
 import { verifyEnvelope } from '../trust/index.ts';
@@ -26,19 +26,33 @@ export interface SignedJobOptions {
   readonly now: () => number;
 }
 
-type Not = { readonly is: 'refused' | 'busy'; readonly text: string };
+/** As the rows of the gate's table: whose thresholds apply, and the fewest people whatever they say. */
+export interface Order {
+  readonly classes: readonly EffectClass[];
+  readonly atLeast: number;
+}
 
-/** `whyNot`: signed by enough people for this host, and yet not to be done now. */
+type Refused = { readonly is: 'refused'; readonly text: string };
+
 export type SignedJob<K extends JobKind> =
-  { readonly is: 'job'; readonly job: JobOf<K>; readonly whyNot: string | undefined } | Not;
+  | {
+      readonly is: 'job';
+      readonly job: JobOf<K>;
+      readonly used: boolean;
+      /** Signed by enough people for this host, and yet not to be done now; also where it was used. */
+      readonly whyNot: string | undefined;
+    }
+  | Refused
+  | { readonly is: 'busy'; readonly text: string };
 
+/** Verifies the envelope, then holds its job to `mayOrder` and to what was used. Changes nothing. */
 export async function openSignedJob<K extends JobKind>(
   options: SignedJobOptions,
   envelope: string,
-  wanted: { readonly kind: K; readonly classes: readonly EffectClass[] },
+  orders: Readonly<Record<K, Order>>,
   signal: AbortSignal,
 ): Promise<SignedJob<K>> {
-  const refused = (text: string): Not => ({ is: 'refused', text });
+  const { host, consumed } = options;
   const held = options.trust.read();
   if (held.is === 'none') return refused('this host trusts nobody yet');
   if (held.is === 'unreadable') return { is: 'busy', text: held.why.text };
@@ -55,26 +69,42 @@ export async function openSignedJob<K extends JobKind>(
   );
   if (verified.is === 'refused') return refused(verified.why.text);
   if (verified.is === 'unknown') return { is: 'busy', text: verified.why.text };
+  const opening = mayOrder(payload, verified.people, { host, now, trust: document }, orders);
+  if (opening.is === 'refused') return opening;
+  const { job, notNow } = opening;
+  const used = consumed.has(job.jobId);
+  return { is: 'job', job, used, whyNot: used ? `job ${job.jobId} was used already; sign a new one` : notNow };
+}
+
+/**
+ * Whether root does what this job says, from root's own facts alone. `notNow`: why it is not to be begun at this time; what
+ * was done by it is done all the same. Pure.
+ */
+export function mayOrder<K extends JobKind>(
+  payload: Uint8Array,
+  people: readonly string[],
+  facts: { readonly trust: TrustDocument; readonly host: HostId; readonly now: number },
+  orders: Readonly<Record<K, Order>>,
+): { readonly is: 'may'; readonly job: JobOf<K>; readonly notNow: string | undefined } | Refused {
   const parsed = parsePayload<Job>(jobKind, payload);
   if (parsed.is !== 'ok') return refused(parsed.text);
   const job = parsed.value;
   const named = `job ${job.jobId}`;
-  if (!isOf(job, wanted.kind)) return refused(`${named} is of kind ${job.kind}`);
-  if (job.host !== options.host || document.host !== options.host)
-    return refused(`${named} is for host ${job.host}, this is ${options.host}`);
-  if (now >= document.expiresAt) return refused('the trust document has expired; renew it first');
-  const people = new Set(verified.people).size;
-  const needed = peopleNeeded(document, wanted.classes, 1);
-  if (people < needed) return refused(`${needed} people have to sign ${named}, ${people} did`);
-  const late = now >= job.expiresAt || now - job.issuedAt >= longestLifeMs(job, wanted.classes[0], people);
-  const whyNot = options.consumed.has(job.jobId)
-    ? `${named} was used already; sign a new one`
-    : now < job.notBefore
-      ? `${named} is not valid yet`
-      : late
-        ? `${named} has expired`
-        : undefined;
-  return { is: 'job', job, whyNot };
+  if (!isOrdered(job, orders)) return refused(`${named} is of kind ${job.kind}`);
+  if (job.host !== facts.host || facts.trust.host !== facts.host)
+    return refused(`${named} is for host ${job.host}, this is ${facts.host}`);
+  if (facts.now >= facts.trust.expiresAt) return refused('the trust document has expired; renew it first');
+  const kind: K = job.kind;
+  const { classes, atLeast } = orders[kind];
+  const distinct = new Set(people).size;
+  const needed = peopleNeeded(facts.trust, classes, atLeast);
+  if (distinct < needed) return refused(`${needed} people have to sign ${named}, ${distinct} did`);
+  const late = facts.now >= job.expiresAt || facts.now - job.issuedAt >= longestLifeMs(job, classes[0], distinct);
+  const notNow = facts.now < job.notBefore ? `${named} is not valid yet` : late ? `${named} has expired` : undefined;
+  return { is: 'may', job, notNow };
 }
 
-const isOf = <K extends JobKind>(job: Job, kind: K): job is JobOf<K> => job.kind === kind;
+const isOrdered = <K extends JobKind>(job: Job, orders: Readonly<Record<K, Order>>): job is JobOf<K> =>
+  Object.hasOwn(orders, job.kind);
+
+const refused = (text: string): Refused => ({ is: 'refused', text });

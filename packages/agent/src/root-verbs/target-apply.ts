@@ -3,22 +3,11 @@
  * under the root-owned trust document [R13].
  */
 import { isDeepStrictEqual } from 'node:util';
-import {
-  jobKind,
-  longestLifeMs,
-  parseEnvelope,
-  parsePayload,
-  peopleNeeded,
-  signatureNamespaces,
-  bindingOf,
-  targetIdentity,
-} from '@felhom/protocol';
-import type { EffectClass, HostId, Job, JobKind, JobOf, TargetBinding, TrustDocument } from '@felhom/protocol';
-import type { SignatureVerifier } from '../ports/signatures.ts';
-import type { TrustStore } from '../ports/trust-store.ts';
+import { bindingOf, targetIdentity } from '@felhom/protocol';
+import type { JobKind, JobOf, TargetBinding } from '@felhom/protocol';
 import type { DeclaredTarget, StorageManifest } from '../storage-manifest.ts';
-import { verifyEnvelope } from '../trust/index.ts';
-import type { ConsumedJobs } from './consumed-jobs.ts';
+import { mayOrder, openSignedJob } from './signed-job.ts';
+import type { Order, SignedJobOptions } from './signed-job.ts';
 import { attachTarget, planAttach } from './storage/attach.ts';
 import { detachTarget } from './storage/detach.ts';
 import { planRePoint, rePointTarget } from './storage/re-point.ts';
@@ -26,27 +15,18 @@ import { declaredIn } from './storage/registry.ts';
 import { planWipe, wipeTarget } from './storage/wipe.ts';
 import type { ChangeAnswer, StorageAnswer, StorageWorld } from './storage/world.ts';
 
-export interface TargetApplyOptions {
+export interface TargetApplyOptions extends SignedJobOptions {
   readonly storage: StorageWorld;
-  /** Reads the root-owned file, and refuses it where others may write it. */
-  readonly trust: TrustStore;
-  readonly verifier: SignatureVerifier;
-  readonly consumed: ConsumedJobs;
-  readonly host: HostId;
-  /** Wall time, milliseconds since the epoch. */
-  readonly now: () => number;
 }
 
-/** As the rows of the gate's table: whose thresholds apply, and the fewest people whatever they say. */
 const orders = {
   'target-attach': { classes: ['disclose'], atLeast: 1 },
   'target-detach': { classes: ['destroy', 'disclose'], atLeast: 1 },
   'target-wipe': { classes: ['destroy', 'disclose'], atLeast: 2 },
   'target-re-point': { classes: ['destroy', 'disclose'], atLeast: 1 },
-} as const satisfies Partial<Record<JobKind, { classes: readonly EffectClass[]; atLeast: number }>>;
+} as const satisfies Partial<Record<JobKind, Order>>;
 
 export type TargetJob = JobOf<keyof typeof orders>;
-const isTargetJob = (job: Job): job is TargetJob => Object.hasOwn(orders, job.kind);
 
 /**
  * The same envelope can be given again until it is done: each part of it is done once. Throws where it is not known how
@@ -57,26 +37,12 @@ export async function applyTarget(
   envelope: string,
   signal: AbortSignal,
 ): Promise<StorageAnswer> {
-  const { storage, trust, consumed } = options;
-  const held = trust.read();
-  if (held.is === 'none') return refused('this host trusts nobody yet');
-  if (held.is === 'unreadable') return { is: 'busy', text: held.why.text };
-  const opened = parseEnvelope(envelope);
-  if (opened.is !== 'ok') return refused(opened.text);
-  const { payload } = opened.value;
-  const { signatures } = opened.value.envelope;
+  const { storage, consumed } = options;
   const now = options.now();
-  const verified = await verifyEnvelope(
-    options,
-    { payload, signatures, document: held.document, namespace: signatureNamespaces.job, at: now },
-    signal,
-  );
-  if (verified.is === 'refused') return refused(verified.why.text);
-  if (verified.is === 'unknown') return { is: 'busy', text: verified.why.text };
-  const opening = mayApply(payload, verified.people, { host: options.host, now, trust: held.document });
-  if (opening.is === 'refused') return opening;
-  const { job, notNow } = opening;
-  const used = consumed.has(job.jobId);
+  const opened = await openSignedJob(options, envelope, orders, signal);
+  if (opened.is === 'refused') return refused(opened.text);
+  if (opened.is === 'busy') return opened;
+  const { job, used, whyNot } = opened;
   const manifest = storage.registry.read();
   if (manifest.is === 'unreadable') return { is: 'busy', text: manifest.why.text };
   // By this very job, which was killed before it could say so: refused would say that nothing was changed.
@@ -84,8 +50,7 @@ export async function applyTarget(
     if (!used) consumed.add(job.jobId, now);
     return { is: 'done' };
   }
-  if (used) return refused(`job ${job.jobId} was used already; sign a new one`);
-  if (notNow !== undefined) return refused(notNow);
+  if (whyNot !== undefined) return refused(whyNot);
   const answer = await carryOut(storage, job, options.now);
   // Spent when it is done: half of it is nothing that anybody signed for.
   if (answer.is === 'begun') throw new Error(answer.text);
@@ -93,36 +58,14 @@ export async function applyTarget(
   return answer;
 }
 
-/**
- * Whether root does what this job says, from root's own facts alone. `notNow`: why it is not to be begun at this time; what
- * was done by it is done all the same. Pure.
- */
+/** As `mayOrder`, of orders about targets. */
 export function mayApply(
   payload: Uint8Array,
   people: readonly string[],
-  facts: {
-    readonly trust: TrustDocument;
-    readonly host: HostId;
-    readonly now: number;
-  },
-):
-  | { readonly is: 'may'; readonly job: TargetJob; readonly notNow: string | undefined }
-  | { readonly is: 'refused'; readonly text: string } {
-  const parsed = parsePayload<Job>(jobKind, payload);
-  if (parsed.is !== 'ok') return refused(parsed.text);
-  const job = parsed.value;
-  if (!isTargetJob(job)) return refused(`job ${job.jobId} is of kind ${job.kind}`);
-  if (job.host !== facts.host || facts.trust.host !== facts.host)
-    return refused(`job ${job.jobId} is for host ${job.host}, this is ${facts.host}`);
-  if (facts.now >= facts.trust.expiresAt) return refused('the trust document has expired; renew it first');
-  const { classes, atLeast } = orders[job.kind];
-  const distinct = new Set(people).size;
-  const needed = peopleNeeded(facts.trust, classes, atLeast);
-  if (distinct < needed) return refused(`${needed} people have to sign job ${job.jobId}, ${distinct} did`);
-  const late = facts.now >= job.expiresAt || facts.now - job.issuedAt >= longestLifeMs(job, classes[0], distinct);
-  const notNow =
-    facts.now < job.notBefore ? `job ${job.jobId} is not valid yet` : late ? `job ${job.jobId} has expired` : undefined;
-  return { is: 'may', job, notNow };
+  facts: Parameters<typeof mayOrder>[2],
+): ReturnType<typeof mayOrder<keyof typeof orders>> {
+  const opening = mayOrder(payload, people, facts, orders);
+  return opening.is === 'may' ? opening : refused(opening.text);
 }
 
 /**

@@ -24,10 +24,12 @@ export interface TunnelApplyOptions extends SignedJobOptions {
 
 type Answer = { readonly is: 'done' } | { readonly is: 'refused' | 'busy'; readonly text: string };
 
+const orders = { 'tunnel-change': { classes: ['disclose'], atLeast: 1 } } as const;
+
 /** The same envelope twice does the work once. Throws where it is not known how far it came; asked again it goes on. */
 export async function applyTunnel(options: TunnelApplyOptions, envelope: string, signal: AbortSignal): Promise<Answer> {
   const { tunnel, consumed } = options;
-  const opened = await openSignedJob(options, envelope, { kind: 'tunnel-change', classes: ['disclose'] }, signal);
+  const opened = await openSignedJob(options, envelope, orders, signal);
   if (opened.is !== 'job') return { is: opened.is, text: textOf(opened.text) };
   const { job, whyNot } = opened;
   await putBackHalf(tunnel);
